@@ -1,0 +1,43 @@
+// Nest 12 is ESM only, so the tests are ESM too; swc compiles them (and emits the decorator metadata that Nest reads).
+const common = {
+  extensionsToTreatAsEsm: ['.ts'],
+  transform: {
+    '^.+\\.ts$': [
+      '@swc/jest',
+      {
+        jsc: {
+          target: 'es2023',
+          parser: { syntax: 'typescript', decorators: true },
+          transform: { legacyDecorator: true, decoratorMetadata: true },
+        },
+        module: { type: 'es6' },
+        sourceMaps: 'inline',
+      },
+    ],
+  },
+  moduleNameMapper: {
+    '^nestjs-rmq-keepalive$': '<rootDir>/libs/rmq-keepalive/src/index.ts',
+    '^nestjs-rmq-keepalive/(.+)$': '<rootDir>/libs/rmq-keepalive/src/integrations/$1/index.ts',
+    '^(\\.{1,2}/.*)\\.js$': '$1',
+  },
+  testPathIgnorePatterns: ['/node_modules/', '/dist/'],
+  modulePathIgnorePatterns: ['<rootDir>/libs/.*/dist/', '<rootDir>/dist/'],
+};
+
+export default {
+  maxWorkers: 2,
+  testTimeout: 30_000,
+  projects: [
+    {
+      ...common,
+      displayName: 'unit',
+      testMatch: ['<rootDir>/libs/**/*.spec.ts', '<rootDir>/apps/**/*.spec.ts', '<rootDir>/test/repository/**/*.spec.ts'],
+    },
+    {
+      ...common,
+      displayName: 'broker',
+      testMatch: ['<rootDir>/test/**/*.spec.ts'],
+      testPathIgnorePatterns: [...common.testPathIgnorePatterns, '<rootDir>/test/repository/'],
+    },
+  ],
+};
