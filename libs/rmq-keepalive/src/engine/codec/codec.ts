@@ -1,0 +1,24 @@
+/** How payloads become bytes and back. One codec serves a connection; it holds no state between messages. */
+
+export interface EncodedBody {
+  readonly content: Buffer;
+  /** Goes into the message property of the same name. */
+  readonly contentType: string;
+  /** Goes into the message property of the same name; left out when the content is not compressed or otherwise wrapped. */
+  readonly contentEncoding?: string;
+}
+
+/** The properties of a delivery that say what its body is. */
+export interface BodyProperties {
+  readonly contentType?: string;
+  readonly contentEncoding?: string;
+}
+
+export interface Codec {
+  /** What this codec writes for an ordinary payload. */
+  readonly contentType: string;
+  /** @throws PayloadNotEncodableError saying what stands in the way, without quoting the payload */
+  encode(payload: unknown): EncodedBody;
+  /** @throws PayloadNotDecodableError saying what is wrong with the body, without quoting it; the delivery is dead-lettered */
+  decode(body: Buffer, properties: BodyProperties): unknown;
+}

@@ -1,0 +1,197 @@
+/**
+ * Everything that happens to a connection, as past facts: typed, one sentence each. Log lines, metrics and the dashboard
+ * are written from these, so nothing here carries a password, an unredacted URL or a payload.
+ */
+import { reasonOf } from '../errors.js';
+import type { ConnectionState } from './connection-state.js';
+import type { LinkRole } from './link.js';
+import type { RecoveryReport } from './recovery.js';
+
+export type ConnectionEvent =
+  | { readonly type: 'state-changed'; readonly from: ConnectionState; readonly to: ConnectionState }
+  | {
+      readonly type: 'link-opened';
+      readonly role: LinkRole;
+      readonly endpoint: string;
+      readonly attempt: number;
+      readonly heartbeatTimeoutSeconds: number;
+    }
+  | {
+      readonly type: 'attempt-failed';
+      readonly role: LinkRole;
+      readonly attempt: number;
+      readonly cause: Error;
+      readonly retryInMs: number;
+    }
+  | { readonly type: 'link-lost'; readonly role: LinkRole; readonly cause: Error; readonly retryInMs: number }
+  | { readonly type: 'recovered'; readonly role: LinkRole; readonly report: RecoveryReport }
+  | { readonly type: 'gave-up'; readonly cause: Error }
+  | { readonly type: 'blocked'; readonly role: LinkRole; readonly reason: string }
+  | { readonly type: 'unblocked'; readonly role: LinkRole }
+  | { readonly type: 'event-loop-stalled'; readonly stalledForMs: number }
+  | { readonly type: 'entity-refused'; readonly entity: string; readonly cause: Error }
+  | { readonly type: 'entity-healed'; readonly entity: string }
+  | {
+      readonly type: 'consumer-attached';
+      readonly subscription: string;
+      readonly queue: string;
+      readonly restored: boolean;
+    }
+  | { readonly type: 'consumer-lost'; readonly subscription: string; readonly queue: string; readonly cause: Error }
+  | { readonly type: 'consumer-refused'; readonly subscription: string; readonly queue: string; readonly cause: Error }
+  | {
+      readonly type: 'handler-failed';
+      readonly subscription: string;
+      readonly messageId: string | undefined;
+      readonly cause: Error;
+    }
+  | {
+      readonly type: 'delivery-dead-lettered';
+      readonly subscription: string;
+      readonly deadLetterQueue: string;
+      readonly reason: string;
+    }
+  | { readonly type: 'delivery-rejected'; readonly subscription: string; readonly reason: string }
+  | {
+      readonly type: 'dead-letter-failed';
+      readonly subscription: string;
+      readonly deadLetterQueue: string;
+      readonly cause: Error;
+      readonly retryInMs: number;
+    }
+  | { readonly type: 'stale-settlement'; readonly subscription: string; readonly settlement: string }
+  | { readonly type: 'publish-failed'; readonly cause: Error }
+  | { readonly type: 'publishes-replayed'; readonly count: number }
+  | { readonly type: 'drained'; readonly report: DrainReport }
+  | { readonly type: 'listener-failed'; readonly event: string; readonly cause: Error };
+
+export type ConnectionEventType = ConnectionEvent['type'];
+export type ConnectionEventOf<T extends ConnectionEventType> = Extract<ConnectionEvent, { type: T }>;
+export type ConnectionEventListener<T extends ConnectionEventType> = (event: ConnectionEventOf<T>) => void;
+
+/** What an orderly close did, in counts. */
+export interface DrainReport {
+  /** Handlers that finished within the deadline. */
+  readonly handlersFinished: number;
+  /** Deliveries given back to their queues because their handlers did not. */
+  readonly deliveriesReturned: number;
+  /** Publishes that were confirmed while draining. */
+  readonly publishesFlushed: number;
+  /** Publishes that were not, and were rejected with RMQ_CLOSED. */
+  readonly publishesAbandoned: number;
+  readonly tookMs: number;
+}
+
+export type EventLevel = 'debug' | 'info' | 'warn' | 'error';
+
+/** How an event reads in a log: its level, and one sentence without secrets. `undefined`: not worth a line. */
+export function describeEvent(event: ConnectionEvent): { level: EventLevel; sentence: string } | undefined {
+  switch (event.type) {
+    case 'state-changed':
+      return { level: 'debug', sentence: `${event.from.name} -> ${event.to.name}` };
+    case 'link-opened':
+      return {
+        level: 'info',
+        sentence: `${link(event.role)} to ${event.endpoint} is up (attempt ${event.attempt}, heartbeat timeout ${
+          event.heartbeatTimeoutSeconds === 0 ? 'none' : `${event.heartbeatTimeoutSeconds} s`
+        })`,
+      };
+    case 'attempt-failed':
+      // A long outage has many attempts; the 1st, 2nd, 4th, 8th ... are news enough.
+      return {
+        level: Number.isInteger(Math.log2(event.attempt)) ? 'warn' : 'debug',
+        sentence: `${link(event.role)}, attempt ${event.attempt}: ${reasonOf(event.cause)}; next attempt in ${seconds(event.retryInMs)}`,
+      };
+    case 'link-lost':
+      return {
+        level: 'warn',
+        sentence: `${link(event.role)}: ${reasonOf(event.cause)}; next attempt in ${seconds(event.retryInMs)}`,
+      };
+    case 'recovered':
+      return recoveredSentence(event.role, event.report);
+    case 'gave-up':
+      return { level: 'error', sentence: reasonOf(event.cause) };
+    case 'blocked':
+      return {
+        level: 'warn',
+        sentence: `${link(event.role)} is blocked by the broker (${event.reason}); publishes wait in the outbox`,
+      };
+    case 'unblocked':
+      return { level: 'info', sentence: `${link(event.role)} is unblocked` };
+    case 'event-loop-stalled':
+      return {
+        level: 'warn',
+        sentence: `The event loop was blocked for ${seconds(event.stalledForMs)}; no heartbeat could go out meanwhile`,
+      };
+    case 'entity-refused':
+    case 'consumer-refused':
+      return { level: 'error', sentence: reasonOf(event.cause) };
+    case 'entity-healed':
+      return { level: 'info', sentence: `${event.entity} could be declared after all` };
+    case 'consumer-attached':
+      return {
+        level: event.restored ? 'info' : 'debug',
+        sentence: `Subscription "${event.subscription}" ${event.restored ? 'consumes again' : 'consumes'} from queue "${event.queue}"`,
+      };
+    case 'consumer-lost':
+      return {
+        level: 'warn',
+        sentence: `Subscription "${event.subscription}" lost its consumer: ${reasonOf(event.cause)}`,
+      };
+    case 'handler-failed':
+      return {
+        level: 'error',
+        sentence: `The handler of "${event.subscription}" failed on message ${event.messageId ?? '(no id)'}: ${reasonOf(event.cause)}`,
+      };
+    case 'delivery-dead-lettered':
+      return {
+        level: 'warn',
+        sentence: `A delivery of "${event.subscription}" was moved to "${event.deadLetterQueue}" (${event.reason})`,
+      };
+    case 'delivery-rejected':
+      return {
+        level: 'warn',
+        sentence: `A delivery of "${event.subscription}" was rejected without a dead-letter queue of ours (${event.reason})`,
+      };
+    case 'dead-letter-failed':
+      return {
+        level: 'error',
+        sentence: `A delivery of "${event.subscription}" cannot be moved to "${event.deadLetterQueue}": ${reasonOf(event.cause)}; it is kept and tried again in ${seconds(event.retryInMs)}`,
+      };
+    case 'stale-settlement':
+      return {
+        level: 'debug',
+        sentence: `A late ${event.settlement} of "${event.subscription}" was dropped: its link or channel is gone, so the broker delivers the message again`,
+      };
+    case 'publish-failed':
+      return { level: 'debug', sentence: reasonOf(event.cause) };
+    case 'publishes-replayed':
+      return {
+        level: 'info',
+        sentence: `${event.count} unconfirmed publish${event.count === 1 ? ' was' : 'es were'} sent again`,
+      };
+    case 'drained':
+      return { level: 'info', sentence: drainedSentence(event.report) };
+    case 'listener-failed':
+      return { level: 'error', sentence: `A listener of "${event.event}" threw: ${reasonOf(event.cause)}` };
+  }
+}
+
+function recoveredSentence(role: LinkRole, report: RecoveryReport): { level: EventLevel; sentence: string } {
+  const done = `${link(role)} recovered in ${Math.round(report.tookMs)} ms`;
+  const consumers =
+    report.consumersWanted > 0 ? `, ${report.consumersAttached} of ${report.consumersWanted} consumers attached` : '';
+  if (report.refused.length === 0) return { level: 'info', sentence: done + consumers };
+  return {
+    level: 'error',
+    sentence: `${done}${consumers}; refused: ${report.refused.map((r) => r.entity).join(', ')}`,
+  };
+}
+
+function drainedSentence(report: DrainReport): string {
+  return `Closed in ${Math.round(report.tookMs)} ms: ${report.handlersFinished} handlers finished, ${report.deliveriesReturned} deliveries given back, ${report.publishesFlushed} publishes confirmed, ${report.publishesAbandoned} abandoned`;
+}
+
+const link = (role: LinkRole): string =>
+  role === 'shared' ? 'Link' : `${role === 'publishing' ? 'Publishing' : 'Consuming'} link`;
+const seconds = (ms: number): string => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);

@@ -1,0 +1,148 @@
+/** Every option of a connection: unit, default, consequence; raw in, resolved out. Nothing is dialled before all of it is checked. */
+import type { ConnectionOptions as TlsOptions } from 'node:tls';
+import { hostname } from 'node:os';
+import type { JsonCodecOptions } from '../codec/json-codec.js';
+import { OptionsError } from '../errors.js';
+import { type HeartbeatOptions, type HeartbeatWish, resolveHeartbeat } from '../heartbeat/heartbeat-policy.js';
+import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
+import { type OutboxOptions, type ResolvedOutbox, resolveOutbox } from '../publishing/outbox.js';
+import { type PublishDefaults, type ResolvedPublishDefaults, resolvePublishDefaults } from '../publishing/publisher.js';
+import type { TopologyOptions } from '../topology/topology.js';
+import { type AddressProvider, BrokerEndpoints } from './broker-endpoints.js';
+import { type ReconnectOptions, type ResolvedReconnect, resolveReconnect } from './reconnect-backoff.js';
+
+export interface RmqConnectionOptions {
+  /**
+   * Broker URLs, tried in turn, or a function that is asked for them before every attempt (service discovery, rotating
+   * credentials). `amqp://user:password@host:port/vhost`, `amqps://` for TLS.
+   */
+  urls: string | readonly string[] | AddressProvider;
+  /** Shown in the broker's connection list, with the link's role behind it. @default host name and process id */
+  connectionName?: string;
+  /** Heartbeats; `false` switches them off (a veto, with a warning). @default { timeoutSeconds: 10 } */
+  heartbeat?: HeartbeatOptions | false;
+  /** `separate`: one link for publishing and one for consuming, each opened when first needed, so that a broker that blocks publishers does not stop acks. @default 'separate' */
+  links?: 'separate' | 'shared';
+  /**
+   * What `start()` does while the broker cannot be reached: `background` goes on booting (health says down), `wait` waits
+   * for it, `fail-fast` throws when every address failed once. @default 'background'
+   */
+  startup?: 'background' | 'wait' | 'fail-fast';
+  /** Limit for one attempt: address, TCP, TLS and AMQP handshake together, ms. @default 10_000 */
+  connectTimeoutMs?: number;
+  /** Limit for the broker's silence during recovery, ms; then the link is discarded. @default 10_000 */
+  recoveryTimeoutMs?: number;
+  reconnect?: ReconnectOptions;
+  outbox?: OutboxOptions;
+  /** Defaults of `publish()`. */
+  publish?: PublishDefaults;
+  /** How long running handlers and unconfirmed publishes get at close, ms. @default 10_000 */
+  drainTimeoutMs?: number;
+  /** How long the connection may be down before health says `down` instead of `degraded`, ms. @default 30_000 */
+  downAfterMs?: number;
+  /** Exchanges, queues and bindings to declare, beside those of the subscriptions. */
+  topology?: TopologyOptions;
+  /** TLS: `ca`, `cert`, `key`, `servername` ... as in node:tls; a function is asked before every attempt, so that rotated files are read again. */
+  tls?: TlsOptions | (() => TlsOptions);
+  /** Bounds of the JSON codec. */
+  json?: JsonCodecOptions;
+  /** Shown in the broker's connection list. */
+  clientProperties?: Record<string, unknown>;
+}
+
+const OPTION_NAMES = [
+  'urls',
+  'connectionName',
+  'heartbeat',
+  'links',
+  'startup',
+  'connectTimeoutMs',
+  'recoveryTimeoutMs',
+  'reconnect',
+  'outbox',
+  'publish',
+  'drainTimeoutMs',
+  'downAfterMs',
+  'topology',
+  'tls',
+  'json',
+  'clientProperties',
+] as const satisfies readonly (keyof RmqConnectionOptions)[];
+
+export interface ResolvedConnectionOptions {
+  /** One per link: each rotates by itself. */
+  readonly endpoints: () => BrokerEndpoints;
+  readonly addressCount: number;
+  readonly connectionName: string;
+  readonly heartbeat: HeartbeatWish;
+  readonly links: 'separate' | 'shared';
+  readonly startup: 'background' | 'wait' | 'fail-fast';
+  readonly connectTimeoutMs: number;
+  readonly recoveryTimeoutMs: number;
+  readonly reconnect: ResolvedReconnect;
+  readonly outbox: ResolvedOutbox;
+  readonly publish: ResolvedPublishDefaults;
+  readonly drainTimeoutMs: number;
+  readonly downAfterMs: number;
+  readonly topology: TopologyOptions;
+  readonly tls: () => TlsOptions;
+  readonly json: JsonCodecOptions | undefined;
+  readonly clientProperties: Readonly<Record<string, unknown>>;
+  /** To be logged once. */
+  readonly warnings: readonly string[];
+}
+
+/** @throws {@link OptionsError} naming the option, the value and the way out. */
+export function resolveConnectionOptions(options: RmqConnectionOptions): ResolvedConnectionOptions {
+  checkOptionsObject(options, OPTION_NAMES, 'options');
+  const urls = resolveUrls(options.urls);
+  const { wish, warnings } = resolveHeartbeat(options.heartbeat);
+  const makeEndpoints = (): BrokerEndpoints => new BrokerEndpoints(urls);
+  return {
+    endpoints: makeEndpoints,
+    addressCount: makeEndpoints().count,
+    connectionName: options.connectionName ?? `${hostname()}:${process.pid}`,
+    heartbeat: wish,
+    links: oneOf(options.links ?? 'separate', ['separate', 'shared'], 'links'),
+    startup: oneOf(options.startup ?? 'background', ['background', 'wait', 'fail-fast'], 'startup'),
+    connectTimeoutMs: milliseconds(options.connectTimeoutMs ?? 10_000, 10, 'connectTimeoutMs'),
+    recoveryTimeoutMs: milliseconds(options.recoveryTimeoutMs ?? 10_000, 10, 'recoveryTimeoutMs'),
+    reconnect: resolveReconnect(options.reconnect),
+    outbox: resolveOutbox(options.outbox),
+    publish: resolvePublishDefaults(options.publish),
+    drainTimeoutMs: milliseconds(options.drainTimeoutMs ?? 10_000, 0, 'drainTimeoutMs'),
+    downAfterMs: milliseconds(options.downAfterMs ?? 30_000, 0, 'downAfterMs'),
+    topology: options.topology ?? {},
+    tls: typeof options.tls === 'function' ? options.tls : () => (options.tls ?? {}) as TlsOptions,
+    json: options.json,
+    clientProperties: options.clientProperties ?? {},
+    warnings,
+  };
+}
+
+function resolveUrls(urls: RmqConnectionOptions['urls']): readonly string[] | AddressProvider {
+  if (typeof urls === 'function') return urls;
+  const list: readonly unknown[] = typeof urls === 'string' ? [urls] : Array.isArray(urls) ? urls : [];
+  if (list.length === 0 || !list.every((url) => typeof url === 'string')) {
+    throw new OptionsError(
+      'urls',
+      `${shown(urls)} names no broker`,
+      "Give 'amqp://user:password@host:5672', several of them, or a function that returns them",
+    );
+  }
+  return list as readonly string[];
+}
+
+function oneOf<T extends string>(value: T, known: readonly T[], option: string): T {
+  if (known.includes(value)) return value;
+  throw new OptionsError(
+    option,
+    `${shown(value)} is not known`,
+    `Use ${known.map((name) => `'${name}'`).join(' or ')}`,
+  );
+}
+
+function milliseconds(value: number, min: number, option: string): number {
+  checkNumber(value, { min, max: 2_147_483_647, unit: 'milliseconds' }, option);
+  return value;
+}

@@ -1,0 +1,255 @@
+/**
+ * Keeps one link: walks the lifecycle table from the first dial to closed. The only place where a link's state changes.
+ *
+ *   dial -> recover -> open -> (lost) -> back off -> dial ...
+ *
+ * It owns the back-off timer, the heartbeat scheduler and the managed link, and ends all three.
+ */
+import { type Clock, type Timer, withDeadline } from '../clock.js';
+import {
+  asError,
+  ConnectionClosedError,
+  GaveUpError,
+  LoginRefusedError,
+  NoAddressError,
+  PeerDeadError,
+  RecoveryStalledError,
+} from '../errors.js';
+import { heartbeatPlan, type HeartbeatPlan, type HeartbeatWish } from '../heartbeat/heartbeat-policy.js';
+import { HeartbeatScheduler } from '../heartbeat/heartbeat-scheduler.js';
+import type { AmqpLink } from './amqp-link.js';
+import type { BrokerEndpoints } from './broker-endpoints.js';
+import type { ConnectionEvent } from './connection-events.js';
+import { type ConnectionState, nextState } from './connection-state.js';
+import type { Link, LinkRole } from './link.js';
+import { type Dial, ManagedLink } from './managed-link.js';
+import { reconnectDelayMs, type ResolvedReconnect } from './reconnect-backoff.js';
+import { type RecoveryReport, type RecoveryStep, recover } from './recovery.js';
+
+export interface LinkSupervisorOptions {
+  readonly role: LinkRole;
+  readonly endpoints: BrokerEndpoints;
+  readonly dial: Omit<Dial, 'endpoint' | 'heartbeat'>;
+  readonly heartbeat: HeartbeatWish;
+  readonly reconnect: ResolvedReconnect;
+  readonly recoveryTimeoutMs: number;
+  readonly recoverySteps: readonly RecoveryStep[];
+}
+
+export interface LinkSupervisorHooks {
+  stateChanged(from: ConnectionState, to: ConnectionState): void;
+  /** The link is of no use any more. Called before the state changes, so that whoever holds channels lets go of them. */
+  lost(link: Link, cause: Error): void;
+  event(event: ConnectionEvent): void;
+}
+
+export class LinkSupervisor {
+  #state: ConnectionState = { name: 'idle' };
+  #managed: ManagedLink | undefined;
+  #heartbeats: HeartbeatScheduler | undefined;
+  #plan: HeartbeatPlan | undefined;
+  /** Attempts of the present outage; 0 while the link is open. */
+  #attempt = 0;
+  #outageSince: number | undefined;
+  #endpoint: string | undefined;
+  #wakeEarly: (() => void) | undefined;
+  #lastReport: RecoveryReport | undefined;
+
+  constructor(
+    private readonly options: LinkSupervisorOptions,
+    private readonly hooks: LinkSupervisorHooks,
+    private readonly clock: Clock,
+    private readonly random: () => number = Math.random,
+  ) {}
+
+  get role(): LinkRole {
+    return this.options.role;
+  }
+
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  get attempt(): number {
+    return this.#attempt;
+  }
+
+  get endpoint(): string | undefined {
+    return this.#endpoint;
+  }
+
+  get heartbeatPlan(): HeartbeatPlan | undefined {
+    return this.#plan;
+  }
+
+  get lastReport(): RecoveryReport | undefined {
+    return this.#lastReport;
+  }
+
+  /** The link while it is up, also during recovery. */
+  get link(): Link | undefined {
+    const link = this.#managed?.link;
+    return link?.isUp ? link : undefined;
+  }
+
+  lastByteAges(): { receivedAgoMs: number; sentAgoMs: number } | undefined {
+    return this.#heartbeats?.lastByteAges();
+  }
+
+  /** Call just before a handler runs: it may block the loop, and with it the next heartbeat. */
+  beforeHandler(): void {
+    this.#heartbeats?.beforeHandler();
+  }
+
+  start(): void {
+    if (this.#managed !== undefined || this.#state.name !== 'idle') return;
+    this.#managed = new ManagedLink(this.role, this.clock, {
+      nextDial: () => this.#nextDial(),
+      up: (link) => void this.#up(link),
+      attemptFailed: (cause) => this.#attemptFailed(cause),
+      lost: (link, cause) => this.#lost(link, cause),
+      blocked: (reason) => this.hooks.event({ type: 'blocked', role: this.role, reason }),
+      unblocked: () => this.hooks.event({ type: 'unblocked', role: this.role }),
+    });
+  }
+
+  /** No further attempt is made from here on; the link, if there is one, stays up until {@link close}. */
+  beginClosing(): void {
+    if (this.#state.name === 'closing' || this.#state.name === 'closed') return;
+    this.#moveTo({ name: 'closing' });
+    this.#wakeEarly?.();
+  }
+
+  async close(deadlineMs: number, cause?: Error): Promise<void> {
+    this.beginClosing();
+    this.#heartbeats?.stop();
+    await this.#managed?.stop(deadlineMs);
+    if (this.#state.name === 'closing') this.#moveTo({ name: 'closed', cause });
+  }
+
+  async #nextDial(): Promise<Dial> {
+    await this.#untilRetryIsDue();
+    if (this.#isEnding) throw new ConnectionClosedError();
+    this.#outageSince ??= this.clock.now();
+    this.#attempt += 1;
+    this.#moveTo({ name: 'connecting', attempt: this.#attempt });
+    const { dial, endpoints, heartbeat } = this.options;
+    const endpoint = await withDeadline(
+      this.clock,
+      endpoints.next(),
+      dial.timeoutMs,
+      () => new NoAddressError(`the address provider did not answer within ${dial.timeoutMs} ms`),
+    );
+    this.#endpoint = String(endpoint);
+    return { ...dial, endpoint, heartbeat: heartbeat.timeoutSeconds };
+  }
+
+  async #untilRetryIsDue(): Promise<void> {
+    if (this.#state.name !== 'backing-off') return;
+    const delayMs = Math.max(0, this.#retryDueAt - this.clock.now());
+    let timer: Timer | undefined;
+    await new Promise<void>((resolve) => {
+      timer = this.clock.setTimer(resolve, delayMs);
+      this.#wakeEarly = resolve;
+    });
+    timer?.cancel();
+    this.#wakeEarly = undefined;
+  }
+
+  #retryDueAt = 0;
+
+  async #up(link: AmqpLink): Promise<void> {
+    if (this.#isEnding) return;
+    this.#moveTo({ name: 'recovering', attempt: this.#attempt });
+    this.#startHeartbeats(link);
+    this.hooks.event({
+      type: 'link-opened',
+      role: this.role,
+      endpoint: link.endpoint,
+      attempt: this.#attempt,
+      heartbeatTimeoutSeconds: link.negotiatedHeartbeatSeconds,
+    });
+    try {
+      const report = await recover(link, this.options.recoverySteps, this.clock, this.options.recoveryTimeoutMs);
+      if (!link.isUp || this.#state.name !== 'recovering') return;
+      this.#lastReport = report;
+      this.#attempt = 0;
+      this.#outageSince = undefined;
+      this.#moveTo({ name: 'open', since: this.clock.wallClock() });
+      this.hooks.event({ type: 'recovered', role: this.role, report });
+    } catch (thrown) {
+      // A link that was lost meanwhile reports that by itself; one that lives but cannot be used is discarded here.
+      link.destroy(asError(thrown));
+    }
+  }
+
+  #startHeartbeats(link: AmqpLink): void {
+    const plan = heartbeatPlan(link.negotiatedHeartbeatSeconds, this.options.heartbeat);
+    this.#plan = plan;
+    this.#heartbeats = new HeartbeatScheduler(link, plan, this.clock, {
+      peerDead: (silentForMs) => link.destroy(new PeerDeadError(silentForMs, plan.timeoutMs)),
+      loopStalled: (stalledForMs) => this.hooks.event({ type: 'event-loop-stalled', stalledForMs }),
+    });
+    this.#heartbeats.start();
+  }
+
+  #attemptFailed(cause: Error): void {
+    if (this.#isEnding) return;
+    const retryInMs = this.#backOff(cause);
+    if (retryInMs === undefined) return;
+    this.hooks.event({ type: 'attempt-failed', role: this.role, attempt: this.#attempt, cause, retryInMs });
+  }
+
+  #lost(link: Link, cause: Error): void {
+    this.#heartbeats?.stop();
+    this.hooks.lost(link, cause);
+    if (this.#isEnding) return;
+    const wasOpen = this.#state.name === 'open';
+    if (wasOpen) this.#outageSince = this.clock.now();
+    const retryInMs = this.#backOff(cause);
+    if (retryInMs !== undefined) this.hooks.event({ type: 'link-lost', role: this.role, cause, retryInMs });
+  }
+
+  /** Moves to backing-off and returns the delay; `undefined` when the attempts are spent. */
+  #backOff(cause: Error): number | undefined {
+    const { maxAttempts, maxDelayMs } = this.options.reconnect;
+    if (this.#attempt >= maxAttempts) {
+      this.#giveUp(cause);
+      return undefined;
+    }
+    const now = this.clock.now();
+    const outageMs = now - (this.#outageSince ?? now);
+    const retryInMs = reconnectDelayMs({
+      // A broker that lets us in and then stalls is no better than one that does not answer: keep counting.
+      attempt: cause instanceof RecoveryStalledError ? Math.max(2, this.#attempt + 1) : this.#attempt + 1,
+      outageMs,
+      random: this.random,
+      loginRefused: cause instanceof LoginRefusedError,
+      maxDelayMs,
+    });
+    this.#retryDueAt = now + retryInMs;
+    this.#moveTo({
+      name: 'backing-off',
+      attempt: this.#attempt + 1,
+      retryAt: this.clock.wallClock() + retryInMs,
+      cause,
+    });
+    return retryInMs;
+  }
+
+  #giveUp(cause: Error): void {
+    const gaveUp = new GaveUpError(this.#attempt, cause);
+    void this.close(0, gaveUp);
+    this.hooks.event({ type: 'gave-up', cause: gaveUp });
+  }
+
+  get #isEnding(): boolean {
+    return this.#state.name === 'closing' || this.#state.name === 'closed';
+  }
+
+  #moveTo(next: ConnectionState): void {
+    const from = this.#state;
+    this.#state = nextState(from, next);
+    this.hooks.stateChanged(from, next);
+  }
+}

@@ -1,0 +1,199 @@
+/**
+ * The dialling side of a link, over amqp-connection-manager.
+ *
+ * Duty: one manager, one link at a time; ask `nextDial()` before every attempt, report up, failed and lost.
+ * Danger: the manager's own delay is fixed and without jitter, its channel wrappers ack on the wrong channel, its
+ * `reconnect()` never returns on a half-open link, and its events carry URLs with passwords.
+ * Choice: it asks its public `findServers` for one address before every attempt. That promise is our gate: back-off,
+ * rotation, address and credentials providers and stopping all happen while it is pending. Channels are opened by us on
+ * the link, so its wrappers are never used. Every dial carries an AbortSignal down to the socket, so that the deadline
+ * covers DNS, TCP, TLS and the AMQP handshake together.
+ */
+import type { ConnectionOptions as TlsOptions } from 'node:tls';
+import { connect, type AmqpConnectionManager } from 'amqp-connection-manager';
+import { credentials, type ChannelModel, type Options } from 'amqplib';
+import { type Clock, type Timer, withDeadline } from '../clock.js';
+import {
+  asError,
+  ConnectFailedError,
+  ConnectionClosedError,
+  ConnectTimeoutError,
+  LinkLostError,
+  LoginRefusedError,
+  RmqError,
+} from '../errors.js';
+import { AmqpLink } from './amqp-link.js';
+import type { BrokerEndpoint } from './broker-endpoints.js';
+import { LIBRARY_VERSION } from '../version.js';
+import type { LinkRole } from './link.js';
+
+/** One attempt: where to, as whom, and within which time. */
+export interface Dial {
+  readonly endpoint: BrokerEndpoint;
+  readonly timeoutMs: number;
+  /** `'server-decides'`: no wish of ours; `'off'`: veto; else seconds. */
+  readonly heartbeat: number | 'server-decides' | 'off';
+  /** Shown in the broker's connection list. */
+  readonly connectionName: string;
+  /** Asked for every attempt, so that rotated certificates are read again. */
+  readonly tls: () => TlsOptions;
+  /** Extra client properties, shown in the broker's connection list. */
+  readonly clientProperties: Readonly<Record<string, unknown>>;
+}
+
+export interface ManagedLinkEvents {
+  /** Asked before every attempt; the attempt starts when it resolves. A rejection counts as a failed attempt. */
+  nextDial(): Promise<Dial>;
+  up(link: AmqpLink): void;
+  attemptFailed(cause: Error): void;
+  lost(link: AmqpLink, cause: Error): void;
+  blocked(reason: string): void;
+  unblocked(): void;
+}
+
+/** As good as at once; zero would fall back to the manager's heartbeat interval. The real delays are in `nextDial`. */
+const MANAGER_DELAY_SECONDS = 0.001;
+const STOP_TIMEOUT_MS = 1_000;
+
+export class ManagedLink {
+  readonly #manager: AmqpConnectionManager;
+  #current: AmqpLink | undefined;
+  #dialling: { dial: Dial; abort: AbortController; deadline: Timer } | undefined;
+  #stopped = false;
+  #shutGate: ((reason: Error) => void) | undefined;
+
+  constructor(
+    private readonly role: LinkRole,
+    private readonly clock: Clock,
+    private readonly events: ManagedLinkEvents,
+  ) {
+    this.#manager = connect(undefined, {
+      findServers: () => this.#nextServer(),
+      reconnectTimeInSeconds: MANAGER_DELAY_SECONDS,
+      heartbeatIntervalInSeconds: 1,
+    });
+    // Each dial says its own heartbeat. Without one ("the server decides") amqplib must see none, not the manager's.
+    (this.#manager as { heartbeatIntervalInSeconds: number | undefined }).heartbeatIntervalInSeconds = undefined;
+    this.#manager.on('connect', ({ connection }) => this.#connected(connection as unknown as ChannelModel));
+    this.#manager.on('connectFailed', ({ err }) => this.#attemptFailed(err));
+    this.#manager.on('disconnect', ({ err }) => this.#disconnected(err));
+    this.#manager.on('blocked', ({ reason }) => this.#blocked(reason));
+    this.#manager.on('unblocked', () => this.#unblocked());
+  }
+
+  get link(): AmqpLink | undefined {
+    return this.#current;
+  }
+
+  /** Ends the link in order within `deadlineMs` and the manager with it. No event is reported from here on. */
+  async stop(deadlineMs: number): Promise<void> {
+    this.#stopped = true;
+    const closed = new ConnectionClosedError();
+    this.#shutGate?.(closed);
+    this.#dialling?.abort.abort(closed);
+    await this.#current?.close(deadlineMs);
+    await withDeadline(this.clock, this.#manager.close(), STOP_TIMEOUT_MS, () => closed).catch(() => {
+      // The manager waits for a session that we have destroyed already; there is nothing left for it to end.
+    });
+    this.#manager.removeAllListeners();
+  }
+
+  async #nextServer(): Promise<Options.Connect> {
+    const stopped = new Promise<never>((_, reject) => (this.#shutGate = reject));
+    stopped.catch(() => undefined); // it is raced below; when the dial wins, its rejection means nothing
+    if (this.#stopped) throw new ConnectionClosedError();
+    const dial = await Promise.race([this.events.nextDial(), stopped]);
+    const abort = new AbortController();
+    const deadline = this.clock.setTimer(
+      () => abort.abort(new ConnectTimeoutError(String(dial.endpoint), dial.timeoutMs)),
+      dial.timeoutMs,
+    );
+    this.#dialling = { dial, abort, deadline };
+    this.#manager.connectionOptions = socketOptions(dial, abort.signal);
+    return connectOptions(dial);
+  }
+
+  #endDial(): void {
+    this.#dialling?.deadline.cancel();
+    this.#dialling = undefined;
+  }
+
+  #connected(session: ChannelModel): void {
+    const { dial } = this.#dialling ?? {};
+    this.#endDial();
+    if (dial === undefined) return;
+    const link = new AmqpLink(this.role, String(dial.endpoint), session, this.clock);
+    this.#current = link;
+    if (this.#stopped) void link.close(0);
+    else this.events.up(link);
+  }
+
+  #attemptFailed(thrown: unknown): void {
+    const dialling = this.#dialling;
+    this.#endDial();
+    if (this.#stopped) return;
+    this.events.attemptFailed(
+      dialling === undefined ? asError(thrown) : explainFailedDial(dialling.dial, dialling.abort.signal, thrown),
+    );
+  }
+
+  #disconnected(thrown: unknown): void {
+    const link = this.#current;
+    if (link === undefined) return;
+    this.#current = undefined;
+    link.ended();
+    if (this.#stopped || link.isClosingByUs) return;
+    const cause = link.destroyCause ?? new LinkLostError(thrown ?? 'the connection was closed');
+    this.events.lost(link, cause);
+  }
+
+  #blocked(reason: string): void {
+    if (this.#current !== undefined) this.#current.blockedBecause = reason;
+    this.events.blocked(reason);
+  }
+
+  #unblocked(): void {
+    if (this.#current !== undefined) this.#current.blockedBecause = undefined;
+    this.events.unblocked();
+  }
+}
+
+function connectOptions({ endpoint, heartbeat }: Dial): Options.Connect {
+  return {
+    protocol: endpoint.protocol,
+    hostname: endpoint.hostname,
+    port: endpoint.port,
+    // amqplib unescapes it once more, also in the object form.
+    vhost: encodeURIComponent(endpoint.vhost),
+    ...endpoint.query,
+    heartbeat: heartbeat === 'server-decides' ? undefined : heartbeat === 'off' ? 0 : heartbeat,
+  };
+}
+
+function socketOptions(dial: Dial, signal: AbortSignal): NonNullable<AmqpConnectionManager['connectionOptions']> {
+  const { endpoint } = dial;
+  return {
+    ...(endpoint.protocol === 'amqps' ? dial.tls() : undefined),
+    credentials:
+      endpoint.username === '' ? credentials.external() : credentials.plain(endpoint.username, endpoint.password),
+    // Without it Nagle and delayed acks cost 20 to 45 ms for every small request behind an unacked one.
+    noDelay: true,
+    keepAlive: true,
+    keepAliveDelay: 30_000,
+    clientProperties: {
+      connection_name: dial.connectionName,
+      product: 'nestjs-rmq-keepalive',
+      version: LIBRARY_VERSION,
+      ...dial.clientProperties,
+    },
+    ...({ signal } as object),
+  } as NonNullable<AmqpConnectionManager['connectionOptions']>;
+}
+
+function explainFailedDial(dial: Dial, signal: AbortSignal, thrown: unknown): Error {
+  const endpoint = String(dial.endpoint);
+  if (signal.aborted && signal.reason instanceof RmqError) return signal.reason;
+  const text = asError(thrown).message;
+  if (/ACCESS[-_]REFUSED|\b403\b/.test(text)) return new LoginRefusedError(endpoint, thrown);
+  return new ConnectFailedError(endpoint, thrown);
+}

@@ -1,0 +1,560 @@
+/**
+ * The managed connection: one or two links, a topology, consumers and a publisher that outlive every disconnect.
+ *
+ * It composes; the walking is done by each link's supervisor. Its own state is the state of the link furthest from
+ * `open`, moved along the same table, so an illegal sum would throw.
+ */
+import { BehaviorSubject, first, firstValueFrom, type Observable } from 'rxjs';
+import { type Clock, systemClock, withDeadline } from '../clock.js';
+import { JsonCodec } from '../codec/json-codec.js';
+import { Consumer } from '../consuming/consumer.js';
+import { ConsumerRegistry } from '../consuming/consumer-registry.js';
+import { moveToDeadLetters } from '../consuming/dead-letter.js';
+import {
+  type DeliveryHandler,
+  resolveSubscription,
+  sharedEntities,
+  type SubscriptionOptions,
+} from '../consuming/subscription.js';
+import {
+  asError,
+  ConnectionClosedError,
+  GaveUpError,
+  NotOpenError,
+  reasonOf,
+  RecoveryStalledError,
+  RmqError,
+} from '../errors.js';
+import { RmqPublisher } from '../publishing/publisher.js';
+import type { ConnectionStatus, LinkStatus } from '../status.js';
+import type { TopologyOptions } from '../topology/topology.js';
+import { TopologyKeeper } from '../topology/topology-keeper.js';
+import type {
+  ConnectionEvent,
+  ConnectionEventListener,
+  ConnectionEventType,
+  DrainReport,
+} from './connection-events.js';
+import {
+  type ResolvedConnectionOptions,
+  resolveConnectionOptions,
+  type RmqConnectionOptions,
+} from './connection-options.js';
+import { type ConnectionState, nextState, weakestState } from './connection-state.js';
+import { EventBus } from './event-bus.js';
+import { LinkSupervisor } from './link-supervisor.js';
+import type { Link, LinkRole } from './link.js';
+import type { RecoveryStep } from './recovery.js';
+
+/** How long an orderly connection.close may take before the socket is destroyed. */
+const LINK_CLOSE_MS = 2_000;
+/** A dead letter needs the publishing link; it waits this long for it before it tries again later. */
+const DEAD_LETTER_LINK_WAIT_MS = 10_000;
+
+/** What `subscribe()` gives back. */
+export interface Subscription {
+  readonly name: string;
+  /** The queue; for a server-named one the broker's present name of it. */
+  readonly queue: string;
+  readonly isAttached: boolean;
+  /** Ends it for good: no more deliveries; running handlers go on. Nothing brings it back. */
+  unsubscribe(): Promise<void>;
+}
+
+export class RmqConnection {
+  readonly name: string;
+  readonly publisher: RmqPublisher;
+
+  readonly #options: ResolvedConnectionOptions;
+  readonly #clock: Clock;
+  readonly #bus = new EventBus();
+  readonly #state$ = new BehaviorSubject<ConnectionState>({ name: 'idle' });
+  readonly #supervisors: readonly LinkSupervisor[];
+  /** A further link counts from its first outcome on: dialling it for the first time takes nothing away. */
+  readonly #counting = new Set<LinkSupervisor>();
+  readonly #topology: TopologyKeeper;
+  readonly #consumers: ConsumerRegistry;
+  #recoveryAdvanced = new Set<() => void>();
+  #closing: Promise<DrainReport> | undefined;
+  #stateSince: number;
+  #downSince: number | null;
+  #hasBeenOpen = false;
+  #blocked: { reason: string; since: number } | null = null;
+  #lastLoss: ConnectionStatus['lastLoss'] = null;
+  #reconnects = 0;
+  #published = 0;
+  #publishFailed = 0;
+  #republished = 0;
+  #stalls = { stalls: 0, longestStallMs: 0, lastStallAt: null as number | null };
+
+  /** @throws {@link OptionsError} before anything is dialled. */
+  constructor(options: RmqConnectionOptions, identity: { name?: string; clock?: Clock } = {}) {
+    this.name = identity.name ?? 'default';
+    this.#clock = identity.clock ?? systemClock;
+    this.#options = resolveConnectionOptions(options);
+    this.#stateSince = this.#clock.wallClock();
+    this.#downSince = this.#stateSince;
+    const codec = new JsonCodec(this.#options.json);
+    this.#topology = new TopologyKeeper({
+      clock: this.#clock,
+      link: () => this.#anyLink(),
+      refused: (entity, cause) => this.#emit({ type: 'entity-refused', entity, cause }),
+      healed: (entity) => this.#emit({ type: 'entity-healed', entity }),
+      advanced: () => this.#advanced(),
+    });
+    this.#topology.addOptions(this.#options.topology, 'topology');
+    this.publisher = new RmqPublisher(
+      {
+        needLink: () => this.#start(this.#publishing),
+        redeclareTopology: (link) => this.#topology.redeclareAll(link),
+        published: () => (this.#published += 1),
+        failed: (cause) => this.#publishFailedWith(cause),
+        replayed: (count) => this.#replayed(count),
+      },
+      codec,
+      this.#options.publish,
+      this.#options.outbox,
+      this.#clock,
+    );
+    this.#consumers = new ConsumerRegistry({
+      clock: this.#clock,
+      codec,
+      event: (event) => this.#emit(event),
+      link: () => this.#consuming.link,
+      repair: (consumer, link) => this.#repair(consumer, link),
+      beforeHandler: () => this.#consuming.beforeHandler(),
+      moveToDeadLetters: (delivery, queue, why) =>
+        moveToDeadLetters(
+          delivery,
+          queue,
+          { ...why, at: this.#clock.wallClock() },
+          { publisher: this.publisher, link: () => this.#publishingLink() },
+        ),
+    });
+    this.#supervisors = this.#makeSupervisors();
+  }
+
+  get state(): ConnectionState {
+    return this.#state$.value;
+  }
+
+  /** The state, now and after every change; completes when closed. */
+  get state$(): Observable<ConnectionState> {
+    return this.#state$.asObservable();
+  }
+
+  /** All events; completes when closed. */
+  get events$(): Observable<ConnectionEvent> {
+    return this.#bus.events$;
+  }
+
+  /** What the options deserve to be warned of; for the log, once. */
+  get warnings(): readonly string[] {
+    return this.#options.warnings;
+  }
+
+  /** Calls `listener` on every event of that type (`'*'`: all). A listener that throws is reported, and breaks nothing. @returns the function that ends it */
+  on<T extends ConnectionEventType>(type: T, listener: ConnectionEventListener<T>): () => void;
+  on(type: '*', listener: (event: ConnectionEvent) => void): () => void;
+  on(type: ConnectionEventType | '*', listener: (event: never) => void): () => void {
+    return this.#bus.on(type as '*', listener as (event: ConnectionEvent) => void);
+  }
+
+  /** Adds entities to be declared, now if a link is up, and after every reconnect. @throws {@link OptionsError} */
+  addTopology(topology: TopologyOptions): void {
+    this.#topology.addOptions(topology, 'topology');
+    const link = this.#anyLink();
+    if (link !== undefined && this.state.name === 'open') void this.#declareOn(link);
+  }
+
+  /** Wants a consumer from now on, through every disconnect. Before {@link start} or later. @throws {@link OptionsError} */
+  subscribe(options: SubscriptionOptions, handler: DeliveryHandler): Subscription {
+    if (this.#closing !== undefined)
+      throw new ConnectionClosedError('The connection is closed: nothing can be subscribed any more');
+    const knownExchange = this.#topology.topology.exchanges.find((exchange) => exchange.name === options.exchange);
+    const wanted = resolveSubscription(options, handler, knownExchange);
+    const consumer = this.#consumers.add(wanted);
+    try {
+      this.#topology.add(sharedEntities(wanted), `subscription "${wanted.name}"`);
+    } catch (thrown) {
+      this.#consumers.remove(consumer);
+      throw thrown;
+    }
+    if (this.#consuming.state.name === 'open') this.#consumers.scheduleRepair(consumer, 0);
+    else if (this.state.name !== 'idle') this.#start(this.#consuming);
+    return {
+      name: wanted.name,
+      get queue() {
+        return consumer.queueName;
+      },
+      get isAttached() {
+        return consumer.isAttached;
+      },
+      unsubscribe: async () => {
+        await consumer.cancel();
+        this.#consumers.remove(consumer);
+        await consumer.untilIdle();
+        await consumer.closeChannel();
+      },
+    };
+  }
+
+  /**
+   * Connects, as the startup policy says. The publishing link is dialled with the first publish, or here if there is
+   * nothing to consume.
+   * @throws {@link GaveUpError} `fail-fast`, and every address failed once
+   */
+  async start(): Promise<void> {
+    if (this.#closing !== undefined) throw new ConnectionClosedError();
+    const first = this.#consumers.size > 0 ? this.#consuming : this.#publishing;
+    this.#start(first);
+    if (this.#options.startup === 'background') return;
+    if (this.#options.startup === 'wait') return this.#untilOpen();
+    await this.#openOrGiveUp();
+  }
+
+  /** Resolves when the connection is open. @throws {@link NotOpenError} after `timeoutMs`; {@link ConnectionClosedError} when it closes */
+  async whenOpen(options: { timeoutMs?: number } = {}): Promise<void> {
+    const { timeoutMs } = options;
+    if (timeoutMs === undefined) return this.#untilOpen();
+    await withDeadline(this.#clock, this.#untilOpen(), timeoutMs, () => {
+      const { state } = this;
+      return new NotOpenError(this.name, timeoutMs, state.name, state.name === 'backing-off' ? state.cause : undefined);
+    });
+  }
+
+  /** One plain snapshot of everything; cheap, and never touches the network. */
+  status(): ConnectionStatus {
+    const consumers = this.#consumers.all().filter((consumer) => !consumer.isStopped);
+    const missing = consumers.filter((consumer) => !consumer.isAttached);
+    const outbox = this.publisher.status;
+    const { maxMessages, maxBytes } = this.#options.outbox;
+    return {
+      name: this.name,
+      state: this.state,
+      stateSince: this.#stateSince,
+      downSince: this.#downSince,
+      downAfterMs: this.#options.downAfterMs,
+      hasBeenOpen: this.#hasBeenOpen,
+      blocked: this.#blocked,
+      links: this.#supervisors.filter((supervisor) => supervisor.state.name !== 'idle').map(linkStatus),
+      lastLoss: this.#lastLoss,
+      reconnects: this.#reconnects,
+      consumers: {
+        wanted: consumers.length,
+        attached: consumers.length - missing.length,
+        missing: missing.map((consumer) => ({
+          name: consumer.name,
+          queue: consumer.queueName,
+          code: codeOf(consumer.missingBecause?.cause),
+          message: consumer.missingBecause === undefined ? 'not attached yet' : reasonOf(consumer.missingBecause.cause),
+          since: consumer.missingBecause?.since ?? this.#stateSince,
+        })),
+      },
+      topology: {
+        refused: this.#topology.refusals.map(({ entity, cause }) => ({
+          entity,
+          code: cause.code,
+          message: reasonOf(cause),
+        })),
+      },
+      outbox: { ...outbox, maxMessages, maxBytes },
+      counters: {
+        published: this.#published,
+        publishFailed: this.#publishFailed,
+        republished: this.#republished,
+        ...this.#consumers.counters(),
+        handlersRunning: this.#consumers.all().reduce((sum, consumer) => sum + consumer.running, 0),
+      },
+      eventLoop: { ...this.#stalls },
+    };
+  }
+
+  /**
+   * Closes in order: consumers cancelled, running handlers finished and acked, the rest given back, publishes confirmed,
+   * links closed. Every step is bounded; half-open links are destroyed. Idempotent.
+   * @param options.drainTimeoutMs limit for handlers and publishes together; default: the connection's
+   */
+  close(options: { drainTimeoutMs?: number } = {}): Promise<DrainReport> {
+    this.#closing ??= this.#close(options.drainTimeoutMs ?? this.#options.drainTimeoutMs);
+    return this.#closing;
+  }
+
+  async #close(drainTimeoutMs: number, cause?: Error): Promise<DrainReport> {
+    const startedAt = this.#clock.now();
+    const left = (): number => Math.max(0, drainTimeoutMs - (this.#clock.now() - startedAt));
+    for (const supervisor of this.#supervisors) supervisor.beginClosing();
+    const heldAtStart = this.publisher.status;
+    const drained = await this.#consumers.drain(left());
+    const abandonable = this.#publishing.link === undefined ? 0 : left();
+    await this.publisher.flush(abandonable);
+    const abandoned = this.publisher.close();
+    this.#topology.end();
+    await withDeadline(
+      this.#clock,
+      this.#consumers.closeChannels(),
+      LINK_CLOSE_MS,
+      () => new ConnectionClosedError(),
+    ).catch(() => {
+      // The broker does not answer: the links below are destroyed after their own deadline, and the channels with them.
+    });
+    await Promise.all(this.#supervisors.map((supervisor) => supervisor.close(LINK_CLOSE_MS, cause)));
+    const report: DrainReport = {
+      handlersFinished: drained.finished,
+      deliveriesReturned: drained.handedBack,
+      publishesFlushed: Math.max(0, heldAtStart.queued + heldAtStart.inFlight - abandoned),
+      publishesAbandoned: abandoned,
+      tookMs: this.#clock.now() - startedAt,
+    };
+    this.#emit({ type: 'drained', report });
+    this.#state$.complete();
+    this.#bus.end();
+    return report;
+  }
+
+  get #consuming(): LinkSupervisor {
+    return this.#supervisors[0] as LinkSupervisor;
+  }
+
+  get #publishing(): LinkSupervisor {
+    return this.#supervisors.at(-1) as LinkSupervisor;
+  }
+
+  #makeSupervisors(): LinkSupervisor[] {
+    const declare: RecoveryStep = {
+      name: 'declaring the topology',
+      run: (link, progress) =>
+        this.#advancing(progress.advanced, () =>
+          this.#topology.declareAll(link).then(() => {
+            progress.refused.push(...this.#topology.refusals);
+          }),
+        ),
+    };
+    const attach: RecoveryStep = {
+      name: 'attaching consumers',
+      run: (link, progress) => this.#consumers.attachAll(link, progress),
+    };
+    const replay: RecoveryStep = { name: 'opening the publishing channel', run: (link) => this.publisher.attach(link) };
+    if (this.#options.links === 'shared') return [this.#makeSupervisor('shared', [declare, attach, replay])];
+    return [
+      this.#makeSupervisor('consuming', [declare, attach]),
+      this.#makeSupervisor('publishing', [declare, replay]),
+    ];
+  }
+
+  #makeSupervisor(role: LinkRole, recoverySteps: readonly RecoveryStep[]): LinkSupervisor {
+    const {
+      endpoints,
+      connectTimeoutMs,
+      tls,
+      connectionName,
+      clientProperties,
+      heartbeat,
+      reconnect,
+      recoveryTimeoutMs,
+    } = this.#options;
+    const supervisor: LinkSupervisor = new LinkSupervisor(
+      {
+        role,
+        endpoints: endpoints(),
+        dial: {
+          timeoutMs: connectTimeoutMs,
+          tls,
+          connectionName: `${connectionName} ${this.name} ${role}`,
+          clientProperties,
+        },
+        heartbeat,
+        reconnect,
+        recoveryTimeoutMs,
+        recoverySteps,
+      },
+      {
+        stateChanged: (_, to) => this.#linkStateChanged(supervisor, to),
+        lost: (link, cause) => this.#linkLost(link, cause),
+        event: (event) => this.#linkEvent(event),
+      },
+      this.#clock,
+    );
+    return supervisor;
+  }
+
+  #start(supervisor: LinkSupervisor): void {
+    if (this.#closing !== undefined || supervisor.state.name !== 'idle') return;
+    if (this.#counting.size === 0) this.#counting.add(supervisor);
+    supervisor.start();
+  }
+
+  #linkStateChanged(supervisor: LinkSupervisor, to: ConnectionState): void {
+    if (to.name === 'open' || to.name === 'backing-off') this.#counting.add(supervisor);
+    if (to.name === 'open' && this.#lastLoss?.role === supervisor.role) this.#reconnects += 1;
+    this.#sumUp();
+  }
+
+  /** The connection's own step along the table. */
+  #sumUp(): void {
+    const states = this.#supervisors.map((supervisor) => supervisor.state);
+    const counting = [...this.#counting].map((supervisor) => supervisor.state);
+    const next = states.every(({ name }) => name === 'closed')
+      ? (states.find((state) => state.name === 'closed' && state.cause !== undefined) ?? { name: 'closed' as const })
+      : states.some(({ name }) => name === 'closing' || name === 'closed')
+        ? { name: 'closing' as const }
+        : weakestState(counting);
+    const from = this.state;
+    if (next === undefined || (next.name === from.name && next.name !== 'backing-off' && next.name !== 'connecting'))
+      return;
+    const to =
+      next.name === from.name
+        ? next
+        : nextState(from, next.name === 'open' ? { name: 'open', since: this.#clock.wallClock() } : next);
+    if (to.name !== from.name) this.#stateSince = this.#clock.wallClock();
+    if (to.name === 'open') {
+      this.#downSince = null;
+      this.#hasBeenOpen = true;
+    } else this.#downSince ??= this.#clock.wallClock();
+    this.#state$.next(to);
+    if (to.name !== from.name) this.#emit({ type: 'state-changed', from, to });
+  }
+
+  #linkLost(link: Link, cause: Error): void {
+    this.#lastLoss = { at: this.#clock.wallClock(), role: link.role, code: codeOf(cause), message: reasonOf(cause) };
+    this.#topology.linkLost();
+    if (link.role !== 'publishing') this.#consumers.detachAll(cause);
+    if (link.role !== 'consuming') this.publisher.detach();
+    this.#updateBlocked();
+  }
+
+  #linkEvent(event: ConnectionEvent): void {
+    if (event.type === 'blocked' || event.type === 'unblocked') {
+      this.#updateBlocked();
+      this.publisher.resume();
+    }
+    if (event.type === 'event-loop-stalled') {
+      this.#stalls = {
+        stalls: this.#stalls.stalls + 1,
+        longestStallMs: Math.max(this.#stalls.longestStallMs, event.stalledForMs),
+        lastStallAt: this.#clock.wallClock(),
+      };
+    }
+    this.#emit(event);
+    if (event.type === 'gave-up') this.#closing ??= this.#close(this.#options.drainTimeoutMs, event.cause);
+  }
+
+  #updateBlocked(): void {
+    const reason = this.#supervisors
+      .map((supervisor) => supervisor.link?.blockedBecause)
+      .find((because) => because !== undefined);
+    this.#blocked = reason === undefined ? null : (this.#blocked ?? { reason, since: this.#clock.wallClock() });
+  }
+
+  /** One consumer, while its link lives: its topology first, since it may be what is missing. */
+  async #repair(consumer: Consumer, link: Link): Promise<void> {
+    const { recoveryTimeoutMs } = this.#options;
+    const stalled = new RecoveryStalledError(`subscription "${consumer.name}"`, recoveryTimeoutMs);
+    const work = async (): Promise<void> => {
+      await this.#topology.declare(link, sharedEntities(consumer.wanted));
+      await consumer.attach(link);
+    };
+    try {
+      await withDeadline(this.#clock, work(), recoveryTimeoutMs, () => stalled);
+    } catch (thrown) {
+      // Lost meanwhile: recovery attaches everything. No answer: this link is of no use any more.
+      if (thrown === stalled) link.destroy(stalled);
+    }
+  }
+
+  async #declareOn(link: Link): Promise<void> {
+    try {
+      await this.#topology.redeclareAll(link);
+    } catch (thrown) {
+      // A lost link declares everything in its recovery; one that lives but cannot declare is of no use.
+      link.destroy(asError(thrown));
+    }
+  }
+
+  async #publishingLink(): Promise<Link> {
+    this.#start(this.#publishing);
+    const link = this.#publishing.link;
+    if (link !== undefined && this.#publishing.state.name === 'open') return link;
+    await this.whenOpen({ timeoutMs: DEAD_LETTER_LINK_WAIT_MS });
+    const opened = this.#publishing.link;
+    if (opened === undefined) throw new ConnectionClosedError('The publishing link is gone');
+    return opened;
+  }
+
+  #anyLink(): Link | undefined {
+    return this.#supervisors.map((supervisor) => supervisor.link).find((link) => link !== undefined);
+  }
+
+  async #untilOpen(): Promise<void> {
+    const settled = await firstValueFrom(
+      this.#state$.pipe(first(({ name }) => name === 'open' || name === 'closing' || name === 'closed')),
+    );
+    if (settled.name !== 'open')
+      throw new ConnectionClosedError(`Connection "${this.name}" was closed before it opened`);
+  }
+
+  async #openOrGiveUp(): Promise<void> {
+    let lastCause: Error | undefined;
+    const attempts = Math.max(1, this.#options.addressCount);
+    let failed = 0;
+    const spent = new Promise<void>((resolve) => {
+      const end = this.on('attempt-failed', ({ cause }) => {
+        lastCause = cause;
+        failed += 1;
+        if (failed < attempts) return;
+        end();
+        resolve();
+      });
+    });
+    await Promise.race([this.#untilOpen(), spent]);
+    if (this.state.name === 'open') return;
+    await this.close({ drainTimeoutMs: 0 });
+    throw new GaveUpError(failed, lastCause);
+  }
+
+  async #advancing(advanced: () => void, work: () => Promise<void>): Promise<void> {
+    this.#recoveryAdvanced.add(advanced);
+    try {
+      await work();
+    } finally {
+      this.#recoveryAdvanced.delete(advanced);
+    }
+  }
+
+  #advanced(): void {
+    for (const advanced of this.#recoveryAdvanced) advanced();
+  }
+
+  #publishFailedWith(cause: Error): void {
+    this.#publishFailed += 1;
+    this.#emit({ type: 'publish-failed', cause });
+  }
+
+  #replayed(count: number): void {
+    this.#republished += count;
+    this.#emit({ type: 'publishes-replayed', count });
+  }
+
+  #emit(event: ConnectionEvent): void {
+    this.#bus.emit(event);
+  }
+}
+
+function linkStatus(supervisor: LinkSupervisor): LinkStatus {
+  const plan = supervisor.heartbeatPlan;
+  const ages = supervisor.link === undefined ? undefined : supervisor.lastByteAges();
+  return {
+    role: supervisor.role,
+    state: supervisor.state.name,
+    endpoint: supervisor.endpoint ?? null,
+    attempt: supervisor.attempt,
+    heartbeatTimeoutSeconds: plan === undefined ? null : plan.timeoutMs / 1000,
+    heartbeatIntervalMs: plan?.sendAfterMs ?? null,
+    lastByteReceivedAgoMs: ages === undefined ? null : Math.round(ages.receivedAgoMs),
+    lastByteSentAgoMs: ages === undefined ? null : Math.round(ages.sentAgoMs),
+  };
+}
+
+function codeOf(cause: Error | undefined): string {
+  return cause instanceof RmqError ? cause.code : 'RMQ_CHANNEL_CLOSED';
+}

@@ -1,0 +1,135 @@
+/** All consumers of a connection: attached together in recovery, repaired one by one afterwards, drained at the end. */
+import type { Timer } from '../clock.js';
+import type { Link } from '../connection/link.js';
+import type { RecoveryProgress } from '../connection/recovery.js';
+import { OptionsError } from '../errors.js';
+import { Consumer, type ConsumerCounters, type ConsumerHost } from './consumer.js';
+import type { WantedSubscription } from './subscription.js';
+
+export interface RegistryHost extends Omit<ConsumerHost, 'needsRepair'> {
+  /** The consuming link while it is up. */
+  link(): Link | undefined;
+  /** Attaches one consumer, its topology first, within a time limit; discards the link when the broker does not answer. */
+  repair(consumer: Consumer, link: Link): Promise<void>;
+}
+
+export class ConsumerRegistry {
+  readonly #consumers = new Map<string, Consumer>();
+  readonly #repairs = new Map<Consumer, Timer>();
+  #isDraining = false;
+
+  constructor(private readonly host: RegistryHost) {}
+
+  get size(): number {
+    return this.#consumers.size;
+  }
+
+  all(): Consumer[] {
+    return [...this.#consumers.values()];
+  }
+
+  add(wanted: WantedSubscription): Consumer {
+    if (this.#consumers.has(wanted.name)) {
+      throw new OptionsError(
+        `subscription "${wanted.name}"`,
+        'there is another subscription of this name on the connection',
+        'Give one of them a name of its own',
+      );
+    }
+    const consumer = new Consumer(wanted, {
+      ...this.host,
+      needsRepair: (broken, delayMs) => this.scheduleRepair(broken, delayMs),
+    });
+    this.#consumers.set(wanted.name, consumer);
+    return consumer;
+  }
+
+  remove(consumer: Consumer): void {
+    this.#endRepair(consumer);
+    this.#consumers.delete(consumer.name);
+  }
+
+  /** The recovery step: all at the same time, so that round trips do not add up. */
+  async attachAll(link: Link, progress: RecoveryProgress): Promise<void> {
+    for (const consumer of this.#repairs.keys()) this.#endRepair(consumer);
+    const consumers = this.all().filter((consumer) => !consumer.isStopped);
+    progress.consumersWanted = consumers.length;
+    await Promise.all(
+      consumers.map(async (consumer) => {
+        await consumer.attach(link);
+        progress.advanced();
+        const missing = consumer.missingBecause;
+        if (consumer.isAttached) progress.consumersAttached += 1;
+        else if (missing !== undefined)
+          progress.refused.push({ entity: `consumer "${consumer.name}"`, cause: missing.cause });
+      }),
+    );
+  }
+
+  detachAll(cause: Error): void {
+    for (const consumer of this.#consumers.values()) {
+      this.#endRepair(consumer);
+      consumer.detach(cause);
+    }
+  }
+
+  scheduleRepair(consumer: Consumer, delayMs: number): void {
+    if (this.#isDraining) return;
+    this.#endRepair(consumer);
+    this.#repairs.set(
+      consumer,
+      this.host.clock.setTimer(() => {
+        this.#repairs.delete(consumer);
+        const link = this.host.link();
+        // Without a link there is nothing to repair on: the next recovery attaches everything.
+        if (link !== undefined) void this.host.repair(consumer, link);
+      }, delayMs),
+    );
+  }
+
+  /** Cancels all, lets running handlers finish until `deadlineMs`, gives back the rest. */
+  async drain(deadlineMs: number): Promise<{ finished: number; handedBack: number }> {
+    this.#isDraining = true;
+    for (const consumer of this.#repairs.keys()) this.#endRepair(consumer);
+    const consumers = this.all();
+    const running = (): number => consumers.reduce((sum, consumer) => sum + consumer.running, 0);
+    const runningAtStart = running();
+    for (const consumer of consumers) consumer.endPauses();
+    const allIdle = Promise.all(
+      consumers.map(async (consumer) => {
+        await consumer.cancel();
+        await consumer.untilIdle();
+      }),
+    );
+    let timer: Timer | undefined;
+    const deadline = new Promise<void>((resolve) => (timer = this.host.clock.setTimer(resolve, deadlineMs)));
+    await Promise.race([allIdle, deadline]);
+    timer?.cancel();
+    const handedBack = consumers.reduce((sum, consumer) => sum + consumer.handBackRunning(), 0);
+    return { finished: Math.max(0, runningAtStart - running()), handedBack };
+  }
+
+  async closeChannels(): Promise<void> {
+    await Promise.all(this.all().map((consumer) => consumer.closeChannel()));
+  }
+
+  counters(): ConsumerCounters {
+    const sum: ConsumerCounters = {
+      delivered: 0,
+      acked: 0,
+      requeued: 0,
+      rejected: 0,
+      deadLettered: 0,
+      staleSettlements: 0,
+    };
+    for (const { counters } of this.#consumers.values()) {
+      for (const key of Object.keys(sum) as (keyof ConsumerCounters)[]) sum[key] += counters[key];
+    }
+    return sum;
+  }
+
+  #endRepair(consumer: Consumer): void {
+    this.#repairs.get(consumer)?.cancel();
+    this.#repairs.delete(consumer);
+  }
+}

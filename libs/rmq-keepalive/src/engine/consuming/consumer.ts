@@ -1,0 +1,401 @@
+/**
+ * One subscription's live attachment: its channel, its consumer tag, its deliveries under way.
+ *
+ * Duty: whatever ends the attachment (link, channel error, broker cancel), be attached again, and be named until then.
+ * Danger: a channel error must not touch other subscriptions; a delivery must never be settled on a later channel; a
+ * handler that throws inside amqplib's read loop would close the channel.
+ * Choice: one channel each; everything that belongs to one channel hangs on one `Attachment` object, which dies with it.
+ */
+import type { Channel, ConsumeMessage } from 'amqplib';
+import type { Clock, Timer } from '../clock.js';
+import type { Codec } from '../codec/codec.js';
+import type { ConnectionEvent } from '../connection/connection-events.js';
+import { openGuardedChannel } from '../connection/guarded-channel.js';
+import type { Link } from '../connection/link.js';
+import {
+  asError,
+  ChannelClosedError,
+  ConsumeRefusedError,
+  ConsumerCancelledError,
+  LinkLostError,
+  reasonOf,
+} from '../errors.js';
+import type { DeadLetterReason } from './dead-letter.js';
+import { Delivery, type DeliveryOrigin } from './delivery.js';
+import { Settlement, type SettlementKind } from './settlement.js';
+import type { WantedSubscription } from './subscription.js';
+
+export interface ConsumerHost {
+  readonly clock: Clock;
+  readonly codec: Codec;
+  event(event: ConnectionEvent): void;
+  /** The consumer has to be attached again while its link lives; call back `attach` after `delayMs`. */
+  needsRepair(consumer: Consumer, delayMs: number): void;
+  /** Called just before a handler runs: it may block the event loop. */
+  beforeHandler(): void;
+  moveToDeadLetters(
+    delivery: Delivery,
+    queue: string,
+    why: { reason: DeadLetterReason; error?: unknown },
+  ): Promise<void>;
+}
+
+export interface ConsumerCounters {
+  delivered: number;
+  acked: number;
+  requeued: number;
+  rejected: number;
+  deadLettered: number;
+  staleSettlements: number;
+}
+
+interface Attachment extends DeliveryOrigin {
+  readonly link: Link;
+  queueName: string;
+  consumerTag: string | undefined;
+  attachedAt: number;
+}
+
+/** At most 12 attempts a minute. */
+export const REFUSED_RETRY_MS = 5_200;
+/** At most one a second, back within two after the queue exists. */
+export const WAITING_RETRY_MS = 1_000;
+/** A channel that dies young is rebuilt a little later, so that a handler that kills it each time cannot spin. */
+const YOUNG_CHANNEL_MS = 1_000;
+const YOUNG_CHANNEL_RETRY_MS = 100;
+const DEAD_LETTER_RETRY_MS = { first: 1_000, max: 30_000 };
+const NOT_FOUND = 404;
+
+export class Consumer {
+  #attachment: Attachment | undefined;
+  #isAttaching = false;
+  #isStopped = false;
+  #wasAttached = false;
+  #missingBecause: { cause: Error; since: number } | undefined;
+  readonly #running = new Set<Delivery>();
+  #idle: (() => void)[] = [];
+  readonly counters: ConsumerCounters = {
+    delivered: 0,
+    acked: 0,
+    requeued: 0,
+    rejected: 0,
+    deadLettered: 0,
+    staleSettlements: 0,
+  };
+
+  constructor(
+    readonly wanted: WantedSubscription,
+    private readonly host: ConsumerHost,
+  ) {}
+
+  get name(): string {
+    return this.wanted.name;
+  }
+
+  /** The broker's name of the queue while attached to a server-named one. */
+  get queueName(): string {
+    return this.#attachment?.queueName ?? this.wanted.queue.name;
+  }
+
+  get isAttached(): boolean {
+    return this.#attachment?.consumerTag !== undefined;
+  }
+
+  get consumerTag(): string | undefined {
+    return this.#attachment?.consumerTag;
+  }
+
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
+  /** Why it is not attached, if it is not. */
+  get missingBecause(): { cause: Error; since: number } | undefined {
+    return this.isAttached ? undefined : this.#missingBecause;
+  }
+
+  get running(): number {
+    return this.#running.size;
+  }
+
+  /**
+   * Attaches on `link`. Resolves when attached, or when the broker refused (then it is named and retried).
+   * Rejects only when the link is lost.
+   */
+  async attach(link: Link): Promise<void> {
+    if (this.#isStopped || this.#isAttaching || this.isAttached) return;
+    this.#isAttaching = true;
+    try {
+      const attachment = await this.#openAttachment(link);
+      await this.#consume(attachment);
+    } catch (thrown) {
+      if (!link.isUp) throw new LinkLostError(thrown);
+      this.#refused(asError(thrown));
+    } finally {
+      this.#isAttaching = false;
+    }
+  }
+
+  /** The link is gone, and the channel with it. */
+  detach(cause: Error): void {
+    this.#endAttachment(cause);
+  }
+
+  /** No more deliveries; what runs goes on. Idempotent. */
+  async cancel(): Promise<void> {
+    this.#isStopped = true;
+    const attachment = this.#attachment;
+    const tag = attachment?.consumerTag;
+    if (attachment === undefined || tag === undefined || !attachment.isLive) return;
+    attachment.consumerTag = undefined;
+    // If the channel ends first, there is nothing left to cancel.
+    await attachment.channel.cancel(tag).catch(() => undefined);
+  }
+
+  /** Resolves when no handler runs any more. */
+  async untilIdle(): Promise<void> {
+    if (this.#running.size > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Gives back every delivery whose handler still runs. Returns how many. */
+  handBackRunning(): number {
+    let handedBack = 0;
+    for (const delivery of this.#running) if (delivery.handBack()) handedBack += 1;
+    return handedBack;
+  }
+
+  async closeChannel(): Promise<void> {
+    const attachment = this.#attachment;
+    this.#attachment = undefined;
+    if (attachment === undefined || !attachment.isLive) return;
+    // Closing in order makes sure that the last acks are with the broker. A channel that ended first needs no closing.
+    await attachment.channel.close().catch(() => undefined);
+    attachment.isLive = false;
+  }
+
+  async #openAttachment(link: Link): Promise<Attachment> {
+    const current = this.#attachment;
+    if (current !== undefined && current.isLive && current.link === link) return current;
+    const opening: { attachment?: Attachment; cause?: Error; ended?: true } = {};
+    const channel = await openGuardedChannel(link, (cause) => {
+      opening.ended = true;
+      opening.cause = cause;
+      if (opening.attachment !== undefined) this.#channelEnded(opening.attachment, cause);
+    });
+    if (opening.ended)
+      throw (
+        opening.cause ?? new ChannelClosedError(`subscription "${this.name}"`, 'it ended while it was being opened')
+      );
+    opening.attachment = this.#newAttachment(link, channel);
+    this.#attachment = opening.attachment;
+    return opening.attachment;
+  }
+
+  #newAttachment(link: Link, channel: Channel): Attachment {
+    return {
+      link,
+      channel,
+      isLive: true,
+      queueName: this.wanted.queue.name,
+      consumerTag: undefined,
+      attachedAt: 0,
+      settled: (_, kind) => this.#countSettled(kind),
+      stale: (_, kind) => {
+        this.counters.staleSettlements += 1;
+        this.host.event({ type: 'stale-settlement', subscription: this.name, settlement: kind });
+      },
+    };
+  }
+
+  async #consume(attachment: Attachment): Promise<void> {
+    const { channel } = attachment;
+    const { wanted } = this;
+    if (wanted.isOwnQueue) {
+      const { queue } = await channel.assertQueue(wanted.queue.name, wanted.queue.options);
+      attachment.queueName = queue;
+    }
+    if (wanted.isOwnQueue || wanted.ifQueueMissing === 'wait') await this.#bind(attachment);
+    await channel.prefetch(wanted.prefetch);
+    const { consumerTag } = await channel.consume(
+      attachment.queueName,
+      (message) => this.#arrived(attachment, message),
+      { arguments: wanted.consumerArguments },
+    );
+    if (!attachment.isLive)
+      throw new ChannelClosedError(`subscription "${this.name}"`, 'it ended right after basic.consume');
+    if (this.#isStopped) {
+      await channel.cancel(consumerTag);
+      return;
+    }
+    attachment.consumerTag = consumerTag;
+    attachment.attachedAt = this.host.clock.now();
+    this.#missingBecause = undefined;
+    this.host.event({
+      type: 'consumer-attached',
+      subscription: this.name,
+      queue: attachment.queueName,
+      restored: this.#wasAttached,
+    });
+    this.#wasAttached = true;
+  }
+
+  async #bind({ channel, queueName }: Attachment): Promise<void> {
+    for (const binding of this.wanted.bindings)
+      await channel.bindQueue(queueName, binding.exchange, binding.routingKey, binding.arguments);
+  }
+
+  #refused(thrown: Error): void {
+    if (this.#isStopped) return;
+    const cause = new ConsumeRefusedError(this.name, this.wanted.queue.name || '(server-named)', thrown);
+    const isNews = this.#missingBecause === undefined || reasonOf(this.#missingBecause.cause) !== reasonOf(cause);
+    this.#missing(cause);
+    if (isNews) this.host.event({ type: 'consumer-refused', subscription: this.name, queue: this.queueName, cause });
+    const waits = this.wanted.ifQueueMissing === 'wait' && (thrown as { code?: unknown }).code === NOT_FOUND;
+    this.host.needsRepair(this, waits ? WAITING_RETRY_MS : REFUSED_RETRY_MS);
+  }
+
+  #missing(cause: Error): void {
+    this.#missingBecause = { cause, since: this.#missingBecause?.since ?? this.host.clock.wallClock() };
+  }
+
+  /** The channel is over: by the broker (406, 404 ...), by a mistake of a handler, or with its link. */
+  #channelEnded(attachment: Attachment, cause: Error | undefined): void {
+    attachment.isLive = false;
+    if (this.#attachment !== attachment) return;
+    // Not attached yet: attach() is under way and sees the error itself.
+    if (attachment.consumerTag === undefined) this.#attachment = undefined;
+    // Without a cause it ends because its link does: detach() follows, with the reason.
+    if (cause === undefined || attachment.consumerTag === undefined || this.#isStopped) return;
+    const age = this.host.clock.now() - attachment.attachedAt;
+    this.#endAttachment(new ChannelClosedError(`subscription "${this.name}"`, cause));
+    this.host.needsRepair(this, age > YOUNG_CHANNEL_MS ? 0 : YOUNG_CHANNEL_RETRY_MS);
+  }
+
+  #endAttachment(cause: Error): void {
+    const attachment = this.#attachment;
+    this.#attachment = undefined;
+    if (attachment === undefined) return;
+    attachment.isLive = false;
+    if (this.#isStopped || attachment.consumerTag === undefined) return;
+    this.#missing(cause);
+    this.host.event({ type: 'consumer-lost', subscription: this.name, queue: attachment.queueName, cause });
+  }
+
+  /** basic.cancel from the broker: the channel lives on, and so do its unsettled deliveries. */
+  #cancelled(attachment: Attachment): void {
+    if (this.#attachment !== attachment || this.#isStopped) return;
+    attachment.consumerTag = undefined;
+    const cause = new ConsumerCancelledError(this.name, attachment.queueName);
+    this.#missing(cause);
+    this.host.event({ type: 'consumer-lost', subscription: this.name, queue: attachment.queueName, cause });
+    this.host.needsRepair(this, 0);
+  }
+
+  /** Runs inside amqplib's read loop: it must not throw. */
+  #arrived(attachment: Attachment, message: ConsumeMessage | null): void {
+    if (message === null) return this.#cancelled(attachment);
+    const delivery = new Delivery(attachment.queueName, this.name, message, attachment);
+    this.counters.delivered += 1;
+    this.#running.add(delivery);
+    this.host.beforeHandler();
+    void this.#handle(delivery).finally(() => this.#finished(delivery));
+  }
+
+  #finished(delivery: Delivery): void {
+    this.#running.delete(delivery);
+    if (this.#running.size > 0) return;
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  async #handle(delivery: Delivery): Promise<void> {
+    let payload: unknown;
+    try {
+      payload = this.host.codec.decode(
+        delivery.body,
+        delivery.properties as { contentType?: string; contentEncoding?: string },
+      );
+    } catch (thrown) {
+      return this.#giveUp(delivery, 'not-decodable', thrown);
+    }
+    let result: unknown;
+    try {
+      result = await this.wanted.handler(payload, delivery);
+    } catch (thrown) {
+      this.host.event({
+        type: 'handler-failed',
+        subscription: this.name,
+        messageId: delivery.messageId,
+        cause: asError(thrown),
+      });
+      return this.#giveUp(delivery, 'handler-failed', thrown);
+    }
+    if (!(result instanceof Settlement) || result.kind === 'ack') delivery.ack();
+    else if (result.kind === 'requeue') delivery.requeue();
+    else await this.#giveUp(delivery, 'rejected', undefined);
+  }
+
+  /** To the dead-letter queue; if that fails, again and again: nothing is dropped, and the prefetch bounds what is held. */
+  async #giveUp(delivery: Delivery, reason: DeadLetterReason, error: unknown): Promise<void> {
+    const { deadLetter } = this.wanted;
+    if (delivery.isSettled) return;
+    if (deadLetter === false) {
+      if (delivery.reject()) this.host.event({ type: 'delivery-rejected', subscription: this.name, reason });
+      return;
+    }
+    let retryInMs = DEAD_LETTER_RETRY_MS.first;
+    // A stale delivery comes again by itself: moving it as well would make two of it.
+    while (delivery.isLive && !delivery.isSettled) {
+      try {
+        await this.host.moveToDeadLetters(delivery, deadLetter, { reason, error });
+        if (delivery.ack()) this.counters.deadLettered += 1;
+        this.host.event({
+          type: 'delivery-dead-lettered',
+          subscription: this.name,
+          deadLetterQueue: deadLetter,
+          reason,
+        });
+        return;
+      } catch (thrown) {
+        if (!delivery.isLive || this.#isStopped) return void delivery.handBack();
+        this.host.event({
+          type: 'dead-letter-failed',
+          subscription: this.name,
+          deadLetterQueue: deadLetter,
+          cause: asError(thrown),
+          retryInMs,
+        });
+        await this.#pause(retryInMs);
+        retryInMs = Math.min(retryInMs * 2, DEAD_LETTER_RETRY_MS.max);
+      }
+    }
+    if (!delivery.isSettled) delivery.ack(); // stale: counted as such
+  }
+
+  #pause(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer: Timer = this.host.clock.setTimer(() => {
+        this.#wakers.delete(wake);
+        resolve();
+      }, delayMs);
+      const wake = (): void => {
+        timer.cancel();
+        this.#wakers.delete(wake);
+        resolve();
+      };
+      this.#wakers.add(wake);
+    });
+  }
+
+  readonly #wakers = new Set<() => void>();
+
+  /** Ends every pause of a dead letter that could not be moved: at shutdown it is handed back instead. */
+  endPauses(): void {
+    for (const wake of this.#wakers) wake();
+  }
+
+  #countSettled(kind: SettlementKind): void {
+    if (kind === 'ack') this.counters.acked += 1;
+    else if (kind === 'requeue') this.counters.requeued += 1;
+    else this.counters.rejected += 1;
+  }
+}

@@ -1,0 +1,92 @@
+/** Checks that several option groups share: each names the option, the value it met, and the way out. */
+import { OptionsError } from './errors.js';
+
+/** Throws unless `value` is a plain options object without a key that is not in `knownKeys`. */
+export function checkOptionsObject(value: unknown, knownKeys: readonly string[], path: string): void {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new OptionsError(path, `${shown(value)} is not an options object`, `Use { ${knownKeys.join(', ')} }`);
+  }
+  for (const key of Object.keys(value)) {
+    if (!knownKeys.includes(key)) throw unknownNameError(path, 'option', key, knownKeys);
+  }
+}
+
+/** Throws unless `value` is a number (an integer if asked) from `min` to `max`, both included. */
+export function checkNumber(
+  value: unknown,
+  range: { min: number; max: number; unit: string; integer?: boolean; orInfinity?: boolean },
+  path: string,
+): asserts value is number {
+  if (range.orInfinity === true && value === Infinity) return;
+  const isInRange =
+    typeof value === 'number' &&
+    value >= range.min &&
+    value <= range.max &&
+    (range.integer !== true || Number.isInteger(value));
+  if (isInRange) return;
+  const kind = range.integer === true ? 'an integer' : 'a number';
+  const alternative = range.orInfinity === true ? ', or Infinity' : '';
+  throw new OptionsError(
+    path,
+    `${shown(value)} is not ${kind} of ${range.unit} from ${range.min} to ${range.max}${alternative}`,
+    `Use one that is, or leave the option out for its default`,
+  );
+}
+
+/** The error for a key or a name that does not exist; suggests the one the writer probably meant. */
+export function unknownNameError(
+  path: string,
+  what: string,
+  given: string,
+  knownNames: readonly string[],
+): OptionsError {
+  return new OptionsError(
+    path,
+    `there is no ${what} ${shown(given)}`,
+    `Did you mean ${shown(nearestName(given, knownNames))}? Known: ${knownNames.join(', ')}`,
+  );
+}
+
+/** The name in `names` that contains `given`, else the one with the fewest letters to change. Case and punctuation do not count. */
+export function nearestName(given: string, names: readonly string[]): string | undefined {
+  const wanted = lettersOf(given);
+  let nearest: string | undefined;
+  let fewest = Infinity;
+  for (const name of names) {
+    const letters = lettersOf(name);
+    const changes = letters.includes(wanted) ? 0 : editDistance(wanted, letters);
+    if (changes >= fewest) continue;
+    fewest = changes;
+    nearest = name;
+  }
+  return nearest;
+}
+
+/** A value as an error message may show it: short, quoted, on one line. Not for secrets. */
+export function shown(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}...` : value);
+  if (Array.isArray(value)) return 'an array';
+  return typeof value === 'object' && value !== null ? 'an object' : String(value);
+}
+
+function lettersOf(name: string): string {
+  // Nobody means a name of more than 100 characters, and the comparison below is quadratic.
+  return name
+    .slice(0, 100)
+    .toLowerCase()
+    .replace(/[^a-z0-9]/g, '');
+}
+
+/** Levenshtein's distance, one row at a time. */
+function editDistance(from: string, to: string): number {
+  let above = Array.from({ length: to.length + 1 }, (_, column) => column);
+  for (let row = 1; row <= from.length; row++) {
+    const current = [row];
+    for (let column = 1; column <= to.length; column++) {
+      const replaced = above[column - 1]! + (from[row - 1] === to[column - 1] ? 0 : 1);
+      current.push(Math.min(replaced, above[column]! + 1, current[column - 1]! + 1));
+    }
+    above = current;
+  }
+  return above[to.length]!;
+}

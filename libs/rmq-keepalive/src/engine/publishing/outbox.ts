@@ -1,0 +1,218 @@
+/**
+ * Messages that the broker has not confirmed yet, within a bound of count and bytes.
+ *
+ *   publish() -> [waiting room] -> queued -> in flight -> confirmed
+ *
+ * What is in flight counts too: after a lost link it has to be sent again, so it has to be kept. At the bound `whenFull`
+ * decides: `wait` (a waiting room of the same size, then reject), `reject`, or `drop-oldest` (the oldest unsent message
+ * is rejected for the new one). Nothing is ever dropped without its caller being told.
+ */
+import { OptionsError, OutboxFullError, type PublishAddress } from '../errors.js';
+import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
+
+export interface OutboxOptions {
+  /** Messages held, unsent and unconfirmed together. @default 10_000 */
+  maxMessages?: number;
+  /** Bytes of bodies held. @default 33_554_432 (32 MiB) */
+  maxBytes?: number;
+  /** What `publish()` does at the bound: `wait` for room (until its timeout), `reject` at once, or `drop-oldest`. @default 'wait' */
+  whenFull?: 'wait' | 'reject' | 'drop-oldest';
+}
+
+export type ResolvedOutbox = Required<OutboxOptions>;
+
+export function resolveOutbox(options: OutboxOptions = {}, path = 'outbox'): ResolvedOutbox {
+  checkOptionsObject(options, ['maxMessages', 'maxBytes', 'whenFull'], path);
+  const { maxMessages = 10_000, maxBytes = 32 * 1024 * 1024, whenFull = 'wait' } = options;
+  checkNumber(maxMessages, { min: 1, max: 10_000_000, unit: 'messages', integer: true }, `${path}.maxMessages`);
+  checkNumber(maxBytes, { min: 1024, max: Number.MAX_SAFE_INTEGER, unit: 'bytes', integer: true }, `${path}.maxBytes`);
+  if (!['wait', 'reject', 'drop-oldest'].includes(whenFull)) {
+    throw new OptionsError(
+      `${path}.whenFull`,
+      `${shown(whenFull)} is not known`,
+      "Use 'wait', 'reject' or 'drop-oldest'",
+    );
+  }
+  return { maxMessages, maxBytes, whenFull };
+}
+
+export interface OutboxEntry extends PublishAddress {
+  readonly bytes: number;
+  /** Settles the caller's promise; the first call counts. */
+  settle(error?: Error): void;
+  readonly isSettled: boolean;
+  /** Set by the outbox while the entry counts towards its bound. */
+  isHeld: boolean;
+}
+
+/** First in, first out, with room to put things back at the front; amortised O(1). */
+class Fifo<T> {
+  #items: (T | undefined)[] = [];
+  #head = 0;
+
+  get size(): number {
+    return this.#items.length - this.#head;
+  }
+
+  push(item: T): void {
+    this.#items.push(item);
+  }
+
+  shift(): T | undefined {
+    if (this.size === 0) return undefined;
+    const item = this.#items[this.#head];
+    this.#items[this.#head++] = undefined;
+    if (this.#head > 1024 && this.#head * 2 > this.#items.length) this.#compact();
+    return item;
+  }
+
+  unshiftAll(items: readonly T[]): void {
+    this.#items = [...items, ...this.#items.slice(this.#head)];
+    this.#head = 0;
+  }
+
+  *[Symbol.iterator](): IterableIterator<T> {
+    for (let i = this.#head; i < this.#items.length; i++) yield this.#items[i] as T;
+  }
+
+  #compact(): void {
+    this.#items = this.#items.slice(this.#head);
+    this.#head = 0;
+  }
+}
+
+export class Outbox<E extends OutboxEntry> {
+  readonly #queued = new Fifo<E>();
+  readonly #waiting = new Fifo<E>();
+  #heldMessages = 0;
+  #heldBytes = 0;
+  #waitingMessages = 0;
+  #waitingBytes = 0;
+
+  constructor(readonly bounds: ResolvedOutbox) {}
+
+  /** Held: queued and in flight. */
+  get messages(): number {
+    return this.#heldMessages;
+  }
+
+  get bytes(): number {
+    return this.#heldBytes;
+  }
+
+  /** Publishes that wait for room. */
+  get waiting(): number {
+    return this.#waitingMessages;
+  }
+
+  /** Takes the entry in, lets it wait, or settles it with {@link OutboxFullError}. */
+  add(entry: E): void {
+    this.#admitWaiting();
+    if (this.#waitingMessages === 0 && this.#hasRoomFor(entry)) return this.#hold(entry);
+    switch (this.bounds.whenFull) {
+      case 'wait':
+        return this.#letWait(entry);
+      case 'drop-oldest':
+        return this.#makeRoomFor(entry);
+      case 'reject':
+        entry.settle(this.#fullFor(entry));
+    }
+  }
+
+  /** The next entry to send; it stays held until {@link release}. Entries that were settled meanwhile are skipped. */
+  next(): E | undefined {
+    for (let entry = this.#queued.shift(); entry !== undefined; entry = this.#queued.shift()) {
+      if (!entry.isSettled) return entry;
+    }
+    return undefined;
+  }
+
+  get hasNext(): boolean {
+    return this.#queued.size > 0;
+  }
+
+  /** Back to the front, in order: sent, but never confirmed. */
+  putBack(entries: readonly E[]): void {
+    this.#queued.unshiftAll(entries);
+  }
+
+  /** The entry is settled: its room, if it had any, is free. */
+  release(entry: E): void {
+    if (!entry.isHeld) return;
+    entry.isHeld = false;
+    this.#heldMessages -= 1;
+    this.#heldBytes -= entry.bytes;
+    this.#admitWaiting();
+  }
+
+  /** Everything that is not in flight: queued, then waiting for room. */
+  *unsent(): IterableIterator<E> {
+    yield* this.#queued;
+    yield* this.#waiting;
+  }
+
+  #hold(entry: E): void {
+    this.#heldMessages += 1;
+    this.#heldBytes += entry.bytes;
+    this.#queued.push(entry);
+    entry.isHeld = true;
+  }
+
+  #letWait(entry: E): void {
+    const { maxMessages, maxBytes } = this.bounds;
+    const isFull =
+      this.#waitingMessages >= maxMessages ||
+      (this.#waitingMessages > 0 && this.#waitingBytes + entry.bytes > maxBytes);
+    if (isFull) return entry.settle(this.#fullFor(entry));
+    this.#waitingMessages += 1;
+    this.#waitingBytes += entry.bytes;
+    this.#waiting.push(entry);
+  }
+
+  #makeRoomFor(entry: E): void {
+    while (!this.#hasRoomFor(entry)) {
+      const oldest = this.next();
+      if (oldest === undefined) return entry.settle(this.#fullFor(entry));
+      oldest.settle(this.#fullFor(oldest));
+    }
+    this.#hold(entry);
+  }
+
+  #admitWaiting(): void {
+    for (;;) {
+      const first = this.#firstWaiting();
+      if (first === undefined || !this.#hasRoomFor(first)) return;
+      this.#takeFirstWaiting();
+      this.#hold(first);
+    }
+  }
+
+  /** Drops settled ones from the front. */
+  #firstWaiting(): E | undefined {
+    for (const entry of this.#waiting) {
+      if (!entry.isSettled) return entry;
+      this.#takeFirstWaiting();
+    }
+    return undefined;
+  }
+
+  #takeFirstWaiting(): void {
+    const entry = this.#waiting.shift();
+    if (entry === undefined) return;
+    this.#waitingMessages -= 1;
+    this.#waitingBytes -= entry.bytes;
+  }
+
+  /** A single message larger than `maxBytes` may go when nothing else is held; else it could never go. */
+  #hasRoomFor(entry: E): boolean {
+    const { maxMessages, maxBytes } = this.bounds;
+    return this.#heldMessages < maxMessages && (this.#heldMessages === 0 || this.#heldBytes + entry.bytes <= maxBytes);
+  }
+
+  #fullFor(entry: E): OutboxFullError {
+    return new OutboxFullError(
+      entry,
+      `${this.#heldMessages} messages and ${this.#heldBytes} bytes${this.#waitingMessages > 0 ? `, and ${this.#waitingMessages} wait for room` : ''}`,
+    );
+  }
+}

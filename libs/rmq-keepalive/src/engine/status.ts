@@ -1,0 +1,82 @@
+/** One plain snapshot of everything. Health, metrics and dashboard read only this; no secret is in it. */
+import type { LinkRole } from './connection/link.js';
+import type { ConnectionState, StateName } from './connection/connection-state.js';
+
+export interface ConnectionStatus {
+  /** The connection's name within the application. */
+  readonly name: string;
+  readonly state: ConnectionState;
+  /** Epoch ms of the last change of the state's name. */
+  readonly stateSince: number;
+  /** Epoch ms since which the connection has not been open; null while it is. */
+  readonly downSince: number | null;
+  /** How long it may be down before health says so, ms. */
+  readonly downAfterMs: number;
+  /** Whether it was ever open. */
+  readonly hasBeenOpen: boolean;
+  /** The broker's resource alarm, while it lasts. */
+  readonly blocked: { readonly reason: string; readonly since: number } | null;
+  readonly links: readonly LinkStatus[];
+  readonly lastLoss: {
+    readonly at: number;
+    readonly role: LinkRole;
+    readonly code: string;
+    readonly message: string;
+  } | null;
+  /** Links that came up again after a loss. */
+  readonly reconnects: number;
+  readonly consumers: {
+    readonly wanted: number;
+    readonly attached: number;
+    readonly missing: readonly MissingConsumer[];
+  };
+  readonly topology: {
+    readonly refused: readonly { readonly entity: string; readonly code: string; readonly message: string }[];
+  };
+  readonly outbox: {
+    readonly queued: number;
+    readonly inFlight: number;
+    /** Publishes that wait for room. */
+    readonly waiting: number;
+    readonly bytes: number;
+    readonly maxMessages: number;
+    readonly maxBytes: number;
+  };
+  readonly counters: {
+    readonly published: number;
+    readonly publishFailed: number;
+    readonly republished: number;
+    readonly delivered: number;
+    readonly acked: number;
+    readonly requeued: number;
+    readonly rejected: number;
+    readonly deadLettered: number;
+    readonly staleSettlements: number;
+    readonly handlersRunning: number;
+  };
+  /** Blocked event loop, as the heartbeat timers saw it. */
+  readonly eventLoop: { readonly stalls: number; readonly longestStallMs: number; readonly lastStallAt: number | null };
+}
+
+export interface LinkStatus {
+  readonly role: LinkRole;
+  readonly state: StateName;
+  /** `amqp://host:port/vhost`, never with credentials. */
+  readonly endpoint: string | null;
+  /** Attempts of the present outage; 0 while open. */
+  readonly attempt: number;
+  /** 0: none. */
+  readonly heartbeatTimeoutSeconds: number | null;
+  /** After how long a silence we send. */
+  readonly heartbeatIntervalMs: number | null;
+  readonly lastByteReceivedAgoMs: number | null;
+  readonly lastByteSentAgoMs: number | null;
+}
+
+export interface MissingConsumer {
+  readonly name: string;
+  readonly queue: string;
+  readonly code: string;
+  readonly message: string;
+  readonly since: number;
+}

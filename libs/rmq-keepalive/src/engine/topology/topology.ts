@@ -1,0 +1,210 @@
+/** What must exist at the broker: exchanges, queues and bindings, wanted by the options or by a subscription. Data only. */
+import type { Options } from 'amqplib';
+import { OptionsError } from '../errors.js';
+import { checkOptionsObject, shown } from '../option-checks.js';
+
+export interface ExchangeOptions {
+  name: string;
+  /** `topic`, `direct`, `fanout`, `headers`, or a plugin's type. @default 'topic' */
+  type?: string;
+  /** Survives a broker restart. @default true */
+  durable?: boolean;
+  /** Deleted when its last binding is. @default false */
+  autoDelete?: boolean;
+  /** Takes messages from other exchanges only. @default false */
+  internal?: boolean;
+  /** E.g. `{ 'alternate-exchange': 'unrouted' }`. */
+  arguments?: Record<string, unknown>;
+}
+
+export interface QueueOptions {
+  name: string;
+  /** Survives a broker restart. @default true */
+  durable?: boolean;
+  /** Used by this connection only, deleted with it. @default false */
+  exclusive?: boolean;
+  /** Deleted when its last consumer goes. @default false */
+  autoDelete?: boolean;
+  /** Sets `x-queue-type`. @default the vhost's default, `classic` as a rule */
+  type?: 'classic' | 'quorum' | 'stream';
+  /** E.g. `{ 'x-max-length': 1000 }`. */
+  arguments?: Record<string, unknown>;
+}
+
+export interface BindingOptions {
+  exchange: string;
+  /** Name of the queue, or of the exchange with `toExchange`. */
+  queue?: string;
+  toExchange?: string;
+  /** One or several. @default '' */
+  routingKey?: string | readonly string[];
+  /** For headers exchanges. Bindings that differ only here are different bindings. */
+  arguments?: Record<string, unknown>;
+}
+
+export interface TopologyOptions {
+  exchanges?: readonly ExchangeOptions[];
+  queues?: readonly QueueOptions[];
+  bindings?: readonly BindingOptions[];
+}
+
+export interface Exchange {
+  readonly kind: 'exchange';
+  readonly name: string;
+  readonly type: string;
+  readonly options: Options.AssertExchange;
+}
+
+export interface Queue {
+  readonly kind: 'queue';
+  readonly name: string;
+  readonly options: Options.AssertQueue;
+}
+
+export interface Binding {
+  readonly kind: 'binding';
+  readonly exchange: string;
+  readonly destination: string;
+  readonly destinationKind: 'queue' | 'exchange';
+  readonly routingKey: string;
+  readonly arguments: Record<string, unknown>;
+}
+
+export type Entity = Exchange | Queue | Binding;
+
+/** How an entity is named in errors, events and status. */
+export function entityName(entity: Entity): string {
+  if (entity.kind !== 'binding') return `${entity.kind} "${entity.name}"`;
+  const key = entity.routingKey === '' ? '' : ` (${entity.routingKey})`;
+  const args = Object.keys(entity.arguments).length === 0 ? '' : ` ${JSON.stringify(entity.arguments)}`;
+  return `binding ${entity.exchange} -> ${entity.destination}${key}${args}`;
+}
+
+export function toExchange(options: ExchangeOptions, path: string): Exchange {
+  checkOptionsObject(options, ['name', 'type', 'durable', 'autoDelete', 'internal', 'arguments'], path);
+  const { name, type = 'topic', durable = true, autoDelete = false, internal = false, arguments: args = {} } = options;
+  if (typeof name !== 'string' || name === '')
+    throw new OptionsError(
+      `${path}.name`,
+      `${shown(name)} is not an exchange name`,
+      'Give a non-empty string; the default exchange needs no declaration',
+    );
+  return { kind: 'exchange', name, type, options: { durable, autoDelete, internal, arguments: args } };
+}
+
+export function toQueue(options: QueueOptions, path: string): Queue {
+  checkOptionsObject(options, ['name', 'durable', 'exclusive', 'autoDelete', 'type', 'arguments'], path);
+  const { name, durable = true, exclusive = false, autoDelete = false, type, arguments: args = {} } = options;
+  if (typeof name !== 'string')
+    throw new OptionsError(`${path}.name`, `${shown(name)} is not a queue name`, 'Give a string');
+  if (type !== undefined && !['classic', 'quorum', 'stream'].includes(type)) {
+    throw new OptionsError(`${path}.type`, `${shown(type)} is not a queue type`, "Use 'classic', 'quorum' or 'stream'");
+  }
+  if ((type === 'quorum' || type === 'stream') && (exclusive || autoDelete || !durable)) {
+    throw new OptionsError(
+      path,
+      `a ${type} queue is always durable, never exclusive or auto-delete`,
+      `Drop those options, or the type`,
+    );
+  }
+  return {
+    kind: 'queue',
+    name,
+    options: {
+      durable,
+      exclusive,
+      autoDelete,
+      arguments: type === undefined ? args : { 'x-queue-type': type, ...args },
+    },
+  };
+}
+
+export function toBindings(options: BindingOptions, path: string): Binding[] {
+  checkOptionsObject(options, ['exchange', 'queue', 'toExchange', 'routingKey', 'arguments'], path);
+  const { exchange, queue, toExchange: target, routingKey = '', arguments: args = {} } = options;
+  if (typeof exchange !== 'string' || exchange === '') {
+    throw new OptionsError(
+      `${path}.exchange`,
+      `${shown(exchange)} is not an exchange that can be bound to`,
+      'Name an exchange; the default exchange has no bindings',
+    );
+  }
+  if ((queue === undefined) === (target === undefined)) {
+    throw new OptionsError(path, 'a binding leads to exactly one of queue and toExchange', 'Give one of them');
+  }
+  const keys = typeof routingKey === 'string' ? [routingKey] : routingKey;
+  return keys.map((key) => ({
+    kind: 'binding',
+    exchange,
+    destination: (queue ?? target) as string,
+    destinationKind: queue === undefined ? 'exchange' : 'queue',
+    routingKey: key,
+    arguments: args,
+  }));
+}
+
+/** The wanted entities, each once, in declaration order. */
+export class Topology {
+  readonly #entities = new Map<string, Entity>();
+
+  get exchanges(): Exchange[] {
+    return this.#ofKind('exchange');
+  }
+
+  get queues(): Queue[] {
+    return this.#ofKind('queue');
+  }
+
+  get bindings(): Binding[] {
+    return this.#ofKind('binding');
+  }
+
+  addOptions(options: TopologyOptions, path: string): void {
+    checkOptionsObject(options, ['exchanges', 'queues', 'bindings'], path);
+    const entities: Entity[] = [
+      ...(options.exchanges ?? []).map((exchange, i) => toExchange(exchange, `${path}.exchanges[${i}]`)),
+      ...(options.queues ?? []).map((queue, i) => toQueue(queue, `${path}.queues[${i}]`)),
+      ...(options.bindings ?? []).flatMap((binding, i) => toBindings(binding, `${path}.bindings[${i}]`)),
+    ];
+    this.add(entities, path);
+  }
+
+  /** @throws {@link OptionsError} when an entity of the same name is wanted differently. */
+  add(entities: readonly Entity[], path: string): void {
+    for (const entity of entities) {
+      const key = identityOf(entity);
+      const known = this.#entities.get(key);
+      if (known !== undefined && stableJson(known) !== stableJson(entity)) {
+        throw new OptionsError(
+          path,
+          `${entityName(entity)} is wanted in two ways: ${stableJson(known)} and ${stableJson(entity)}`,
+          'Make the two declarations equal',
+        );
+      }
+      this.#entities.set(key, entity);
+    }
+  }
+
+  remove(entities: readonly Entity[]): void {
+    for (const entity of entities) this.#entities.delete(identityOf(entity));
+  }
+
+  #ofKind<K extends Entity['kind']>(kind: K): Extract<Entity, { kind: K }>[] {
+    return [...this.#entities.values()].filter(
+      (entity): entity is Extract<Entity, { kind: K }> => entity.kind === kind,
+    );
+  }
+}
+
+/** Bindings have no name: two are the same only if everything about them is. */
+function identityOf(entity: Entity): string {
+  return entity.kind === 'binding' ? stableJson(entity) : `${entity.kind}:${entity.name}`;
+}
+
+function stableJson(value: unknown): string {
+  return JSON.stringify(value, (_, inner: unknown) =>
+    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  );
+}

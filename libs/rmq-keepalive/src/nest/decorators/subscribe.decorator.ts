@@ -1,0 +1,55 @@
+import 'reflect-metadata';
+import { ENTRY_PROVIDER_WATERMARK } from '@nestjs/common/constants.js';
+import type { SubscriptionOptions } from '../../engine/consuming/subscription.js';
+
+export interface SubscribeOptions extends SubscriptionOptions {
+  /** The connection to consume on, by the `name` it got in `forRoot`. @default the connection without a name */
+  connection?: string;
+  /**
+   * Says that other handlers of this process consume from the same queue on purpose: the broker then gives each message
+   * to *one* of them, whatever its routing key. Without it on all of them, a second handler on a queue is refused at boot.
+   * @default false
+   */
+  competing?: boolean;
+}
+
+const SUBSCRIPTIONS_METADATA = 'rmq-keepalive:subscriptions';
+
+/**
+ * Makes a method of a provider or a controller the handler of a queue. May stand several times on one method.
+ *
+ * The method gets the decoded payload and the `Delivery`, or what its parameter decorators ask for: `@Payload()`, `@Ctx()`
+ * (of `@nestjs/microservices`), `@DeliveryHeaders()`. Guards, pipes, interceptors and filters run as for a microservice
+ * handler. When it returns or resolves, the delivery is acknowledged; when it throws, the delivery is dead-lettered; when
+ * it returns a `Settlement`, that decides. An Observable counts as its last value. A filter that returns a value has
+ * handled the error: the delivery is acknowledged.
+ *
+ * Bad options are refused at boot with an `OptionsError`.
+ *
+ * ```ts
+ * @Subscribe({ queue: 'orders', exchange: 'shop', routingKey: 'order.created', prefetch: 50 })
+ * async onCreated(@Payload() order: OrderCreated, @Ctx() delivery: Delivery): Promise<void> {}
+ * ```
+ */
+export function Subscribe(options: SubscribeOptions) {
+  return (
+    target: object,
+    _method: string | symbol,
+    descriptor: TypedPropertyDescriptor<(...args: never[]) => unknown>,
+  ): void => {
+    // Decorators run from the bottom up; the list reads from the top down.
+    Reflect.defineMetadata(
+      SUBSCRIPTIONS_METADATA,
+      [options, ...subscriptionsOf(descriptor.value)],
+      descriptor.value as object,
+    );
+    // Nest attaches request-scoped global guards and their like to controllers and to providers that bear this mark only.
+    Reflect.defineMetadata(ENTRY_PROVIDER_WATERMARK, true, target.constructor);
+  };
+}
+
+/** What `@Subscribe` wrote on a method, from the top down. */
+export function subscriptionsOf(method: unknown): readonly SubscribeOptions[] {
+  if (typeof method !== 'function') return [];
+  return (Reflect.getMetadata(SUBSCRIPTIONS_METADATA, method) as readonly SubscribeOptions[] | undefined) ?? [];
+}

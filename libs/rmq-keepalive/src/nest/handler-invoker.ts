@@ -1,0 +1,89 @@
+/**
+ * Makes a handler callable with a payload and a delivery, with everything Nest runs around it.
+ *
+ * `ExternalContextCreator` is Nest's door for this, with one danger: it looks for the module of a handler among providers
+ * only, and without a module it silently drops every guard, pipe, interceptor and filter that is given as a class. So a
+ * handler on a controller would run unguarded. We know the module, and tell.
+ */
+import 'reflect-metadata';
+import { Injectable } from '@nestjs/common';
+import { ContextIdFactory, ExternalContextCreator, ModuleRef, type ContextId } from '@nestjs/core';
+import { Injector } from '@nestjs/core/injector/injector.js';
+import { RpcParamsFactory } from '@nestjs/microservices/factories/rpc-params-factory.js';
+import { isObservable, lastValueFrom } from 'rxjs';
+import type { Delivery } from '../engine/consuming/delivery.js';
+import type { DeliveryHandler } from '../engine/consuming/subscription.js';
+import { HandlerMetadataAccessor } from './handler-metadata.accessor.js';
+import type { DiscoveredHandler } from './rmq.explorer.js';
+
+type Callback = (...args: unknown[]) => unknown;
+
+const RUN_EVERYTHING = { guards: true, interceptors: true, filters: true };
+
+@Injectable()
+export class HandlerInvoker {
+  readonly #injector = new Injector();
+  readonly #parameters = new RpcParamsFactory();
+
+  constructor(
+    private readonly contexts: ExternalContextCreator,
+    private readonly moduleRef: ModuleRef,
+    private readonly metadata: HandlerMetadataAccessor,
+  ) {}
+
+  /** The handler as the engine calls it. A handler with a request-scoped or transient part gets a new instance for every delivery. */
+  handlerFor(handler: DiscoveredHandler): DeliveryHandler {
+    const { wrapper } = handler;
+    if (wrapper.isDependencyTreeStatic() && !wrapper.isTransient) return this.#bind(handler, wrapper.instance);
+    return async (payload, delivery) => {
+      const contextId = this.#contextFor(handler, delivery);
+      return this.#bind(handler, await this.#instanceFor(handler, contextId), contextId)(payload, delivery);
+    };
+  }
+
+  #bind(handler: DiscoveredHandler, instance: object, contextId?: ContextId): DeliveryHandler {
+    const { wrapper, methodName } = handler;
+    const method = (instance as Record<string, Callback>)[methodName]!;
+    const call = contextsInModule(this.contexts, handler.module.token).create(
+      instance,
+      method,
+      methodName,
+      this.metadata.parametersKeyOf(instance.constructor, method, methodName),
+      this.#parameters,
+      contextId,
+      // Transient enhancers are made for a host, so it has to be named; what a factory made is no host to Nest.
+      contextId === undefined && wrapper.isNotMetatype ? undefined : wrapper.id,
+      RUN_EVERYTHING,
+      'rpc',
+    );
+    return async (payload, delivery) => awaitedResult(await call(payload, delivery));
+  }
+
+  /** The context of one delivery: what asks for REQUEST gets the delivery (or what a durable provider's strategy made of it). */
+  #contextFor({ wrapper }: DiscoveredHandler, delivery: Delivery): ContextId {
+    const contextId = ContextIdFactory.getByRequest(delivery);
+    this.moduleRef.registerRequestByContextId(
+      wrapper.isDependencyTreeDurable() ? contextId.payload : delivery,
+      contextId,
+    );
+    return contextId;
+  }
+
+  #instanceFor({ wrapper, module, kind }: DiscoveredHandler, contextId: ContextId): Promise<object> {
+    const collection = kind === 'controller' ? module.controllers : module.providers;
+    return this.#injector.loadPerContext(wrapper.instance, module, collection, contextId, wrapper);
+  }
+}
+
+/** The same creator, for handlers of one module. */
+function contextsInModule(contexts: ExternalContextCreator, moduleKey: string): ExternalContextCreator {
+  return Object.create(contexts, {
+    getContextModuleKey: { value: () => moduleKey },
+    transformToResult: { value: awaitedResult },
+  }) as ExternalContextCreator;
+}
+
+/** An Observable counts as its last value, and one that completes without a value as `undefined`. */
+async function awaitedResult(result: unknown): Promise<unknown> {
+  return isObservable(result) ? lastValueFrom(result, { defaultValue: undefined }) : result;
+}

@@ -1,0 +1,21 @@
+import { Global, Module } from '@nestjs/common';
+import { DiscoveryModule } from '@nestjs/core';
+import { HandlerInvoker } from './handler-invoker.js';
+import { HandlerMetadataAccessor } from './handler-metadata.accessor.js';
+import { RmqConnections } from './rmq.connections.js';
+import { RmqExplorer } from './rmq.explorer.js';
+import { RmqRegistrar } from './rmq.registrar.js';
+
+/**
+ * One per application, whatever the number of connections: finds and registers the handlers of all of them, once.
+ *
+ * Global, because Nest starts global modules first and stops them last: when another module's `beforeApplicationShutdown`
+ * runs, it can still publish.
+ */
+@Global()
+@Module({
+  imports: [DiscoveryModule],
+  providers: [RmqConnections, HandlerMetadataAccessor, RmqExplorer, HandlerInvoker, RmqRegistrar],
+  exports: [RmqConnections],
+})
+export class RmqCoreModule {}

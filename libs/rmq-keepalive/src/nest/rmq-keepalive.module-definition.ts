@@ -1,0 +1,56 @@
+import { ConfigurableModuleBuilder, type DynamicModule, type Provider } from '@nestjs/common';
+import type { RmqConnectionOptions } from '../engine/connection/connection-options.js';
+import { RmqConnection } from '../engine/connection/rmq-connection.js';
+import { DEFAULT_CONNECTION_NAME, getRmqConnectionToken, getRmqPublisherToken } from './connection-tokens.js';
+import { RmqConnections } from './rmq.connections.js';
+
+/** What `forRoot` and `forRootAsync` take beside the options of the connection. */
+export interface RmqModuleExtras {
+  /** Tells connections apart: `@Subscribe({ connection })`, `@InjectRmqConnection(name)`; shown in logs and health. @default 'default' */
+  name?: string;
+  /** Connection and publisher can be injected in every module without importing this one. @default true */
+  isGlobal?: boolean;
+}
+
+const builder = new ConfigurableModuleBuilder<RmqConnectionOptions>({ moduleName: 'RmqKeepalive' })
+  .setClassMethodName('forRoot')
+  .setFactoryMethodName('createRmqOptions')
+  .setExtras<RmqModuleExtras>({ name: DEFAULT_CONNECTION_NAME, isGlobal: true }, withConnection);
+
+export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } = builder.build();
+
+function withConnection(definition: DynamicModule, extras: RmqModuleExtras): DynamicModule {
+  const { name = DEFAULT_CONNECTION_NAME, isGlobal = true } = extras;
+  const exported = [getRmqConnectionToken(name), getRmqPublisherToken(name)];
+  return {
+    ...definition,
+    global: isGlobal,
+    providers: [...(definition.providers ?? []), ...connectionProviders(name)],
+    exports: [...(definition.exports ?? []), ...exported],
+  };
+}
+
+function connectionProviders(name: string): Provider[] {
+  const connectionToken = getRmqConnectionToken(name);
+  return [
+    {
+      provide: connectionToken,
+      inject: [MODULE_OPTIONS_TOKEN],
+      useFactory: (options: RmqConnectionOptions) => new RmqConnection(options, { name }),
+    },
+    {
+      provide: getRmqPublisherToken(name),
+      inject: [connectionToken],
+      useFactory: (connection: RmqConnection) => connection.publisher,
+    },
+    {
+      // Separate from the connection itself, so that a test may override that and is registered in its place.
+      provide: `RmqConnectionRegistration:${name}`,
+      inject: [RmqConnections, connectionToken],
+      useFactory: (connections: RmqConnections, connection: RmqConnection) => {
+        connections.add(name, connection);
+        return { name };
+      },
+    },
+  ];
+}

@@ -1,0 +1,53 @@
+import {
+  Injectable,
+  type BeforeApplicationShutdown,
+  type OnApplicationBootstrap,
+  type OnModuleInit,
+} from '@nestjs/common';
+import { logEvents } from './connection-logger.js';
+import { HandlerInvoker } from './handler-invoker.js';
+import { refuseUnwantedCompetition, toWantedSubscriptions } from './wanted-subscriptions.js';
+import { RmqConnections } from './rmq.connections.js';
+import { RmqExplorer } from './rmq.explorer.js';
+
+/** Registers the handlers, starts the connections and drains them, each at its moment in the life of a Nest application. */
+@Injectable()
+export class RmqRegistrar implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown {
+  constructor(
+    private readonly connections: RmqConnections,
+    private readonly explorer: RmqExplorer,
+    private readonly invoker: HandlerInvoker,
+  ) {}
+
+  /** Now every provider exists, and nothing is consumed yet. */
+  onModuleInit(): void {
+    for (const connection of this.connections.all) logEvents(connection);
+    for (const { connection, topology } of this.connections.topologyWishes) {
+      this.connections.get(connection, 'RmqKeepaliveModule.forFeature').addTopology(topology);
+    }
+    const wanted = toWantedSubscriptions(this.explorer.explore());
+    refuseUnwantedCompetition(wanted);
+    for (const { handler, connection, options, where } of wanted) {
+      this.connections.get(connection, where).subscribe(options, this.invoker.handlerFor(handler));
+    }
+  }
+
+  /** Now every `onModuleInit` has run, so handlers may be called. */
+  async onApplicationBootstrap(): Promise<void> {
+    const starts = await Promise.allSettled(this.connections.all.map((connection) => connection.start()));
+    const failed = starts.find((start) => start.status === 'rejected');
+    if (failed === undefined) return;
+    // The application will not run, and nobody else would close the connections that did start.
+    await this.#closeAll();
+    throw failed.reason;
+  }
+
+  /** After this moment Nest closes the HTTP server and the microservice transports; until then handlers can use both. */
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.#closeAll();
+  }
+
+  async #closeAll(): Promise<void> {
+    await Promise.allSettled(this.connections.all.map((connection) => connection.close()));
+  }
+}

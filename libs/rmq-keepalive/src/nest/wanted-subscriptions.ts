@@ -1,0 +1,82 @@
+/** From handlers found to subscriptions wanted: defaults, and a refusal of what cannot be meant. */
+import type { SubscriptionOptions } from '../engine/consuming/subscription.js';
+import { OptionsError } from '../engine/errors.js';
+import { shown } from '../engine/option-checks.js';
+import { DEFAULT_CONNECTION_NAME } from './connection-tokens.js';
+import { handlerName, type DiscoveredHandler } from './rmq.explorer.js';
+
+export interface HandlerSubscription {
+  readonly handler: DiscoveredHandler;
+  readonly connection: string;
+  readonly competing: boolean;
+  /** For errors: `@Subscribe on OrdersConsumer.onCreated`. */
+  readonly where: string;
+  readonly options: SubscriptionOptions;
+}
+
+/** One for every `@Subscribe`; named `Class.method` unless it has a name of its own. */
+export function toWantedSubscriptions(handlers: readonly DiscoveredHandler[]): HandlerSubscription[] {
+  return handlers.flatMap((handler) =>
+    handler.subscriptions.map((subscribe) => {
+      const { connection = DEFAULT_CONNECTION_NAME, competing = false, ...options } = subscribe;
+      const name = options.name ?? defaultName(handler, options.queue);
+      return {
+        handler,
+        connection,
+        competing,
+        where: `@Subscribe on ${handlerName(handler)}`,
+        options: { ...options, name },
+      };
+    }),
+  );
+}
+
+/** The queue tells the subscriptions of one method apart. */
+function defaultName(handler: DiscoveredHandler, queue: string): string {
+  return handler.subscriptions.length === 1 ? handlerName(handler) : `${handlerName(handler)}(${queue})`;
+}
+
+/**
+ * Consumers of one queue share its messages: each message goes to one of them, in turn, whatever its routing key. Whoever
+ * writes two handlers for one queue seldom means that.
+ * @throws {@link OptionsError} naming the handlers
+ */
+export function refuseUnwantedCompetition(wanted: readonly HandlerSubscription[]): void {
+  for (const rivals of groupedByQueue(wanted)) {
+    if (rivals.length < 2 || rivals.every((rival) => rival.competing)) continue;
+    throw competitionError(rivals);
+  }
+}
+
+function groupedByQueue(wanted: readonly HandlerSubscription[]): HandlerSubscription[][] {
+  const groups = new Map<string, HandlerSubscription[]>();
+  for (const subscription of wanted) {
+    // Every subscription on a server-named queue gets a queue of its own.
+    if (subscription.options.queue === '') continue;
+    const key = JSON.stringify([subscription.connection, subscription.options.queue]);
+    groups.set(key, [...(groups.get(key) ?? []), subscription]);
+  }
+  return [...groups.values()];
+}
+
+function competitionError(rivals: readonly HandlerSubscription[]): OptionsError {
+  const [first] = rivals as [HandlerSubscription];
+  const { handler, options } = first;
+  const isOneMethod = rivals.every((rival) => handlerName(rival.handler) === handlerName(handler));
+  const isOneHost = rivals.every((rival) => rival.handler.wrapper === handler.wrapper);
+  const queue = `queue ${shown(options.queue)}`;
+  if (isOneMethod && !isOneHost) {
+    const modules = rivals.map((rival) => rival.handler.module.name).join(' and ');
+    return new OptionsError(
+      first.where,
+      `${handler.className} has ${rivals.length} instances (in ${modules}) that would share the messages of ${queue}`,
+      `Provide ${handler.className} in one module and export it, or set competing: true if any of the instances may take any message`,
+    );
+  }
+  const names = rivals.map((rival) => handlerName(rival.handler)).join(' and ');
+  return new OptionsError(
+    first.where,
+    `${names} consume from ${queue} on connection ${shown(first.connection)}, so the broker would give each message to one of them in turn, whatever its routing key`,
+    'Give every handler a queue of its own, or set competing: true on each if any of them may take any message',
+  );
+}

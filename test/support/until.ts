@@ -1,0 +1,46 @@
+/** Waits for a fact, never for time: asks until the answer is truthy, and says what was waited for when it never is. */
+import { inspect } from 'node:util';
+
+export interface UntilOptions {
+  /** How long to keep asking, in milliseconds. @default 10000 */
+  timeoutMs?: number;
+  /** Pause between two questions, in milliseconds. @default 20 */
+  everyMs?: number;
+}
+
+/**
+ * Resolves with the first truthy answer of `probe`. Rejects after the deadline with a sentence that names `what` and the
+ * last answer. A probe that throws has given no answer yet; its error is named at the end.
+ */
+export async function until<T>(
+  what: string,
+  probe: () => T | Promise<T>,
+  options: UntilOptions = {},
+): Promise<NonNullable<T>> {
+  const { timeoutMs = 10_000, everyMs = 20 } = options;
+  const deadline = performance.now() + timeoutMs;
+  let last: { answer: T } | { error: unknown };
+  do {
+    last = await ask(probe);
+    if ('answer' in last && last.answer) return last.answer as NonNullable<T>;
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
+  } while (performance.now() < deadline);
+  const state =
+    'answer' in last ? `the last answer was ${show(last.answer)}` : `the last probe threw ${show(last.error)}`;
+  throw new Error(`Waited ${timeoutMs} ms in vain until ${what}; ${state}`, {
+    cause: 'error' in last ? last.error : undefined,
+  });
+}
+
+async function ask<T>(probe: () => T | Promise<T>): Promise<{ answer: T } | { error: unknown }> {
+  try {
+    return { answer: await probe() };
+  } catch (error) {
+    return { error };
+  }
+}
+
+function show(value: unknown): string {
+  if (value instanceof Error) return `${value.name}: ${value.message}`;
+  return inspect(value, { depth: 3, breakLength: Infinity });
+}
