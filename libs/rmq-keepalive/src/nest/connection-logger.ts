@@ -8,11 +8,12 @@ const LOGGER_METHODS = { debug: 'debug', info: 'log', warn: 'warn', error: 'erro
   keyof Logger
 >;
 
-/** Writes a connection's events to Nest's log, under `RmqKeepalive` or `RmqKeepalive:<name>`, until the returned function is called. */
+/** Writes a connection's warnings and events to Nest's log, under `RmqKeepalive` or `RmqKeepalive:<name>`, until the returned function is called. */
 export function logEvents(connection: RmqConnection): () => void {
   const logger = new Logger(
     connection.name === DEFAULT_CONNECTION_NAME ? 'RmqKeepalive' : `RmqKeepalive:${connection.name}`,
   );
+  for (const warning of connection.warnings) logger.warn(warning);
   return connection.on('*', (event) => {
     const line = describeEvent(event);
     if (line !== undefined) logger[LOGGER_METHODS[line.level]](line.sentence);

@@ -8,8 +8,9 @@
 import 'reflect-metadata';
 import { Injectable } from '@nestjs/common';
 import { ContextIdFactory, ExternalContextCreator, ModuleRef, type ContextId } from '@nestjs/core';
+import type { ParamsFactory } from '@nestjs/core/helpers/external-context-creator.js';
 import { Injector } from '@nestjs/core/injector/injector.js';
-import { RpcParamsFactory } from '@nestjs/microservices/factories/rpc-params-factory.js';
+import { RpcParamtype } from '@nestjs/microservices/enums/rpc-paramtype.enum.js';
 import { isObservable, lastValueFrom } from 'rxjs';
 import type { Delivery } from '../engine/consuming/delivery.js';
 import type { DeliveryHandler } from '../engine/consuming/subscription.js';
@@ -20,10 +21,18 @@ type Callback = (...args: unknown[]) => unknown;
 
 const RUN_EVERYTHING = { guards: true, interceptors: true, filters: true };
 
+/** What `@Payload()`, `@Payload('property')` and `@Ctx()` stand for. */
+const PARAMETERS: ParamsFactory = {
+  exchangeKeyForValue(type, property, [payload, delivery]: [payload: unknown, delivery: Delivery]): unknown {
+    if (type === RpcParamtype.CONTEXT) return delivery;
+    if (type !== RpcParamtype.PAYLOAD) return undefined;
+    return typeof property === 'string' ? (payload as Record<string, unknown> | null | undefined)?.[property] : payload;
+  },
+};
+
 @Injectable()
 export class HandlerInvoker {
   readonly #injector = new Injector();
-  readonly #parameters = new RpcParamsFactory();
 
   constructor(
     private readonly contexts: ExternalContextCreator,
@@ -49,7 +58,7 @@ export class HandlerInvoker {
       method,
       methodName,
       this.metadata.parametersKeyOf(instance.constructor, method, methodName),
-      this.#parameters,
+      PARAMETERS,
       contextId,
       // Transient enhancers are made for a host, so it has to be named; what a factory made is no host to Nest.
       contextId === undefined && wrapper.isNotMetatype ? undefined : wrapper.id,

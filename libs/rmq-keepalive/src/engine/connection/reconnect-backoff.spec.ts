@@ -47,19 +47,19 @@ describe('when the link was just lost', () => {
 });
 
 describe('while the broker stays away', () => {
-  it('waits for anything between 50 ms and a fifth of the outage so far', () => {
-    expect(range({ attempt: 2, outageMs: 1000 })).toEqual([50, 200]);
-    expect(range({ attempt: 9, outageMs: 60_000 })).toEqual([50, 12_000]);
+  it('waits for anything between 100 ms and a fifth of the outage so far', () => {
+    expect(range({ attempt: 2, outageMs: 1000 })).toEqual([100, 200]);
+    expect(range({ attempt: 9, outageMs: 60_000 })).toEqual([100, 12_000]);
   });
 
-  it('waits for 50 ms at least, however young the outage', () => {
-    expect(range({ attempt: 2, outageMs: 0 })).toEqual([50, 50]);
-    expect(range({ attempt: 2, outageMs: 249 })).toEqual([50, 50]);
+  it('waits for 100 ms at least, however young the outage', () => {
+    expect(range({ attempt: 2, outageMs: 0 })).toEqual([100, 100]);
+    expect(range({ attempt: 2, outageMs: 499 })).toEqual([100, 100]);
   });
 
   it('never waits for longer than the cap', () => {
-    expect(range({ attempt: 500, outageMs: 86_400_000 })).toEqual([50, 30_000]);
-    expect(range({ attempt: 500, outageMs: 86_400_000, maxDelayMs: 5000 })).toEqual([50, 5000]);
+    expect(range({ attempt: 500, outageMs: 86_400_000 })).toEqual([100, 30_000]);
+    expect(range({ attempt: 500, outageMs: 86_400_000, maxDelayMs: 5000 })).toEqual([100, 5000]);
     expect(range({ attempt: 1, outageMs: 0, maxDelayMs: 100 })).toEqual([20, 100]);
   });
 });

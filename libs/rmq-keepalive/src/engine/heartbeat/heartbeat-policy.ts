@@ -17,12 +17,15 @@
  *    of it) or `intervalMs` asks for it. A heartbeat may be sent at any time, even when none was negotiated.
  *  - We send just before a handler is called if nothing was written for H/4: it may block the event loop, and a full
  *    budget should be on the clock when it does.
- *  - We give the broker up after 1.5 H without a byte from it. It sends every H/2, so three of its heartbeats are missing.
+ *  - We give the broker up after 1.5 H without a byte from it. RabbitMQ looks every H/2 whether it wrote anything since
+ *    its last look, so an idle one is heard every H/2, and one that wrote just behind a look is silent for almost H. At
+ *    1.5 H a heartbeat is missing for certain, as a rule two, and H/2 was left for the network.
  *  - A third of the idle limit, so that two heartbeats in a row may be lost or late before the middlebox forgets the flow.
  *
  * Sources: AMQP 0-9-1 specification, section 4.2.7 (heartbeat frames) and connection.tune / tune-ok (negotiation);
  * https://www.rabbitmq.com/docs/heartbeats (half of the timeout; any traffic counts; 5 to 20 s is good, less than 5 s
- * risks false alarms); https://www.rabbitmq.com/docs/networking (load balancers and idle connections).
+ * risks false alarms); https://www.rabbitmq.com/docs/networking (load balancers and idle connections);
+ * RabbitMQ's rabbit_heartbeat.erl (when the broker sends, and when it gives up).
  */
 import { OptionsError } from '../errors.js';
 import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
@@ -205,7 +208,7 @@ function idleSecondsOf(name: IntermediaryName, path: string): number {
 }
 
 function resolveTimeout(given: number | undefined, idleLimitSeconds: number | undefined, path: string): number {
-  // Both ends send after half of the timeout, and `intervalMs` speeds up our end only: the half has to fit by itself.
+  // The broker paces itself by the timeout, and `intervalMs` speeds up our end only: the timeout has to fit by itself.
   const longest = idleLimitSeconds === undefined ? Infinity : Math.floor((idleLimitSeconds * 2) / SENDS_PER_IDLE_LIMIT);
   if (given === undefined) return Math.min(DEFAULT_TIMEOUT_SECONDS, longest);
   const option = `${path}.timeoutSeconds`;

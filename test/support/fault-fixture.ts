@@ -1,0 +1,70 @@
+/** A broker for a spec file, a vhost and an oracle for each test, and every connection closed at the end. */
+import { afterAll, afterEach, beforeAll, beforeEach } from '@jest/globals';
+import { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
+import type { RmqConnectionOptions } from '../../libs/rmq-keepalive/src/engine/connection/connection-options.js';
+import type { TestVhost } from '../../tools/broker/broker-control.js';
+import { FaultProxy } from '../../tools/broker/fault-proxy.js';
+import { PrivateBroker, type PrivateBrokerOptions } from '../../tools/broker/private-broker.js';
+import { Oracle } from './oracle.js';
+
+export interface FaultFixture {
+  readonly broker: PrivateBroker;
+  readonly vhost: TestVhost;
+  readonly oracle: Oracle;
+  /** A watched connection, to `vhost.url` unless `urls` say otherwise; closed after the test. */
+  connect(options?: Partial<RmqConnectionOptions>): RmqConnection;
+  /** A fault proxy before the broker; closed after the test. */
+  proxy(): Promise<FaultProxy>;
+  /** Runs after the test, last first: for whatever else a test opens. */
+  afterwards(end: () => unknown): void;
+}
+
+/** Call at the top of a spec file; the fields are valid inside tests. */
+export function useFaults(options: PrivateBrokerOptions = {}): FaultFixture {
+  let broker: PrivateBroker;
+  let vhost: TestVhost;
+  let oracle: Oracle;
+  let ends: (() => unknown)[] = [];
+
+  beforeAll(async () => {
+    broker = await PrivateBroker.start(options);
+  }, 60_000);
+  afterAll(async () => {
+    await broker.stop();
+  }, 30_000);
+  beforeEach(async () => {
+    if (!broker.isRunning) await broker.restart();
+    vhost = await broker.createVhost();
+    oracle = new Oracle();
+  });
+  afterEach(async () => {
+    for (const end of ends.splice(0).reverse()) await end();
+    oracle.end();
+  }, 30_000);
+
+  return {
+    get broker() {
+      return broker;
+    },
+    get vhost() {
+      return vhost;
+    },
+    get oracle() {
+      return oracle;
+    },
+    connect(connectionOptions = {}) {
+      const connection = new RmqConnection({ urls: vhost.url, ...connectionOptions });
+      oracle.watch(connection);
+      ends.push(() => connection.close({ drainTimeoutMs: 1_000 }));
+      return connection;
+    },
+    async proxy() {
+      const proxy = await FaultProxy.start({ port: broker.port });
+      ends.push(() => proxy.close());
+      return proxy;
+    },
+    afterwards(end) {
+      ends.push(end);
+    },
+  };
+}

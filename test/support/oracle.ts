@@ -1,0 +1,123 @@
+/**
+ * What must be true after every accident: nothing confirmed is lost, every duplicate explains itself, the broker and we
+ * agree on consumers, no promise rejects unheard, and nothing keeps running after close.
+ */
+import { expect } from '@jest/globals';
+import type { ConnectionEvent } from '../../libs/rmq-keepalive/src/engine/connection/connection-events.js';
+import { NEXT_STATES } from '../../libs/rmq-keepalive/src/engine/connection/connection-state.js';
+import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
+import type { Delivery } from '../../libs/rmq-keepalive/src/engine/consuming/delivery.js';
+import type { BrokerControl } from '../../tools/broker/broker-control.js';
+import { until } from './until.js';
+
+export class Oracle {
+  readonly confirmed = new Set<string>();
+  readonly consumed = new Map<string, number>();
+  readonly rejected: { id: string; error: Error }[] = [];
+  readonly events: { at: number; event: ConnectionEvent }[] = [];
+  readonly unheard: unknown[] = [];
+  /** Duplicates that neither the broker (`redelivered`) nor we (same id, sent again) announced. */
+  readonly unexplained: string[] = [];
+  #pending = 0;
+
+  constructor() {
+    process.on('unhandledRejection', this.#hear);
+    process.on('uncaughtException', this.#hear);
+  }
+
+  /** Records all events of a connection with monotonic times, and checks every state change against the table. */
+  watch(connection: RmqConnection): void {
+    connection.on('*', (event) => {
+      this.events.push({ at: performance.now(), event });
+      if (event.type === 'state-changed') expect(NEXT_STATES[event.from.name]).toContain(event.to.name);
+    });
+  }
+
+  /** Publishes and notes the outcome; never rejects. The id is in the payload and is the message id. */
+  async publish(
+    connection: RmqConnection,
+    exchange: string,
+    routingKey: string,
+    id: string,
+    timeoutMs?: number,
+  ): Promise<void> {
+    this.#pending += 1;
+    try {
+      await connection.publisher.publish(exchange, routingKey, { id }, { messageId: id, timeoutMs });
+      this.confirmed.add(id);
+    } catch (thrown) {
+      this.rejected.push({ id, error: thrown as Error });
+    } finally {
+      this.#pending -= 1;
+    }
+  }
+
+  /** A handler that notes what arrives. */
+  readonly consume = (payload: unknown, delivery: Delivery): void => {
+    const { id } = payload as { id: string };
+    const before = this.consumed.get(id) ?? 0;
+    this.consumed.set(id, before + 1);
+    const isAnnounced = delivery.redelivered || delivery.headers['x-republished'] !== undefined;
+    if (before > 0 && !isAnnounced) this.unexplained.push(id);
+  };
+
+  get pendingPublishes(): number {
+    return this.#pending;
+  }
+
+  get duplicates(): number {
+    return [...this.consumed.values()].reduce((sum, times) => sum + times - 1, 0);
+  }
+
+  lost(): string[] {
+    return [...this.confirmed].filter((id) => !this.consumed.has(id));
+  }
+
+  /** Waits until every confirmed message was consumed and every publish is settled; then nothing may be lost or unexplained. */
+  async expectNothingLost(timeoutMs = 15_000): Promise<void> {
+    await until('every publish is settled', () => this.#pending === 0, { timeoutMs });
+    await until('every confirmed message was consumed', () => this.lost().length === 0, { timeoutMs });
+    expect(this.lost()).toEqual([]);
+    expect(this.unexplained).toEqual([]);
+    expect(this.unheard).toEqual([]);
+  }
+
+  /** The broker's consumers are exactly ours: no zombie, no double. */
+  async expectBrokerAgrees(
+    broker: BrokerControl,
+    vhost: string,
+    connection: RmqConnection,
+    queues: readonly string[],
+  ): Promise<void> {
+    const wanted = [...queues].sort();
+    await until(
+      `the broker has exactly the consumers of ${wanted.join(', ').slice(0, 200)}`,
+      async () => {
+        const atBroker = (await broker.listConsumers(vhost)).map((consumer) => consumer.queue).sort();
+        return JSON.stringify(atBroker) === JSON.stringify(wanted);
+      },
+      { timeoutMs: 15_000 },
+    );
+    expect(connection.status().consumers).toMatchObject({
+      wanted: wanted.length,
+      attached: wanted.length,
+      missing: [],
+    });
+  }
+
+  eventsOf<T extends ConnectionEvent['type']>(type: T): { at: number; event: Extract<ConnectionEvent, { type: T }> }[] {
+    return this.events.filter(
+      (entry): entry is { at: number; event: Extract<ConnectionEvent, { type: T }> } => entry.event.type === type,
+    );
+  }
+
+  end(): void {
+    process.off('unhandledRejection', this.#hear);
+    process.off('uncaughtException', this.#hear);
+    expect(this.unheard).toEqual([]);
+  }
+
+  readonly #hear = (thrown: unknown): void => {
+    this.unheard.push(thrown);
+  };
+}

@@ -1,0 +1,57 @@
+/** A TypeScript program in a process of its own, for a spec that wants to kill it, stop it, or block its event loop. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+
+export interface TypescriptChildOptions {
+  args?: readonly string[];
+  env?: NodeJS.ProcessEnv;
+}
+
+export interface Ending {
+  exitCode: number | null;
+  signal: NodeJS.Signals | null;
+}
+
+const REGISTER = new URL('./typescript-register.mjs', import.meta.url);
+
+export class TypescriptChild {
+  stdout = '';
+  stderr = '';
+  private readonly ended: Promise<Ending>;
+
+  private constructor(private readonly child: ChildProcess) {
+    child.stdout!.setEncoding('utf8').on('data', (text: string) => (this.stdout += text));
+    child.stderr!.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
+    this.ended = once(child, 'close').then(([exitCode, signal]) => ({ exitCode, signal }) as Ending);
+  }
+
+  /** @param program for example `new URL('./holder.ts', import.meta.url)` */
+  static start(program: URL, options: TypescriptChildOptions = {}): TypescriptChild {
+    const { args = [], env = {} } = options;
+    const command = ['--enable-source-maps', '--import', REGISTER.href, fileURLToPath(program), ...args];
+    return new TypescriptChild(
+      // NODE_OPTIONS of the test runner are not meant for the program.
+      spawn(process.execPath, command, { stdio: 'pipe', env: { ...process.env, NODE_OPTIONS: '', ...env } }),
+    );
+  }
+
+  get pid(): number {
+    return this.child.pid!;
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+
+  /** How it ended; waits until it has. */
+  untilEnded(): Promise<Ending> {
+    return this.ended;
+  }
+
+  /** Kills it if it still runs. */
+  async dispose(): Promise<void> {
+    this.child.kill('SIGKILL');
+    await this.ended;
+  }
+}

@@ -1,0 +1,38 @@
+// Lets plain Node run the workspace's TypeScript, for specs that need a process of their own (to kill, stop or block).
+// Compiles with the options that jest uses; loaded by `typescript-child.ts`.
+import { transform } from '@swc/core';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+
+const library = new URL('../../libs/rmq-keepalive/src/', import.meta.url);
+const options = {
+  jsc: {
+    target: 'es2023',
+    parser: { syntax: 'typescript', decorators: true },
+    transform: { legacyDecorator: true, decoratorMetadata: true },
+  },
+  module: { type: 'es6' },
+  sourceMaps: 'inline',
+};
+
+export async function resolve(specifier, context, next) {
+  const url = sourceOf(specifier, context.parentURL);
+  return url ? { url: url.href, format: 'module', shortCircuit: true } : next(specifier, context);
+}
+
+export async function load(url, context, next) {
+  if (!url.endsWith('.ts')) return next(url, context);
+  const filename = fileURLToPath(url);
+  const { code } = await transform(await readFile(filename, 'utf8'), { ...options, filename });
+  return { format: 'module', source: code, shortCircuit: true };
+}
+
+/** TypeScript imports name the `.js` file that will be there once it is compiled; packages of the workspace name their source. */
+function sourceOf(specifier, parentURL) {
+  const subpath = /^nestjs-rmq-keepalive(?:\/(.+))?$/.exec(specifier);
+  if (subpath) return new URL(subpath[1] ? `integrations/${subpath[1]}/index.ts` : 'index.ts', library);
+  if (!/^\.{1,2}\/.*\.js$/.test(specifier) || !parentURL?.startsWith('file:')) return undefined;
+  const source = new URL(specifier.replace(/\.js$/, '.ts'), parentURL);
+  return existsSync(fileURLToPath(source)) ? source : undefined;
+}

@@ -1,0 +1,29 @@
+import { describe, expect, it } from '@jest/globals';
+import { until } from '../support/until.js';
+
+describe('until', () => {
+  it('resolves with the first truthy answer', async () => {
+    let asked = 0;
+    await expect(until('three were asked', () => (++asked === 3 ? 'third' : ''), { everyMs: 1 })).resolves.toBe(
+      'third',
+    );
+    expect(asked).toBe(3);
+  });
+
+  it('names what it waited for and the last answer when the deadline has passed', async () => {
+    const waiting = until('the queue is empty', () => Promise.resolve(0), { timeoutMs: 20, everyMs: 1 });
+    await expect(waiting).rejects.toThrow('Waited 20 ms in vain until the queue is empty; the last answer was 0');
+  });
+
+  it('takes a probe that throws for one that has no answer yet', async () => {
+    let asked = 0;
+    const probe = () => {
+      if (++asked < 3) throw new Error('too early');
+      return asked;
+    };
+    await expect(until('it answers', probe, { everyMs: 1 })).resolves.toBe(3);
+
+    const hopeless = until('it answers', () => JSON.parse('{'), { timeoutMs: 10, everyMs: 1 });
+    await expect(hopeless).rejects.toThrow(/it answers; the last probe threw SyntaxError/);
+  });
+});

@@ -1,0 +1,23 @@
+/** Says where brokers are kept between runs: `.cache/rabbitmq` of this workspace, or the folder in RMQ_BROKER_CACHE. */
+import { readFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+
+const WORKSPACE_NAME = 'rmq-keepalive-workspace';
+
+/** Walks up from the working folder, never from the compiled file: the code may run from `dist/` or through a loader. */
+export async function brokerCacheFolder(): Promise<string> {
+  const chosen = process.env['RMQ_BROKER_CACHE'];
+  if (chosen) return resolve(chosen);
+  const workspace = await findWorkspace(process.cwd());
+  return workspace
+    ? join(workspace, '.cache', 'rabbitmq')
+    : join(homedir(), '.cache', 'nestjs-rmq-keepalive', 'rabbitmq');
+}
+
+async function findWorkspace(folder: string): Promise<string | undefined> {
+  const manifest = await readFile(join(folder, 'package.json'), 'utf8').catch(() => '{}');
+  if ((JSON.parse(manifest) as { name?: string }).name === WORKSPACE_NAME) return folder;
+  const parent = dirname(folder);
+  return parent === folder ? undefined : findWorkspace(parent);
+}

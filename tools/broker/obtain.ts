@@ -1,0 +1,15 @@
+/** Command: puts a RabbitMQ into the cache before the tests need it. `obtain.js [--version 3.10|4.0|4.3]...` */
+import { parseArgs } from 'node:util';
+import { BrokerUnavailableError } from './broker-unavailable-error.js';
+import { obtainRabbitMq } from './obtain-rabbitmq.js';
+import { asSeries } from './rabbitmq-installation.js';
+
+const { values } = parseArgs({ options: { version: { type: 'string', multiple: true, default: ['4.0'] } } });
+try {
+  for (const version of values.version.map(asSeries)) {
+    await obtainRabbitMq({ version, onProgress: (sentence) => console.log(sentence) });
+  }
+} catch (error) {
+  console.error(error instanceof BrokerUnavailableError || error instanceof RangeError ? error.message : error);
+  process.exitCode = 1;
+}

@@ -1,0 +1,39 @@
+/** Command: runs a private broker until it is told to stop. `run-broker.js [--version 3.10|4.0|4.3] [--port N] [--data DIR]` */
+import { parseArgs } from 'node:util';
+import { BrokerUnavailableError } from './broker-unavailable-error.js';
+import { PrivateBroker } from './private-broker.js';
+import { asSeries } from './rabbitmq-installation.js';
+
+const { values } = parseArgs({
+  options: { version: { type: 'string', default: '4.0' }, port: { type: 'string' }, data: { type: 'string' } },
+});
+
+/** Resolves at the first request to stop; while it waits, something must keep the process running. */
+function untilAskedToStop(): Promise<void> {
+  return new Promise((resolve) => {
+    const keepRunning = setInterval(() => undefined, 3_600_000);
+    const stop = () => {
+      clearInterval(keepRunning);
+      resolve();
+    };
+    process.once('SIGINT', stop);
+    process.once('SIGTERM', stop);
+  });
+}
+
+try {
+  const broker = await PrivateBroker.start({
+    version: asSeries(values.version),
+    port: values.port === undefined ? undefined : Number(values.port),
+    dataDir: values.data,
+    // The address alone goes to standard output, for scripts to read.
+    onProgress: (sentence) => console.error(sentence),
+  });
+  console.log(broker.url);
+  console.error(`RabbitMQ ${broker.version} is ready (process ${broker.pid}, log ${broker.logPath}). Ctrl-C stops it.`);
+  await untilAskedToStop();
+  await broker.stop();
+} catch (error) {
+  console.error(error instanceof BrokerUnavailableError || error instanceof RangeError ? error.message : error);
+  process.exit(1);
+}

@@ -1,0 +1,22 @@
+/** Asks again and again until a fact holds, or a deadline has passed. */
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export interface WaitOptions {
+  timeoutMs: number;
+  everyMs: number;
+}
+
+/** Whether `probe` came true in time. A probe that throws has not come true. */
+export async function waitUntil(probe: () => boolean | Promise<boolean>, options: WaitOptions): Promise<boolean> {
+  const deadline = performance.now() + options.timeoutMs;
+  while (performance.now() < deadline) {
+    if (
+      await Promise.resolve()
+        .then(probe)
+        .catch(() => false)
+    )
+      return true;
+    await sleep(options.everyMs);
+  }
+  return false;
+}
