@@ -38,7 +38,7 @@ export function useFaults(options: PrivateBrokerOptions = {}): FaultFixture {
     oracle = new Oracle();
   });
   afterEach(async () => {
-    for (const end of ends.splice(0).reverse()) await end();
+    for (const end of ends.splice(0).toReversed()) await end();
     oracle.end();
   }, 30_000);
 

@@ -287,7 +287,7 @@ describe('the recorder', () => {
   });
 
   afterEach(async () => {
-    const closed = once(connection, 'close');
+    const closed = new Promise((resolve) => connection.once('close', resolve));
     amqp.reset();
     await closed;
     await amqp.close();

@@ -78,7 +78,10 @@ describe('a scripted broker in bad manners', () => {
     const open = await startAndConnect({ unanswered: ['basic.consume'] });
     const channel = await open.createChannel();
     let tag: string | undefined;
-    void channel.consume('orders', () => undefined).then(({ consumerTag }) => (tag = consumerTag)).catch(() => undefined);
+    void channel
+      .consume('orders', () => undefined)
+      .then(({ consumerTag }) => (tag = consumerTag))
+      .catch(() => undefined);
     await until('the broker was asked', () => broker.lastSession.methods.includes('basic.consume'));
     // The channel above waits for its answer for ever; another one is answered while the first is not.
     await (await open.createChannel()).assertQueue('orders');

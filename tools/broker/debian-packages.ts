@@ -186,7 +186,7 @@ async function findExecutables(folder: string): Promise<string[]> {
   for (const entry of await readdir(folder, { withFileTypes: true, recursive: true })) {
     const path = join(entry.parentPath, entry.name);
     // Erlang keeps programs in bin/ folders only; what else carries the magic number is a library it loads.
-    if (entry.isFile() && /\/bin$/.test(entry.parentPath) && (await isElf(path))) {
+    if (entry.isFile() && entry.parentPath.endsWith('/bin') && (await isElf(path))) {
       found.push(path);
     }
   }

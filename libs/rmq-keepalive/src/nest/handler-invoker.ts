@@ -23,7 +23,11 @@ const RUN_EVERYTHING = { guards: true, interceptors: true, filters: true };
 
 /** What `@Payload()`, `@Payload('property')` and `@Ctx()` stand for. */
 const PARAMETERS: ParamsFactory = {
-  exchangeKeyForValue(type, property, [payload, delivery]: [payload: unknown, delivery: Delivery]): unknown {
+  exchangeKeyForValue(
+    type: RpcParamtype,
+    property,
+    [payload, delivery]: [payload: unknown, delivery: Delivery],
+  ): unknown {
     if (type === RpcParamtype.CONTEXT) return delivery;
     if (type !== RpcParamtype.PAYLOAD) return undefined;
     return typeof property === 'string' ? (payload as Record<string, unknown> | null | undefined)?.[property] : payload;

@@ -6,7 +6,12 @@ import {
 } from '@nestjs/common';
 import { logEvents } from './connection-logger.js';
 import { HandlerInvoker } from './handler-invoker.js';
-import { refuseUnwantedCompetition, toWantedSubscriptions } from './wanted-subscriptions.js';
+import {
+  namingTheHandler,
+  refuseUnwantedCompetition,
+  toWantedSubscriptions,
+  type HandlerSubscription,
+} from './wanted-subscriptions.js';
 import { RmqConnections } from './rmq.connections.js';
 import { RmqExplorer } from './rmq.explorer.js';
 
@@ -27,9 +32,7 @@ export class RmqRegistrar implements OnModuleInit, OnApplicationBootstrap, Befor
     }
     const wanted = toWantedSubscriptions(this.explorer.explore());
     refuseUnwantedCompetition(wanted);
-    for (const { handler, connection, options, where } of wanted) {
-      this.connections.get(connection, where).subscribe(options, this.invoker.handlerFor(handler));
-    }
+    for (const subscription of wanted) this.#subscribe(subscription);
   }
 
   /** Now every `onModuleInit` has run, so handlers may be called. */
@@ -45,6 +48,16 @@ export class RmqRegistrar implements OnModuleInit, OnApplicationBootstrap, Befor
   /** After this moment Nest closes the HTTP server and the microservice transports; until then handlers can use both. */
   async beforeApplicationShutdown(): Promise<void> {
     await this.#closeAll();
+  }
+
+  #subscribe(subscription: HandlerSubscription): void {
+    const { handler, connection, options, where } = subscription;
+    const { connections, invoker } = this;
+    try {
+      connections.get(connection, where).subscribe(options, invoker.handlerFor(handler));
+    } catch (thrown) {
+      throw namingTheHandler(thrown, subscription);
+    }
   }
 
   async #closeAll(): Promise<void> {

@@ -80,3 +80,10 @@ function competitionError(rivals: readonly HandlerSubscription[]): OptionsError 
     'Give every handler a queue of its own, or set competing: true on each if any of them may take any message',
   );
 }
+
+/** The engine knows a subscription by its name only; who gave it one of its own wants to know the method. */
+export function namingTheHandler(thrown: unknown, { handler, where }: HandlerSubscription): unknown {
+  if (!(thrown instanceof OptionsError) || thrown.message.includes(handlerName(handler))) return thrown;
+  const [problem = '', ...wayOut] = thrown.message.split('. ');
+  return new OptionsError(where, problem, wayOut.join('. '));
+}

@@ -123,14 +123,14 @@ export function resolveConnectionOptions(options: RmqConnectionOptions): Resolve
 function resolveUrls(urls: RmqConnectionOptions['urls']): readonly string[] | AddressProvider {
   if (typeof urls === 'function') return urls;
   const list: readonly unknown[] = typeof urls === 'string' ? [urls] : Array.isArray(urls) ? urls : [];
-  if (list.length === 0 || !list.every((url) => typeof url === 'string')) {
+  if (list.length === 0 || !list.every((url): url is string => typeof url === 'string')) {
     throw new OptionsError(
       'urls',
       `${shown(urls)} names no broker`,
       "Give 'amqp://user:password@host:5672', several of them, or a function that returns them",
     );
   }
-  return list as readonly string[];
+  return list;
 }
 
 function oneOf<T extends string>(value: T, known: readonly T[], option: string): T {

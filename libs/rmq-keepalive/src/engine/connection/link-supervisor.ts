@@ -8,7 +8,6 @@
 import { type Clock, type Timer, withDeadline } from '../clock.js';
 import {
   asError,
-  ConnectionClosedError,
   GaveUpError,
   LoginRefusedError,
   NoAddressError,
@@ -43,6 +42,12 @@ export interface LinkSupervisorHooks {
   event(event: ConnectionEvent): void;
 }
 
+/** A link that does not live this long died young. */
+const YOUNG_LINK_MS = 1_000;
+/** So many links may die young in a row before that is no accident any more, and each next one waits longer. */
+const FORGIVEN_YOUNG_DEATHS = 5;
+const YOUNG_DEATH_DELAY_MS = 200;
+
 export class LinkSupervisor {
   #state: ConnectionState = { name: 'idle' };
   #managed: ManagedLink | undefined;
@@ -51,6 +56,8 @@ export class LinkSupervisor {
   /** Attempts of the present outage; 0 while the link is open. */
   #attempt = 0;
   #outageSince: number | undefined;
+  #openedAt = 0;
+  #youngDeaths = 0;
   #endpoint: string | undefined;
   #wakeEarly: (() => void) | undefined;
   #lastReport: RecoveryReport | undefined;
@@ -129,7 +136,8 @@ export class LinkSupervisor {
 
   async #nextDial(): Promise<Dial> {
     await this.#untilRetryIsDue();
-    if (this.#isEnding) throw new ConnectionClosedError();
+    // No further attempt: the manager is stopped while it waits for this. A rejection would make it ask again at once.
+    if (this.#isEnding) return new Promise<never>(() => undefined);
     this.#outageSince ??= this.clock.now();
     this.#attempt += 1;
     this.#moveTo({ name: 'connecting', attempt: this.#attempt });
@@ -175,6 +183,7 @@ export class LinkSupervisor {
       this.#lastReport = report;
       this.#attempt = 0;
       this.#outageSince = undefined;
+      this.#openedAt = this.clock.now();
       this.#moveTo({ name: 'open', since: this.clock.wallClock() });
       this.hooks.event({ type: 'recovered', role: this.role, report });
     } catch (thrown) {
@@ -205,9 +214,23 @@ export class LinkSupervisor {
     this.hooks.lost(link, cause);
     if (this.#isEnding) return;
     const wasOpen = this.#state.name === 'open';
-    if (wasOpen) this.#outageSince = this.clock.now();
+    if (wasOpen) this.#noteDeath();
     const retryInMs = this.#backOff(cause);
     if (retryInMs !== undefined) this.hooks.event({ type: 'link-lost', role: this.role, cause, retryInMs });
+  }
+
+  #noteDeath(): void {
+    const now = this.clock.now();
+    this.#outageSince = now;
+    this.#youngDeaths = now - this.#openedAt < YOUNG_LINK_MS ? this.#youngDeaths + 1 : 0;
+  }
+
+  /** A broker (or a proxy before it) that lets us in and throws us out at once must not be dialled ten times a second for ever. */
+  get #youngDeathDelayMs(): number {
+    const unforgiven = this.#youngDeaths - FORGIVEN_YOUNG_DEATHS;
+    return unforgiven <= 0
+      ? 0
+      : Math.min(this.options.reconnect.maxDelayMs, YOUNG_DEATH_DELAY_MS * 2 ** unforgiven) * (0.5 + this.random() / 2);
   }
 
   /** Moves to backing-off and returns the delay; `undefined` when the attempts are spent. */
@@ -219,14 +242,17 @@ export class LinkSupervisor {
     }
     const now = this.clock.now();
     const outageMs = now - (this.#outageSince ?? now);
-    const retryInMs = reconnectDelayMs({
-      // A broker that lets us in and then stalls is no better than one that does not answer: keep counting.
-      attempt: cause instanceof RecoveryStalledError ? Math.max(2, this.#attempt + 1) : this.#attempt + 1,
-      outageMs,
-      random: this.random,
-      loginRefused: cause instanceof LoginRefusedError,
-      maxDelayMs,
-    });
+    const retryInMs = Math.max(
+      this.#youngDeathDelayMs,
+      reconnectDelayMs({
+        // A broker that lets us in and then stalls is no better than one that does not answer: keep counting.
+        attempt: cause instanceof RecoveryStalledError ? Math.max(2, this.#attempt + 1) : this.#attempt + 1,
+        outageMs,
+        random: this.random,
+        loginRefused: cause instanceof LoginRefusedError,
+        maxDelayMs,
+      }),
+    );
     this.#retryDueAt = now + retryInMs;
     this.#moveTo({
       name: 'backing-off',

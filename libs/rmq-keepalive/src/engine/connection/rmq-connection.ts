@@ -4,7 +4,7 @@
  * It composes; the walking is done by each link's supervisor. Its own state is the state of the link furthest from
  * `open`, moved along the same table, so an illegal sum would throw.
  */
-import { BehaviorSubject, first, firstValueFrom, type Observable } from 'rxjs';
+import { BehaviorSubject, first, firstValueFrom, type Observable, Subject, takeUntil } from 'rxjs';
 import { type Clock, systemClock, withDeadline } from '../clock.js';
 import { JsonCodec } from '../codec/json-codec.js';
 import { Consumer } from '../consuming/consumer.js';
@@ -209,18 +209,28 @@ export class RmqConnection {
     const first = this.#consumers.size > 0 ? this.#consuming : this.#publishing;
     this.#start(first);
     if (this.#options.startup === 'background') return;
-    if (this.#options.startup === 'wait') return this.#untilOpen();
+    if (this.#options.startup === 'wait') return this.whenOpen();
     await this.#openOrGiveUp();
   }
 
   /** Resolves when the connection is open. @throws {@link NotOpenError} after `timeoutMs`; {@link ConnectionClosedError} when it closes */
   async whenOpen(options: { timeoutMs?: number } = {}): Promise<void> {
     const { timeoutMs } = options;
-    if (timeoutMs === undefined) return this.#untilOpen();
-    await withDeadline(this.#clock, this.#untilOpen(), timeoutMs, () => {
-      const { state } = this;
-      return new NotOpenError(this.name, timeoutMs, state.name, state.name === 'backing-off' ? state.cause : undefined);
+    const isOver = new Subject<void>();
+    const timer = timeoutMs === undefined ? undefined : this.#clock.setTimer(() => isOver.next(), timeoutMs);
+    const settled = await firstValueFrom(this.#state$.pipe(first(isSettled), takeUntil(isOver)), {
+      defaultValue: undefined,
     });
+    timer?.cancel();
+    if (settled?.name === 'open') return;
+    if (settled !== undefined) throw new ConnectionClosedError(`Connection "${this.name}" was closed before it opened`);
+    const { state } = this;
+    throw new NotOpenError(
+      this.name,
+      timeoutMs ?? 0,
+      state.name,
+      state.name === 'backing-off' ? state.cause : undefined,
+    );
   }
 
   /** One plain snapshot of everything; cheap, and never touches the network. */
@@ -485,29 +495,21 @@ export class RmqConnection {
     return this.#supervisors.map((supervisor) => supervisor.link).find((link) => link !== undefined);
   }
 
-  async #untilOpen(): Promise<void> {
-    const settled = await firstValueFrom(
-      this.#state$.pipe(first(({ name }) => name === 'open' || name === 'closing' || name === 'closed')),
-    );
-    if (settled.name !== 'open')
-      throw new ConnectionClosedError(`Connection "${this.name}" was closed before it opened`);
-  }
-
   async #openOrGiveUp(): Promise<void> {
-    let lastCause: Error | undefined;
-    const attempts = Math.max(1, this.#options.addressCount);
+    const allowed = Math.max(1, this.#options.addressCount);
     let failed = 0;
-    const spent = new Promise<void>((resolve) => {
-      const end = this.on('attempt-failed', ({ cause }) => {
-        lastCause = cause;
-        failed += 1;
-        if (failed < attempts) return;
-        end();
-        resolve();
-      });
+    let lastCause: Error | undefined;
+    const spent = new Subject<void>();
+    const endListening = this.on('attempt-failed', ({ cause }) => {
+      lastCause = cause;
+      failed += 1;
+      if (failed === allowed) spent.next();
     });
-    await Promise.race([this.#untilOpen(), spent]);
-    if (this.state.name === 'open') return;
+    const opened = await firstValueFrom(this.#state$.pipe(first(isSettled), takeUntil(spent)), {
+      defaultValue: undefined,
+    });
+    endListening();
+    if (opened?.name === 'open') return;
     await this.close({ drainTimeoutMs: 0 });
     throw new GaveUpError(failed, lastCause);
   }
@@ -538,6 +540,11 @@ export class RmqConnection {
   #emit(event: ConnectionEvent): void {
     this.#bus.emit(event);
   }
+}
+
+/** Open, or never to be. */
+function isSettled({ name }: ConnectionState): boolean {
+  return name === 'open' || name === 'closing' || name === 'closed';
 }
 
 function linkStatus(supervisor: LinkSupervisor): LinkStatus {

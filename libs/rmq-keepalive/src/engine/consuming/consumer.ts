@@ -310,10 +310,7 @@ export class Consumer {
   async #handle(delivery: Delivery): Promise<void> {
     let payload: unknown;
     try {
-      payload = this.host.codec.decode(
-        delivery.body,
-        delivery.properties as { contentType?: string; contentEncoding?: string },
-      );
+      payload = this.host.codec.decode(delivery.body, delivery.properties);
     } catch (thrown) {
       return this.#giveUp(delivery, 'not-decodable', thrown);
     }

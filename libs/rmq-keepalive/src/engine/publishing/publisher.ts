@@ -362,7 +362,6 @@ export class RmqPublisher {
 
   #confirmed(tag: number, multiple: boolean): void {
     for (const entry of this.#ledger.settle(tag, multiple)) {
-      this.#suspects.delete(entry);
       const { returned } = entry;
       entry.settle(
         returned === undefined ? undefined : new PublishReturnedError(entry, returned.replyCode, returned.replyText),
@@ -373,7 +372,6 @@ export class RmqPublisher {
 
   #nacked(tag: number, multiple: boolean): void {
     for (const entry of this.#ledger.settle(tag, multiple)) {
-      this.#suspects.delete(entry);
       entry.settle(new PublishNackedError(entry));
     }
     this.#pump();
@@ -413,7 +411,6 @@ export class RmqPublisher {
     for (const entry of inFlight) {
       entry.channelCloses += 1;
       if (entry.channelCloses < MAX_CHANNEL_CLOSES) continue;
-      this.#suspects.delete(entry);
       entry.settle(new PublishRefusedError(entry, cause));
     }
   }
@@ -437,6 +434,7 @@ export class RmqPublisher {
   }
 
   #settled(entry: Outgoing, error: Error | undefined): void {
+    this.#suspects.delete(entry);
     this.#outbox.release(entry);
     if (error === undefined) this.host.published();
     else this.host.failed(error);
@@ -460,7 +458,6 @@ export class RmqPublisher {
     ] as const) {
       for (const entry of entries) {
         if (entry.isSettled || now < entry.deadline) continue;
-        this.#suspects.delete(entry);
         entry.settle(new PublishTimeoutError(entry, entry.message.timeoutMs, wereSent || entry.sends > 0));
       }
     }

@@ -32,10 +32,10 @@ const SUBSCRIPTIONS_METADATA = 'rmq-keepalive:subscriptions';
  * ```
  */
 export function Subscribe(options: SubscribeOptions) {
-  return (
+  return <Handler extends (...args: never[]) => unknown>(
     target: object,
     _method: string | symbol,
-    descriptor: TypedPropertyDescriptor<(...args: never[]) => unknown>,
+    descriptor: TypedPropertyDescriptor<Handler>,
   ): void => {
     // Decorators run from the bottom up; the list reads from the top down.
     Reflect.defineMetadata(

@@ -1,0 +1,58 @@
+/** How a connection's health reads in an answer: a public form for everybody, and details for those who ask. */
+import type { ConnectionStatus, LinkStatus } from '../../engine/status.js';
+import type { HealthReason, HealthVerdict } from './health-verdict.js';
+
+/** Names no host, no queue, no error text: fit for an endpoint that everybody can read. */
+export interface PublicHealth {
+  readonly reason: HealthReason;
+  /** ISO 8601, UTC. */
+  readonly since: string;
+}
+
+/** Names what is missing, still without hosts, credentials or error texts. */
+export interface HealthDetails {
+  readonly links: readonly LinkHealth[];
+  readonly reconnects: number;
+  /** The last lost link: when, and the code of the error. */
+  readonly lastLoss: { readonly at: string; readonly code: string } | null;
+  readonly consumers: { readonly wanted: number; readonly attached: number; readonly missing: readonly string[] };
+  /** Entities that the broker refuses to declare. */
+  readonly refused: readonly string[];
+  /** The broker's resource alarm; null without one. */
+  readonly blocked: { readonly reason: string; readonly since: string } | null;
+  readonly outbox: ConnectionStatus['outbox'];
+}
+
+export type LinkHealth = Pick<
+  LinkStatus,
+  'role' | 'state' | 'attempt' | 'heartbeatTimeoutSeconds' | 'lastByteReceivedAgoMs' | 'lastByteSentAgoMs'
+>;
+
+export function publicHealth({ reason, since }: HealthVerdict): PublicHealth {
+  return { reason, since: isoTime(since) };
+}
+
+export function healthDetails(status: ConnectionStatus): HealthDetails {
+  const { links, reconnects, lastLoss, consumers, topology, blocked, outbox } = status;
+  return {
+    links: links.map(linkHealth),
+    reconnects,
+    lastLoss: lastLoss && { at: isoTime(lastLoss.at), code: lastLoss.code },
+    consumers: {
+      wanted: consumers.wanted,
+      attached: consumers.attached,
+      missing: consumers.missing.map((consumer) => consumer.name),
+    },
+    refused: topology.refused.map(({ entity }) => entity),
+    blocked: blocked && { reason: blocked.reason, since: isoTime(blocked.since) },
+    outbox: { ...outbox },
+  };
+}
+
+/** One by one, so that a field that joins the status later (a host, say) does not join the answer by itself. */
+function linkHealth(link: LinkStatus): LinkHealth {
+  const { role, state, attempt, heartbeatTimeoutSeconds, lastByteReceivedAgoMs, lastByteSentAgoMs } = link;
+  return { role, state, attempt, heartbeatTimeoutSeconds, lastByteReceivedAgoMs, lastByteSentAgoMs };
+}
+
+const isoTime = (epochMs: number): string => new Date(epochMs).toISOString();

@@ -1,0 +1,55 @@
+/**
+ * What the status of a connection means for health. Pure: the time is an argument, the network is never asked.
+ *
+ * *Down* takes the service out of rotation, so it has to mean that waiting will not do: a connection that is being
+ * restored is *degraded* until `downAfterMs` have passed, since publishes are held meanwhile and deliveries stay with the
+ * broker. Before it was open for the first time it is *down*: a service that boots is not ready yet.
+ */
+import type { ConnectionStatus } from '../../engine/status.js';
+
+/** Stable, for programs and alerts. While the connection is not open, the name of its state; `gave-up`: attempts are spent. */
+export type HealthReason =
+  | 'open'
+  | 'consumer-missing'
+  | 'entity-refused'
+  | 'blocked'
+  | 'idle'
+  | 'connecting'
+  | 'recovering'
+  | 'backing-off'
+  | 'closing'
+  | 'closed'
+  | 'gave-up';
+
+export interface HealthVerdict {
+  readonly status: 'up' | 'degraded' | 'down';
+  readonly reason: HealthReason;
+  /** Epoch milliseconds since which this is so. */
+  readonly since: number;
+}
+
+/** @param now epoch milliseconds */
+export function verdict(status: ConnectionStatus, now: number): HealthVerdict {
+  const { state } = status;
+  if (state.name === 'open') return verdictWhileOpen(status);
+  if (state.name === 'closed' && state.cause !== undefined) {
+    return { status: 'down', reason: 'gave-up', since: status.stateSince };
+  }
+  if (state.name === 'closing' || state.name === 'closed') {
+    return { status: 'down', reason: state.name, since: status.stateSince };
+  }
+  const since = status.downSince ?? status.stateSince;
+  const isBeingRestored = status.hasBeenOpen && now - since <= status.downAfterMs;
+  return { status: isBeingRestored ? 'degraded' : 'down', reason: state.name, since };
+}
+
+/** The worst comes first: messages that nobody consumes, then what may become that, then publishes that have to wait. */
+function verdictWhileOpen({ stateSince, consumers, topology, blocked }: ConnectionStatus): HealthVerdict {
+  if (consumers.missing.length > 0) {
+    const since = Math.min(...consumers.missing.map((consumer) => consumer.since));
+    return { status: 'degraded', reason: 'consumer-missing', since };
+  }
+  if (topology.refused.length > 0) return { status: 'degraded', reason: 'entity-refused', since: stateSince };
+  if (blocked !== null) return { status: 'degraded', reason: 'blocked', since: blocked.since };
+  return { status: 'up', reason: 'open', since: stateSince };
+}

@@ -1,0 +1,102 @@
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { claimPort } from '../support/claim-port.js';
+import { until } from '../support/until.js';
+import { PrivateBroker } from '../../tools/broker/private-broker.js';
+
+const run = promisify(execFile);
+
+/** What a fresh Nest 12 application has anyway; the README's install line adds the rest. */
+const NEST_APPLICATION = [
+  '@nestjs/common@12',
+  '@nestjs/core@12',
+  '@nestjs/platform-express@12',
+  'rxjs@7',
+  'reflect-metadata@0.2',
+  'typescript@6',
+  '@types/node@20',
+];
+
+const TSCONFIG = {
+  compilerOptions: {
+    target: 'es2023',
+    module: 'nodenext',
+    strict: true,
+    experimentalDecorators: true,
+    emitDecoratorMetadata: true,
+    types: ['node'],
+    outDir: 'dist',
+  },
+  files: ['main.ts'],
+};
+
+describe("the README's program, in a fresh Nest application with the packed package", () => {
+  const readme = readFileSync('README.md', 'utf8');
+  let folder: string;
+  let broker: PrivateBroker;
+
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'readme-program-'));
+    broker = await PrivateBroker.start();
+    const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', folder], {
+      cwd: 'libs/rmq-keepalive',
+    });
+    const [{ filename }] = JSON.parse(stdout) as [{ filename: string }];
+    const program = /```ts\n(\/\/ main\.ts\n[\s\S]*?)```/.exec(readme)?.[1];
+    const installs = /npm install (nestjs-rmq-keepalive .*)/.exec(readme)?.[1]?.split(' ') ?? [];
+    expect(program).toContain('NestFactory.create');
+    expect(installs[0]).toBe('nestjs-rmq-keepalive');
+    writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'fresh', private: true, type: 'module' }));
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(TSCONFIG));
+    writeFileSync(join(folder, 'main.ts'), program ?? '');
+    const packages = [...NEST_APPLICATION, resolve(folder, filename), ...installs.slice(1)];
+    await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', ...packages], { cwd: folder });
+    await run('node', ['node_modules/typescript/bin/tsc'], { cwd: folder });
+  }, 180_000);
+
+  afterAll(async () => {
+    await broker.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }, 30_000);
+
+  it('publishes, consumes, answers /health truthfully and drains on SIGTERM', async () => {
+    const port = await claimPort();
+    const child = spawn('node', ['dist/main.js'], {
+      cwd: folder,
+      env: { ...process.env, RMQ_URL: broker.url, PORT: String(port) },
+    });
+    let output = '';
+    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    const exited = once(child, 'exit');
+
+    await until(
+      `the order went through both handlers:\n${output}`,
+      () => output.includes('accepted first') && output.includes('first can be shipped'),
+    );
+    const health = await fetch(`http://127.0.0.1:${port}/health`);
+    expect({ code: health.status, body: await health.json() }).toMatchObject({ code: 200, body: { status: 'ok' } });
+    await broker.kill();
+    await until('health says that it is not well', async () => {
+      const body = (await (await fetch(`http://127.0.0.1:${port}/health`)).json()) as { status: string };
+      return body.status !== 'ok';
+    });
+    expect((await fetch(`http://127.0.0.1:${port}/health/live`)).status).toBe(200);
+    await broker.restart();
+    await until(
+      'health says that it is well again',
+      async () => (await fetch(`http://127.0.0.1:${port}/health`)).status === 200 && output.includes('consumes again'),
+    );
+
+    child.kill('SIGTERM');
+    // Nest ends the process with the signal that it got, after its hooks.
+    expect(await exited).toEqual([null, 'SIGTERM']);
+    expect(output).toMatch(/Closed in \d+ ms: .* 0 abandoned/);
+    expect(output).not.toContain('guest:guest');
+  }, 60_000);
+});
