@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { claimPort } from '../support/claim-port.js';
+
 import { until } from '../support/until.js';
+import { findFreePort } from '../../tools/broker/free-ports.js';
 import { PrivateBroker } from '../../tools/broker/private-broker.js';
 
 const run = promisify(execFile);
@@ -65,7 +66,7 @@ describe("the README's program, in a fresh Nest application with the packed pack
   }, 30_000);
 
   it('publishes, consumes, answers /health truthfully and drains on SIGTERM', async () => {
-    const port = await claimPort();
+    const port = await findFreePort();
     const child = spawn('node', ['dist/main.js'], {
       cwd: folder,
       env: { ...process.env, RMQ_URL: broker.url, PORT: String(port) },

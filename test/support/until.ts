@@ -1,5 +1,5 @@
 /** Waits for a fact, never for time: asks until the answer is truthy, and says what was waited for when it never is. */
-import { inspect } from 'node:util';
+import { inspect, types } from 'node:util';
 
 export interface UntilOptions {
   /** How long to keep asking, in milliseconds. @default 10000 */
@@ -41,6 +41,6 @@ async function ask<T>(probe: () => T | Promise<T>): Promise<{ answer: T } | { er
 }
 
 function show(value: unknown): string {
-  if (value instanceof Error) return `${value.name}: ${value.message}`;
+  if (types.isNativeError(value)) return `${value.name}: ${value.message}`;
   return inspect(value, { depth: 3, breakLength: Infinity });
 }

@@ -1,0 +1,206 @@
+import { describe, expect, it } from '@jest/globals';
+import { Injectable, type INestApplication, Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { connect } from 'amqplib';
+import { RmqConnection, RmqKeepaliveModule, Subscribe } from 'nestjs-rmq-keepalive';
+import { RmqHealthModule } from 'nestjs-rmq-keepalive/terminus';
+import type { FaultProxy } from '../../tools/broker/fault-proxy.js';
+import { useFaults } from '../support/fault-fixture.js';
+import { until } from '../support/until.js';
+
+const HEARTBEAT_SECONDS = 2;
+const DETECTED_WITHIN_MS = HEARTBEAT_SECONDS * 1_500 + 1_000;
+const PROBE_EVERY_MS = 10;
+
+interface Answer {
+  readonly at: number;
+  readonly tookMs: number;
+  readonly code: number;
+  readonly body: { status: string; details: Record<string, { status: string; reason: string }> };
+}
+
+/** Asks a hundred times a second and keeps every answer; beside each, the liveness route, which does nothing at all, for comparison. */
+class Probe {
+  readonly answers: Answer[] = [];
+  readonly liveTookMs: number[] = [];
+  readonly failures: unknown[] = [];
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(private readonly url: string) {}
+
+  start(): void {
+    this.#timer = setInterval(() => void this.#ask(), PROBE_EVERY_MS);
+  }
+
+  forget(): void {
+    this.answers.length = 0;
+    this.liveTookMs.length = 0;
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  get last(): Answer | undefined {
+    return this.answers.at(-1);
+  }
+
+  /** What the 99th of a hundred answers took longer than a route that does nothing, in ms: this machine's own noise taken out. */
+  get slownessMs(): number {
+    return p99(this.answers.map(({ tookMs }) => tookMs)) - p99(this.liveTookMs);
+  }
+
+  async #ask(): Promise<void> {
+    const at = performance.now();
+    try {
+      const response = await fetch(this.url);
+      this.answers.push({
+        at,
+        code: response.status,
+        body: (await response.json()) as Answer['body'],
+        tookMs: performance.now() - at,
+      });
+      const liveAt = performance.now();
+      await (await fetch(`${this.url}/live`)).json();
+      this.liveTookMs.push(performance.now() - liveAt);
+    } catch (thrown) {
+      this.failures.push(thrown);
+    }
+  }
+}
+
+function p99(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * 0.99))] ?? Infinity;
+}
+
+describe('F32: while /health is asked a hundred times a second and the world breaks', () => {
+  const faults = useFaults();
+
+  async function boot(
+    url: string,
+    options: { downAfterMs?: number } = {},
+  ): Promise<{ app: INestApplication; probe: Probe }> {
+    @Injectable()
+    class Consumer {
+      @Subscribe({ queue: 'work' })
+      onMessage(): void {
+        // the deliveries do not matter here
+      }
+    }
+    @Module({
+      imports: [
+        RmqKeepaliveModule.forRoot({
+          urls: url,
+          startup: 'wait',
+          heartbeat: { timeoutSeconds: HEARTBEAT_SECONDS },
+          connectTimeoutMs: 2_000,
+          ...options,
+        }),
+        RmqHealthModule.forRoot(),
+      ],
+      providers: [Consumer],
+    })
+    class AppModule {}
+    const app = await NestFactory.create(AppModule, { logger: false });
+    await app.listen(0, '127.0.0.1');
+    faults.afterwards(() => app.close());
+    const probe = new Probe(`${(await app.getUrl()).replace('[::1]', '127.0.0.1')}/health`);
+    probe.start();
+    faults.afterwards(() => probe.stop());
+    await until(
+      'health is well, and the routes are warm',
+      () => probe.liveTookMs.length > 50 && probe.last?.body.status === 'ok',
+    );
+    probe.forget();
+    return { app, probe };
+  }
+
+  const reasonOf = (answer: Answer | undefined): string | undefined => answer?.body.details['rabbitmq']?.reason;
+
+  async function proxied(): Promise<FaultProxy> {
+    return faults.proxy();
+  }
+
+  it('tells a silent link within one and a half timeouts and a second, and its end, without one slow or failed answer', async () => {
+    const proxy = await proxied();
+    const { app, probe } = await boot(proxy.url(faults.vhost.url));
+    const connection = app.get(RmqConnection);
+
+    proxy.silence('both');
+    const silentAt = performance.now();
+    await until('health says that the link is lost', () => probe.last?.body.status === 'degraded', {
+      timeoutMs: 10_000,
+      everyMs: 5,
+    });
+    expect(performance.now() - silentAt).toBeLessThanOrEqual(DETECTED_WITHIN_MS);
+    proxy.heal();
+    await until('health is well again', () => probe.last?.body.status === 'ok' && connection.state.name === 'open');
+
+    expect(probe.failures).toEqual([]);
+    expect(probe.answers.every(({ code }) => code === 200)).toBe(true);
+    expect(probe.slownessMs).toBeLessThanOrEqual(5);
+  });
+
+  it('never says well while the broker is frozen, says down after downAfterMs, and answers at once all the while', async () => {
+    const { probe } = await boot(faults.vhost.url, { downAfterMs: 1_000 });
+
+    faults.broker.freeze();
+    const frozenAt = performance.now();
+    const told = (): Answer[] => probe.answers.filter(({ at }) => at > frozenAt + DETECTED_WITHIN_MS);
+    let toldWhileFrozen: Answer[] = [];
+    try {
+      await until('health says down, again and again', () => told().length > 20 && probe.last?.code === 503, {
+        timeoutMs: 15_000,
+      });
+      toldWhileFrozen = told();
+    } finally {
+      faults.broker.thaw();
+    }
+    expect(toldWhileFrozen.length).toBeGreaterThan(20);
+    expect(toldWhileFrozen.filter(({ body }) => body.status === 'ok')).toEqual([]);
+    await until('health is well again', () => probe.last?.body.status === 'ok', { timeoutMs: 15_000 });
+    expect(probe.failures).toEqual([]);
+    expect(probe.slownessMs).toBeLessThanOrEqual(5);
+  }, 60_000);
+
+  it('agrees with the connection at every answer while an operator closes it again and again', async () => {
+    const { app, probe } = await boot(faults.vhost.url);
+    const connection = app.get(RmqConnection);
+    const states: { at: number; name: string }[] = [{ at: 0, name: 'open' }];
+    const watching = connection.state$.subscribe(({ name }) => states.push({ at: performance.now(), name }));
+    faults.afterwards(() => watching.unsubscribe());
+    for (let round = 0; round < 5; round++) {
+      await faults.broker.closeAllConnections('maintenance');
+      await until('the loss was seen', () => connection.state.name !== 'open', { everyMs: 1 });
+      await connection.whenOpen({ timeoutMs: 10_000 });
+    }
+    await until('health is well again', () => probe.last?.body.status === 'ok');
+    // An answer may be about any moment between the question and itself.
+    const possible = ({ at, tookMs }: Answer): string[] => {
+      const before = states.findLast((state) => state.at <= at);
+      return [before, ...states.filter((state) => state.at > at && state.at <= at + tookMs)].map(
+        (state) => state?.name ?? '',
+      );
+    };
+    for (const answer of probe.answers) expect(possible(answer)).toContain(reasonOf(answer));
+    expect(new Set(probe.answers.map(reasonOf)).size).toBeGreaterThan(1);
+  });
+
+  it('control: a probe that opens a connection of its own hangs while the broker is frozen, and is well while our link is dead', async () => {
+    faults.broker.freeze();
+    try {
+      const session = connect(faults.vhost.url, { timeout: 500 });
+      await expect(session).rejects.toThrow(/ETIMEDOUT/);
+    } finally {
+      faults.broker.thaw();
+    }
+    const proxy = await proxied();
+    const { app } = await boot(proxy.url(faults.vhost.url));
+    proxy.silence('both');
+    await until('our link is lost', () => app.get(RmqConnection).state.name !== 'open', { timeoutMs: 10_000 });
+    const fresh = await connect(faults.vhost.url);
+    await fresh.close();
+    expect(app.get(RmqConnection).state.name).not.toBe('open');
+  });
+});

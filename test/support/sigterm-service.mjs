@@ -1,0 +1,54 @@
+// A service as its users write it: it consumes, and closes what it opened when it is told to end. It never calls
+// process.exit(), so it ends when nothing holds it any more. Each line it prints is one JSON object.
+//
+//   node sigterm-service.mjs ours|bare-amqplib <url> <queue> <drainTimeoutMs>
+//
+// A message says how long its handler takes: { id, workMs }; without workMs the handler never ends.
+const [kind, url, queue, drainTimeout] = process.argv.slice(2);
+const drainTimeoutMs = Number(drainTimeout);
+const say = (fact) => process.stdout.write(`${JSON.stringify(fact)}\n`);
+const resources = () => process.getActiveResourcesInfo().toSorted();
+
+const work = async ({ id, workMs }) => {
+  say({ started: id });
+  await new Promise((resolve) => workMs !== undefined && setTimeout(resolve, workMs));
+  say({ finished: id });
+};
+
+const services = {
+  async ours() {
+    const { RmqConnection } = await import('../../libs/rmq-keepalive/dist/index.js');
+    const connection = new RmqConnection({ urls: url, drainTimeoutMs });
+    connection.subscribe({ queue, prefetch: 1_000, deadLetter: false }, work);
+    await connection.start();
+    await connection.whenOpen({ timeoutMs: 10_000 });
+    return () => connection.close();
+  },
+
+  async 'bare-amqplib'() {
+    const { connect } = await import('amqplib');
+    const session = await connect(url);
+    session.on('error', () => undefined);
+    const channel = await session.createChannel();
+    await channel.assertQueue(queue, { durable: true });
+    await channel.prefetch(1_000);
+    await channel.consume(queue, async (message) => {
+      await work(JSON.parse(message.content.toString()));
+      try {
+        channel.ack(message);
+      } catch (error) {
+        say({ ackFailed: error.message });
+      }
+    });
+    return () => session.close();
+  },
+};
+
+const before = resources();
+const close = await services[kind]();
+process.once('SIGTERM', async () => {
+  const report = await close();
+  // What is left of the handlers that never end is their own business: nothing of ours.
+  say({ closed: report ?? null, before, after: resources() });
+});
+say({ ready: true });
