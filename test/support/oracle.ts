@@ -18,6 +18,7 @@ export class Oracle {
   readonly unheard: unknown[] = [];
   /** Duplicates that neither the broker (`redelivered`) nor we (same id, sent again) announced. */
   readonly unexplained: string[] = [];
+  readonly #unannounced = new Set<string>();
   #pending = 0;
 
   constructor() {
@@ -57,8 +58,10 @@ export class Oracle {
     const { id } = payload as { id: string };
     const before = this.consumed.get(id) ?? 0;
     this.consumed.set(id, before + 1);
-    const isAnnounced = delivery.redelivered || delivery.headers['x-republished'] !== undefined;
-    if (before > 0 && !isAnnounced) this.unexplained.push(id);
+    if (delivery.redelivered || delivery.headers['x-republished'] !== undefined) return;
+    // One copy of each message has nothing to announce; it is not always the first one to be done with.
+    if (this.#unannounced.has(id)) this.unexplained.push(id);
+    this.#unannounced.add(id);
   };
 
   get pendingPublishes(): number {

@@ -7,7 +7,14 @@
 const [kind, url, queue, drainTimeout] = process.argv.slice(2);
 const drainTimeoutMs = Number(drainTimeout);
 const say = (fact) => process.stdout.write(`${JSON.stringify(fact)}\n`);
-const resources = () => process.getActiveResourcesInfo().toSorted();
+/** What holds the process, but for the pipe it talks into; a handle that was just closed is gone a turn of the loop later. */
+const resources = async () => {
+  for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
+  return process
+    .getActiveResourcesInfo()
+    .filter((kind) => kind !== 'PipeWrap')
+    .toSorted();
+};
 
 const work = async ({ id, workMs }) => {
   say({ started: id });
@@ -44,11 +51,11 @@ const services = {
   },
 };
 
-const before = resources();
+const before = await resources();
 const close = await services[kind]();
 process.once('SIGTERM', async () => {
   const report = await close();
   // What is left of the handlers that never end is their own business: nothing of ours.
-  say({ closed: report ?? null, before, after: resources() });
+  say({ closed: report ?? null, before, after: await resources() });
 });
 say({ ready: true });

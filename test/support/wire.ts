@@ -28,8 +28,10 @@ export function passed(
   options: { direction?: Direction; from?: number } = {},
 ): WireMethod[] {
   const { direction = 'to-broker', from } = options;
-  return proxy.recorder.frames({ direction, type: 'method', from }).flatMap(({ method, payload, at, link, channel }) => {
-    if (method === undefined || payload === undefined || ![methods].flat().includes(method)) return [];
-    return [{ method, at, link, channel, fields: decodeMethod(method, payload) }];
-  });
+  return proxy.recorder
+    .frames({ direction, type: 'method', from })
+    .flatMap(({ method, payload, at, link, channel }) => {
+      if (method === undefined || payload === undefined || ![methods].flat().includes(method)) return [];
+      return [{ method, at, link, channel, fields: decodeMethod(method, payload) }];
+    });
 }

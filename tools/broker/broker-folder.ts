@@ -1,9 +1,9 @@
 /** The folder of one private node: its cookie, settings, data and log; a temporary one, or one that is kept. */
-import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { isAlive } from './owned-process.js';
+import { BrokerUnavailableError } from './broker-unavailable-error.js';
+import { isStillRunning, processIdentity } from './process-identity.js';
 
 export interface BrokerSettings {
   /** Lines for `rabbitmq.conf`, key to value; they win over ours. */
@@ -30,11 +30,14 @@ export class BrokerFolder {
   static async kept(path: string): Promise<BrokerFolder> {
     const folder = new BrokerFolder(resolve(path), false);
     await mkdir(folder.path, { recursive: true });
-    const owner = Number(await readFile(folder.ownerFile, 'utf8').catch(() => ''));
-    if (owner > 0 && owner !== process.pid && isAlive(owner)) {
-      throw new Error(`The broker data in ${folder.path} is in use by process ${owner}; stop that one first`);
+    const owner = (await readFile(folder.ownerFile, 'utf8').catch(() => '')).trim();
+    if (await isStillRunning(owner)) {
+      throw new BrokerUnavailableError(
+        `The broker data in ${folder.path} is in use by process ${Number.parseInt(owner, 10)}.`,
+        'Stop that one first, or choose another folder.',
+      );
     }
-    await writeFile(folder.ownerFile, `${process.pid}`);
+    await writeFile(folder.ownerFile, `${await processIdentity()}\n`);
     return folder;
   }
 
@@ -59,19 +62,18 @@ export class BrokerFolder {
     return join(this.path, name);
   }
 
-  async write(settings: BrokerSettings): Promise<void> {
+  async write(settings: BrokerSettings, cookie: string): Promise<void> {
     await mkdir(this.logDir, { recursive: true });
-    await this.writeCookie();
+    await this.writeCookie(cookie);
     const lines = Object.entries({ ...BASE_CONFIG, ...settings.config }).map(([key, value]) => `${key} = ${value}\n`);
     await writeFile(this.file('rabbitmq.conf'), lines.join(''));
     await writeFile(this.file('advanced.config'), settings.advancedConfig || '[].\n');
     await writeFile(this.file('enabled_plugins'), `[${settings.plugins.join(',')}].\n`);
   }
 
-  /** What the node last said, for an error message. */
-  async lastWords(): Promise<string> {
-    const said = await readFile(this.consoleLog, 'utf8').catch(() => '');
-    return said.trim().split('\n').slice(-12).join('\n');
+  /** What the node has printed since its latest start. */
+  async consoleText(): Promise<string> {
+    return readFile(this.consoleLog, 'utf8').catch(() => '');
   }
 
   /** Removes a temporary folder, and lets go of a kept one. */
@@ -84,11 +86,12 @@ export class BrokerFolder {
     return this.file('owner.pid');
   }
 
-  private async writeCookie(): Promise<void> {
-    const cookie = this.file('.erlang.cookie');
-    await rm(cookie, { force: true });
-    await writeFile(cookie, randomBytes(16).toString('hex'));
+  /** The password among Erlang nodes. */
+  private async writeCookie(cookie: string): Promise<void> {
+    const file = this.file('.erlang.cookie');
+    await rm(file, { force: true });
+    await writeFile(file, cookie);
     // Erlang refuses a cookie that others could read.
-    await chmod(cookie, 0o400);
+    await chmod(file, 0o400);
   }
 }

@@ -3,7 +3,18 @@ export class BrokerUnavailableError extends Error {
   override readonly name = 'BrokerUnavailableError';
   readonly code = 'RMQ_BROKER_UNAVAILABLE';
 
-  constructor(reason: string, options?: ErrorOptions) {
-    super(`${reason} Install RabbitMQ, run Docker, or set RMQ_URLS to a broker that runs elsewhere.`, options);
+  /** @param wayOut what a person can do; by default, the ways to a broker that work everywhere */
+  constructor(
+    reason: string,
+    readonly wayOut: string = ELSEWHERE,
+  ) {
+    super(`${reason} ${wayOut}`);
+  }
+
+  /** Whether a broker from elsewhere, such as Docker, would help. */
+  get wantsBrokerFromElsewhere(): boolean {
+    return this.wayOut === ELSEWHERE;
   }
 }
+
+const ELSEWHERE = 'Install RabbitMQ, run Docker, or set RMQ_URLS to a broker that runs elsewhere.';

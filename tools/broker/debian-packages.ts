@@ -9,7 +9,7 @@
  * beside them, and every executable is told (by patchelf) to use that loader and those libraries. Only the executables:
  * with LD_LIBRARY_PATH instead, every `/bin/sh` that Erlang starts would load the foreign libraries too.
  */
-import { cp, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { isElf, type RabbitMqSeries } from './rabbitmq-installation.js';
@@ -176,9 +176,27 @@ export async function relocate(tree: string, home: string): Promise<void> {
     ...['--force-rpath', '--set-rpath', join(home, LIBRARIES)],
     ...executables,
   ]);
+  await pointStartScripts(erlang, join(home, 'usr', 'lib', 'erlang'));
   await keepOnly(tree, ['usr']);
   await keepOnly(join(tree, 'usr'), ['lib']);
   await keepOnly(join(tree, 'usr', 'lib'), ['erlang', 'rabbitmq', 'x86_64-linux-gnu']);
+}
+
+/** A node that looks for its cluster starts a second Erlang, through a script that names Erlang's folder in full. */
+async function pointStartScripts(erlang: string, erlangRoot: string): Promise<void> {
+  const quoted = `'${erlangRoot.replaceAll("'", `'\\''`)}'`;
+  const folders = (await readdir(erlang))
+    .filter((entry) => entry.startsWith('erts-'))
+    .map((entry) => join(entry, 'bin'));
+  for (const folder of ['bin', ...folders]) {
+    const script = join(erlang, folder, 'erl');
+    const text = await readFile(script, 'utf8').catch(() => undefined);
+    if (text === undefined) continue;
+    await writeFile(
+      script,
+      text.replaceAll(/^(\s*ROOTDIR=)\/\S+$/gm, (_, assignment: string) => assignment + quoted),
+    );
+  }
 }
 
 async function findExecutables(folder: string): Promise<string[]> {

@@ -69,7 +69,7 @@ function callNode(node: ErlangNodeAddress, code: string, timeoutMs: number): Pro
 }
 
 function wrap(expression: string): string {
-  const body = expression.trim().replace(/\.$/, '');
+  const body = toAscii(expression.trim().replace(/\.$/, ''));
   return `
     KaPrint = fun(KaMark, KaBytes) -> io:put_chars([KaMark, $:, base64:encode(KaBytes), $;]) end,
     KaText = fun(KaFormat, KaTerms) -> unicode:characters_to_binary(io_lib:format(KaFormat, KaTerms)) end,
@@ -80,6 +80,11 @@ function wrap(expression: string): string {
       KaPrint("failure", KaText("~0tp: ~0tp", [KaClass, KaReason]))
     end.
   `;
+}
+
+/** Some versions of Erlang read the source as Latin-1; an escape, valid wherever such letters are, is read the same by all. */
+function toAscii(source: string): string {
+  return source.replace(/[^\t\n\r -~]/gu, (letter) => `\\x{${letter.codePointAt(0)!.toString(16)}}`);
 }
 
 function shorten(expression: string): string {

@@ -13,7 +13,7 @@ export interface NodePorts {
   amqp: number;
   /** Where other Erlang nodes, and our control calls, reach this one. */
   distribution: number;
-  /** Erlang's name service. Ours, so that no `epmd` of the machine is used, or started and left behind. */
+  /** Erlang's name service. */
   epmd: number;
 }
 
@@ -27,18 +27,9 @@ export interface ErlangNodeOptions {
   schedulers: number;
 }
 
-export function startEpmd(
-  options: Pick<ErlangNodeOptions, 'installation' | 'guard'>,
-  port: number,
-): Promise<OwnedProcess> {
-  const { installation, guard } = options;
-  const args = ['-port', `${port}`, '-address', '127.0.0.1'];
-  return OwnedProcess.start(join(installation.ertsBin, 'epmd'), args, { env: baseEnvironment(), guard });
-}
-
 export async function startErlangNode(options: ErlangNodeOptions): Promise<OwnedProcess> {
   const { installation, folder, guard, schedulers } = options;
-  const console = await open(folder.consoleLog, 'a');
+  const console = await open(folder.consoleLog, 'w');
   try {
     return await OwnedProcess.start(join(installation.ertsBin, 'erlexec'), erlangArguments(schedulers), {
       env: nodeEnvironment(options),

@@ -19,6 +19,8 @@ export interface FaultProxyOptions {
   host?: string;
   /** Port to listen on, at 127.0.0.1. @default a free one, which stays ours while nothing listens on it */
   listenPort?: number;
+  /** Whether recorded frames keep their payloads, for `decodeMethod`. @default false */
+  keepPayloads?: boolean;
 }
 
 export type Directions = Direction | 'both';
@@ -62,11 +64,12 @@ export class FaultProxy {
   private constructor(
     private readonly target: { port: number; host: string },
     readonly port: number,
+    private readonly keepPayloads: boolean,
   ) {}
 
   static async start(options: FaultProxyOptions): Promise<FaultProxy> {
-    const { port, host = '127.0.0.1', listenPort } = options;
-    const proxy = new FaultProxy({ port, host }, listenPort ?? (await findFreePort(LISTEN_HOST)));
+    const { port, host = '127.0.0.1', listenPort, keepPayloads = false } = options;
+    const proxy = new FaultProxy({ port, host }, listenPort ?? (await findFreePort(LISTEN_HOST)), keepPayloads);
     await proxy.accept();
     return proxy;
   }
@@ -261,7 +264,7 @@ export class FaultProxy {
 
   private openLane(link: Link, direction: Direction, source: Socket, destination: Socket): void {
     const lane = new ProxyLane(link.id, source, destination, this.faults[direction], () => resetLink(link));
-    const reader = new FrameReader();
+    const reader = new FrameReader({ keepPayload: this.keepPayloads });
     link.lanes[direction] = lane;
     source.on('data', (chunk: Buffer) => this.forward(chunk, { link, direction, lane, reader }));
     source.once('end', () => lane.end());

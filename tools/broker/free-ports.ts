@@ -17,7 +17,7 @@ export async function findFreePort(host = '127.0.0.1'): Promise<number> {
   const highest = await outgoingRangeStart();
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const port = LOWEST_PORT + Math.floor(Math.random() * (highest - LOWEST_PORT));
-    if (await isFree(port, host)) return port;
+    if (await isPortFree(port, host)) return port;
   }
   throw new Error(`No free port between ${LOWEST_PORT} and ${highest} on ${host} was found in ${ATTEMPTS} attempts`);
 }
@@ -28,7 +28,7 @@ export async function findFreePorts(count: number, host?: string): Promise<numbe
   return [...ports];
 }
 
-function isFree(port: number, host: string): Promise<boolean> {
+export function isPortFree(port: number, host = '127.0.0.1'): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = createServer();
     probe.once('error', () => resolve(false));

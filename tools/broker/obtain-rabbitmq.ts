@@ -12,9 +12,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { brokerCacheFolder } from './broker-cache.js';
 import { BrokerUnavailableError } from './broker-unavailable-error.js';
 import { DEBIAN_SUITES, DebianSuite, type DebianPackage, relocate, whyDebianIsOutOfReach } from './debian-packages.js';
-import { isAlive } from './owned-process.js';
+import { isStillRunning, processIdentity } from './process-identity.js';
 import { type ProgressListener, narrate } from './progress.js';
 import {
+  asSeries,
   findSystemInstallation,
   isOfSeries,
   readInstallation,
@@ -23,7 +24,10 @@ import {
 } from './rabbitmq-installation.js';
 
 export interface ObtainOptions {
-  /** Release series wanted. Named, it is insisted on; left out, an installed RabbitMQ of any series will do. @default '4.0' */
+  /**
+   * Release series wanted. Named, it is insisted on; left out, an installed RabbitMQ of any series will do.
+   * @default the one in RMQ_BROKER_VERSION, else '4.0'
+   */
   version?: RabbitMqSeries;
   /** Folder that keeps unpacked brokers between runs. @default `.cache/rabbitmq` of the workspace, or RMQ_BROKER_CACHE */
   cacheDir?: string;
@@ -31,12 +35,12 @@ export interface ObtainOptions {
   onProgress?: ProgressListener;
 }
 
-const DEFAULT_SERIES: RabbitMqSeries = '4.0';
 const LOCK_POLL_MS = 200;
 const MARKER = 'home.txt';
 
 export async function obtainRabbitMq(options: ObtainOptions = {}): Promise<RabbitMqInstallation> {
-  const series = options.version ?? DEFAULT_SERIES;
+  const wanted = options.version ?? seriesOfEnvironment();
+  const series = wanted ?? '4.0';
   const cacheDir = options.cacheDir ?? (await brokerCacheFolder());
   const home = join(cacheDir, series);
   const cached = await readCached(home);
@@ -47,9 +51,14 @@ export async function obtainRabbitMq(options: ObtainOptions = {}): Promise<Rabbi
   if (typeof failure === 'object') return failure;
 
   const installed = await findSystemInstallation();
-  if (installed && (!options.version || isOfSeries(installed.version, series))) return installed;
+  if (installed && (!wanted || isOfSeries(installed.version, series))) return installed;
   const other = installed ? ` (RabbitMQ ${installed.version} is installed here, but ${series} was asked for)` : '';
   throw new BrokerUnavailableError(`No RabbitMQ ${series} could be had: ${failure}${other}.`);
+}
+
+function seriesOfEnvironment(): RabbitMqSeries | undefined {
+  const named = process.env['RMQ_BROKER_VERSION'];
+  return named ? asSeries(named) : undefined;
 }
 
 /** The installation, or the reason why there is none. */
@@ -78,8 +87,8 @@ async function build(
   onProgress: ProgressListener | undefined,
 ): Promise<RabbitMqInstallation> {
   await removeAbandonedBuilds(cacheDir);
-  // Everything unfinished is in one folder that carries our pid: should we be killed, the next builder removes it.
-  const site = await mkdtemp(join(cacheDir, `building-${process.pid}-`));
+  // Everything unfinished is in one folder that carries our name: should we be killed, the next builder removes it.
+  const site = await mkdtemp(join(cacheDir, `building-${await processIdentity()}-`));
   const tree = join(site, 'tree');
   const workFolder = join(site, 'apt');
   try {
@@ -141,22 +150,23 @@ async function lockOrWait(lock: string, series: string, onProgress: ProgressList
   });
 }
 
-/** The lock is a symbolic link that "points to" its owner's pid: made and filled in one step, so it is never half there. */
+/** The lock is a symbolic link that "points to" its owner's identity: made and filled in one step, never half there. */
 async function tryLock(lock: string): Promise<boolean> {
   try {
-    await symlink(`${process.pid}`, lock);
+    await symlink(`${await processIdentity()}`, lock);
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
-  const owner = Number(await readlink(lock).catch(() => ''));
-  if (owner > 0 && !isAlive(owner)) await rm(lock, { force: true });
-  return false;
+  const owner = await readlink(lock).catch(() => undefined);
+  if (owner !== undefined && (await isStillRunning(owner))) return false;
+  await rm(lock, { force: true });
+  return tryLock(lock);
 }
 
 async function removeAbandonedBuilds(cacheDir: string): Promise<void> {
   for (const entry of await readdir(cacheDir)) {
-    const builder = Number(/^building-(\d+)-/.exec(entry)?.[1]);
-    if (builder > 0 && !isAlive(builder)) await rm(join(cacheDir, entry), { recursive: true, force: true });
+    const builder = /^building-([\d-]+)-/.exec(entry)?.[1];
+    if (builder && !(await isStillRunning(builder))) await rm(join(cacheDir, entry), { recursive: true, force: true });
   }
 }

@@ -4,9 +4,10 @@ import { BrokerUnavailableError } from './broker-unavailable-error.js';
 import { obtainRabbitMq } from './obtain-rabbitmq.js';
 import { asSeries } from './rabbitmq-installation.js';
 
-const { values } = parseArgs({ options: { version: { type: 'string', multiple: true, default: ['4.0'] } } });
+const { values } = parseArgs({ options: { version: { type: 'string', multiple: true } } });
 try {
-  for (const version of values.version.map(asSeries)) {
+  // Without a version, the one that the tests would take.
+  for (const version of values.version?.map(asSeries) ?? [undefined]) {
     await obtainRabbitMq({ version, onProgress: (sentence) => console.log(sentence) });
   }
 } catch (error) {

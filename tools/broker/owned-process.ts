@@ -67,13 +67,3 @@ async function dyingWithParent(command: readonly string[]): Promise<readonly str
   const setpriv = process.platform === 'linux' ? await findCommand('setpriv') : undefined;
   return setpriv ? [setpriv, '--pdeathsig', 'KILL', '--', ...command] : command;
 }
-
-/** Whether a process with this number exists, whoever owns it. */
-export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}

@@ -5,23 +5,25 @@
  * Each node has its own ports and its own Erlang name service, and so its own name space: the node name is a constant,
  * and any number of brokers run side by side.
  */
-import { connect } from 'node:net';
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { BrokerControl } from './broker-control.js';
 import { BrokerFolder } from './broker-folder.js';
+import { BrokerUnavailableError } from './broker-unavailable-error.js';
 import { evaluateErlang } from './erlang-control.js';
-import { type NodePorts, startEpmd, startErlangNode } from './erlang-node.js';
-import { findFreePorts } from './free-ports.js';
+import { type NodePorts, startErlangNode } from './erlang-node.js';
+import { findFreePorts, isPortFree } from './free-ports.js';
+import { NameService } from './name-service.js';
 import { obtainRabbitMq } from './obtain-rabbitmq.js';
 import type { OwnedProcess } from './owned-process.js';
 import { layOutPlugins } from './plugin-folder.js';
 import { ProcessGuard } from './process-guard.js';
 import { type ProgressListener, narrate } from './progress.js';
 import type { RabbitMqInstallation, RabbitMqSeries } from './rabbitmq-installation.js';
-import { waitUntil } from './wait-until.js';
+import { acceptsTcp, waitUntil } from './wait-until.js';
 
 export interface PrivateBrokerOptions {
-  /** Release series. @default '4.0' */
+  /** Release series. @default the one in RMQ_BROKER_VERSION, else '4.0' */
   version?: RabbitMqSeries;
   /** Folder whose data is kept when the broker stops. @default a temporary folder, removed with the broker */
   dataDir?: string;
@@ -48,15 +50,39 @@ type BrokerState =
   | { name: 'down' }
   | { name: 'disposed' };
 
+/** What makes a node a member of a cluster: the members share a secret and a name service. */
+export interface ClusterMembership {
+  /** For example `member1@localhost`; unique in the cluster. */
+  nodeName: string;
+  cookie: string;
+  /** Belongs to the cluster: a member that stops leaves it running. */
+  nameService: NameService;
+}
+
 /** The parts of a broker that outlive a crash of its node. */
 interface BrokerParts {
   installation: RabbitMqInstallation;
   folder: BrokerFolder;
   guard: ProcessGuard;
   schedulers: number;
+  nodeName: string;
+  nameService: NameService;
+  /** Ends what else belongs to the broker: name service, folder, guard. */
+  dispose(): Promise<void>;
 }
 
-const NODE_NAME = 'private@localhost';
+class NodeStartError extends Error {
+  override readonly name = 'NodeStartError';
+
+  constructor(
+    message: string,
+    readonly isPortConflict: boolean,
+  ) {
+    super(message);
+  }
+}
+
+const LONE_NODE_NAME = 'private@localhost';
 const BOOT_TIMEOUT_MS = 90_000;
 const BOOT_POLL_MS = 80;
 const STOP_PATIENCE_MS = 10_000;
@@ -66,58 +92,63 @@ export class PrivateBroker extends BrokerControl {
   private constructor(
     private readonly parts: BrokerParts,
     private readonly ports: NodePorts,
-    private readonly epmd: OwnedProcess,
     private state: BrokerState,
   ) {
     super();
   }
 
-  /** Boots a node and resolves when it is ready: about two seconds, and about ten more when it must be fetched first. */
-  static async start(options: PrivateBrokerOptions = {}): Promise<PrivateBroker> {
+  /**
+   * Boots a node and resolves when it is ready: about two seconds, and about ten more when it must be fetched first.
+   *
+   * @param membership for the nodes of a `PrivateCluster`
+   */
+  static async start(options: PrivateBrokerOptions = {}, membership?: ClusterMembership): Promise<PrivateBroker> {
     const { version, onProgress } = options;
     const installation = await obtainRabbitMq({ version, onProgress });
     const folder = options.dataDir ? await BrokerFolder.kept(options.dataDir) : await BrokerFolder.temporary();
     const guard = ProcessGuard.post(folder.isTemporary ? folder.path : undefined);
-    try {
-      await prepare(installation, folder, options);
-      const parts = { installation, folder, guard, schedulers: options.schedulers ?? 1 };
-      return await narrate(onProgress, `Starting RabbitMQ ${installation.version}…`, () =>
-        PrivateBroker.bootOnFreePorts(parts, options.port),
-      );
-    } catch (error) {
+    let ownNames: NameService | undefined;
+    const dispose = async () => {
+      await ownNames?.stop();
       await folder.release();
       await guard.dismiss();
+    };
+    try {
+      const { nodeName, cookie, nameService } = membership ?? {
+        nodeName: LONE_NODE_NAME,
+        cookie: randomBytes(16).toString('hex'),
+        nameService: (ownNames = await NameService.start({ installation, guard, home: folder.home })),
+      };
+      await prepare(installation, folder, options, cookie);
+      const { schedulers = 1, port } = options;
+      const parts: BrokerParts = { installation, folder, guard, schedulers, nodeName, nameService, dispose };
+      return await narrate(onProgress, `Starting RabbitMQ ${installation.version}…`, () =>
+        PrivateBroker.bootOnFreePorts(parts, port),
+      );
+    } catch (error) {
+      await dispose();
       throw error;
     }
   }
 
   /** A port that was free a moment ago may be taken when the node comes to it; then others are tried. */
   private static async bootOnFreePorts(parts: BrokerParts, chosenPort: number | undefined): Promise<PrivateBroker> {
-    for (let attempt = 1; ; attempt++) {
-      const [amqp, distribution, epmd] = await findFreePorts(3);
-      const ports = { amqp: chosenPort ?? amqp!, distribution: distribution!, epmd: epmd! };
-      try {
-        return await PrivateBroker.boot(parts, ports);
-      } catch (error) {
-        if (attempt >= PORT_ATTEMPTS || !isPortConflict(error)) throw error;
-      }
+    if (chosenPort !== undefined && !(await isPortFree(chosenPort))) {
+      throw new BrokerUnavailableError(
+        `Port ${chosenPort} on 127.0.0.1 is taken.`,
+        'Stop what listens there, or choose another port.',
+      );
     }
-  }
-
-  private static async boot(parts: BrokerParts, ports: NodePorts): Promise<PrivateBroker> {
-    const epmd = await startEpmd(parts, ports.epmd);
-    const broker = new PrivateBroker(parts, ports, epmd, { name: 'down' });
-    try {
-      if (!(await waitUntil(() => acceptsTcp(ports.epmd), { timeoutMs: 5_000, everyMs: 10 }))) {
-        throw new Error(
-          `Erlang's name service did not open port ${ports.epmd} (eaddrinuse?); it ${epmd.ending ?? 'runs'}`,
-        );
+    for (let attempt = 1; ; attempt++) {
+      const [amqp, distribution] = await findFreePorts(2);
+      const ports = { amqp: chosenPort ?? amqp!, distribution: distribution!, epmd: parts.nameService.port };
+      const broker = new PrivateBroker(parts, ports, { name: 'down' });
+      try {
+        await broker.launchNode();
+        return broker;
+      } catch (error) {
+        if (attempt >= PORT_ATTEMPTS || !(error instanceof NodeStartError && error.isPortConflict)) throw error;
       }
-      await broker.launchNode();
-      return broker;
-    } catch (error) {
-      await epmd.kill();
-      throw error;
     }
   }
 
@@ -142,7 +173,12 @@ export class PrivateBroker extends BrokerControl {
 
   /** The node's log file. */
   get logPath(): string {
-    return join(this.parts.folder.logDir, `${NODE_NAME}.log`);
+    return join(this.parts.folder.logDir, `${this.parts.nodeName}.log`);
+  }
+
+  /** The node's name among Erlang nodes. */
+  get nodeName(): string {
+    return this.parts.nodeName;
   }
 
   get isRunning(): boolean {
@@ -165,9 +201,7 @@ export class PrivateBroker extends BrokerControl {
     if (this.state.name === 'disposed') return;
     await this.shutDown();
     this.state = { name: 'disposed' };
-    await this.epmd.kill();
-    await this.parts.folder.release();
-    await this.parts.guard.dismiss();
+    await this.parts.dispose();
   }
 
   /**
@@ -228,8 +262,8 @@ export class PrivateBroker extends BrokerControl {
   }
 
   private get address() {
-    const { installation, folder } = this.parts;
-    return { erlCall: installation.erlCall, nodeName: NODE_NAME, epmdPort: this.ports.epmd, home: folder.home };
+    const { installation, folder, nodeName } = this.parts;
+    return { erlCall: installation.erlCall, nodeName, epmdPort: this.ports.epmd, home: folder.home };
   }
 
   private get node(): OwnedProcess {
@@ -238,7 +272,7 @@ export class PrivateBroker extends BrokerControl {
   }
 
   private async launchNode(): Promise<void> {
-    const node = await startErlangNode({ ...this.parts, nodeName: NODE_NAME, ports: this.ports });
+    const node = await startErlangNode({ ...this.parts, ports: this.ports });
     this.state = { name: 'running', node };
     try {
       await this.untilBooted();
@@ -264,7 +298,11 @@ export class PrivateBroker extends BrokerControl {
     });
     if (ready && !node.hasEnded) return;
     const failure = node.ending ?? `was not ready after ${BOOT_TIMEOUT_MS} ms`;
-    throw new Error(`RabbitMQ ${this.version} did not start: it ${failure}.\n${await this.parts.folder.lastWords()}`);
+    const console = await this.parts.folder.consoleText();
+    throw new NodeStartError(
+      `RabbitMQ ${this.version} did not start: it ${failure}.\n${complaintsIn(console)}`,
+      /eaddrinuse|port \d+ in use/i.test(console),
+    );
   }
 }
 
@@ -272,23 +310,19 @@ async function prepare(
   installation: RabbitMqInstallation,
   folder: BrokerFolder,
   options: PrivateBrokerOptions,
+  cookie: string,
 ): Promise<void> {
   const { plugins = [], advancedConfig = '', heartbeatSeconds } = options;
   const config: Record<string, string> = { ...options.config };
   if (heartbeatSeconds !== undefined) config['heartbeat'] = `${heartbeatSeconds}`;
-  await folder.write({ config, advancedConfig, plugins });
+  await folder.write({ config, advancedConfig, plugins }, cookie);
   await layOutPlugins(join(installation.serverHome, 'plugins'), folder.pluginDir, plugins);
 }
 
-function isPortConflict(error: unknown): boolean {
-  return error instanceof Error && /eaddrinuse|address already in use|port.*in use/i.test(error.message);
-}
-
-function acceptsTcp(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ port, host: '127.0.0.1' });
-    socket.once('connect', () => resolve(true));
-    socket.once('error', () => resolve(false));
-    socket.once('connect', () => socket.destroy());
-  });
+/** The first errors among what a failed node printed; the rest is their echo. */
+function complaintsIn(console: string): string {
+  const lines = console.split('\n').map((line) => line.replace(/^\S+ \S+ \[error\] <[\d.]+>\s*/, 'error: '));
+  const first = lines.findIndex((line) => /^error: |^BOOT FAILED/.test(line));
+  const telling = first < 0 ? lines.slice(-8) : lines.slice(first, first + 8);
+  return telling.join('\n').trim();
 }

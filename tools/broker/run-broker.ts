@@ -1,11 +1,11 @@
 /** Command: runs a private broker until it is told to stop. `run-broker.js [--version 3.10|4.0|4.3] [--port N] [--data DIR]` */
 import { parseArgs } from 'node:util';
 import { BrokerUnavailableError } from './broker-unavailable-error.js';
-import { PrivateBroker } from './private-broker.js';
 import { asSeries } from './rabbitmq-installation.js';
+import { startBroker } from './start-broker.js';
 
 const { values } = parseArgs({
-  options: { version: { type: 'string', default: '4.0' }, port: { type: 'string' }, data: { type: 'string' } },
+  options: { version: { type: 'string' }, port: { type: 'string' }, data: { type: 'string' } },
 });
 
 /** Resolves at the first request to stop; while it waits, something must keep the process running. */
@@ -22,15 +22,15 @@ function untilAskedToStop(): Promise<void> {
 }
 
 try {
-  const broker = await PrivateBroker.start({
-    version: asSeries(values.version),
+  const broker = await startBroker({
+    version: values.version === undefined ? undefined : asSeries(values.version),
     port: values.port === undefined ? undefined : Number(values.port),
     dataDir: values.data,
     // The address alone goes to standard output, for scripts to read.
     onProgress: (sentence) => console.error(sentence),
   });
   console.log(broker.url);
-  console.error(`RabbitMQ ${broker.version} is ready (process ${broker.pid}, log ${broker.logPath}). Ctrl-C stops it.`);
+  console.error(`RabbitMQ ${broker.version} is ready. Ctrl-C stops it.`);
   await untilAskedToStop();
   await broker.stop();
 } catch (error) {

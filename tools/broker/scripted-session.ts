@@ -218,12 +218,12 @@ export class ScriptedSession {
       case 'queue.declare':
         return { ...fields, queue: fields['queue'] || `scripted.queue-${++this.names}` };
       case 'basic.consume': {
-        const consumerTag = String(fields['consumerTag'] || `scripted.tag-${++this.names}`);
-        this.consumers.set(consumerTag, { channel, queue: String(fields['queue']), consumerTag });
+        const consumerTag = (fields['consumerTag'] as string) || `scripted.tag-${++this.names}`;
+        this.consumers.set(consumerTag, { channel, queue: fields['queue'] as string, consumerTag });
         return { ...fields, consumerTag };
       }
       case 'basic.cancel':
-        this.consumers.delete(String(fields['consumerTag']));
+        this.consumers.delete(fields['consumerTag'] as string);
         return fields;
       case 'confirm.select':
         this.channel(channel).published ??= 0;

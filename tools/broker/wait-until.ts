@@ -1,4 +1,5 @@
 /** Asks again and again until a fact holds, or a deadline has passed. */
+import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface WaitOptions {
@@ -19,4 +20,17 @@ export async function waitUntil(probe: () => boolean | Promise<boolean>, options
     await sleep(options.everyMs);
   }
   return false;
+}
+
+/** Whether something on loopback accepts a TCP connection on this port. */
+export function acceptsTcp(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host: '127.0.0.1' });
+    const settle = (accepts: boolean) => {
+      socket.destroy();
+      resolve(accepts);
+    };
+    socket.once('connect', () => settle(true));
+    socket.once('error', () => settle(false));
+  });
 }

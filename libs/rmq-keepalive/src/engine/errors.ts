@@ -145,12 +145,8 @@ export class PublishAbortedError extends PublishError {
 
 /** The outbox is at its bound. */
 export class OutboxFullError extends PublishError {
-  constructor(address: PublishAddress, held: string) {
-    super(
-      'RMQ_OUTBOX_FULL',
-      address,
-      `was not accepted: the outbox holds ${held}, its bound. Slow down, or raise outbox.maxMessages / outbox.maxBytes`,
-    );
+  constructor(address: PublishAddress, what: string) {
+    super('RMQ_OUTBOX_FULL', address, `${what}, its bound. Slow down, or raise outbox.maxMessages / outbox.maxBytes`);
   }
 }
 
@@ -321,20 +317,43 @@ export class OptionsError extends RmqError {
   }
 }
 
-/** The message of anything that was thrown, in one line, with URLs' passwords hidden. */
+/** Messages of strangers' errors may quote whole payloads; nobody reads on after this many characters. */
+const MAX_REASON_LENGTH = 2_000;
+
+/** The message of anything that was thrown, in one line, with URLs' passwords hidden. Never throws itself. */
 export function reasonOf(thrown: unknown): string {
-  const text =
-    typeof thrown === 'object' && thrown !== null && 'message' in thrown && typeof thrown.message === 'string'
-      ? thrown.message || nameOf(thrown)
-      : typeof thrown === 'string'
-        ? thrown
-        : `a thrown value of type ${thrown === null ? 'null' : typeof thrown}`;
-  return redactSecrets(text).replace(/\s*\n\s*/g, ' ');
+  try {
+    return redactSecrets(shortened(messageOf(thrown))).replace(/\s*\n\s*/g, ' ');
+  } catch {
+    return 'a thrown value that cannot be read';
+  }
+}
+
+/** The `name` of anything that was thrown, `Error` if it has none. */
+export function errorNameOf(thrown: unknown): string {
+  try {
+    const { name } = asError(thrown) as { name: unknown };
+    return typeof name === 'string' ? shortened(name) : 'Error';
+  } catch {
+    return 'Error';
+  }
+}
+
+function messageOf(thrown: unknown): string {
+  if (typeof thrown === 'object' && thrown !== null && 'message' in thrown && typeof thrown.message === 'string')
+    return thrown.message || nameOf(thrown);
+  return typeof thrown === 'string' ? thrown : `a thrown value of type ${thrown === null ? 'null' : typeof thrown}`;
 }
 
 function nameOf(thrown: object): string {
   if ('code' in thrown && typeof thrown.code === 'string') return thrown.code;
   return 'name' in thrown && typeof thrown.name === 'string' ? thrown.name : 'error without a message';
+}
+
+/** Cut between words, so that no half of a URL is left whose password nobody would recognise. */
+function shortened(text: string): string {
+  if (text.length <= MAX_REASON_LENGTH) return text;
+  return `${text.slice(0, Math.max(0, text.slice(0, MAX_REASON_LENGTH).lastIndexOf(' ')))} ... (${text.length} characters)`;
 }
 
 /** Replaces the user-info part of every URL in `text`: `amqp://user:secret@host` becomes `amqp://***@host`. */
@@ -344,7 +363,12 @@ export function redactSecrets(text: string): string {
 
 /** True for errors, also for those of another realm (worker, jest), which `instanceof Error` misses. */
 export function asError(thrown: unknown): Error {
-  if (thrown instanceof Error) return thrown;
-  if (typeof thrown === 'object' && thrown !== null && 'message' in thrown && 'stack' in thrown) return thrown as Error;
+  try {
+    if (thrown instanceof Error) return thrown;
+    if (typeof thrown === 'object' && thrown !== null && 'message' in thrown && 'stack' in thrown)
+      return thrown as Error;
+  } catch {
+    // A proxy or a getter that throws: described below without being looked at.
+  }
   return new Error(reasonOf(thrown), { cause: thrown });
 }

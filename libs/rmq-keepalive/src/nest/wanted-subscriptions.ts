@@ -16,24 +16,46 @@ export interface HandlerSubscription {
 
 /** One for every `@Subscribe`; named `Class.method` unless it has a name of its own. */
 export function toWantedSubscriptions(handlers: readonly DiscoveredHandler[]): HandlerSubscription[] {
-  return handlers.flatMap((handler) =>
-    handler.subscriptions.map((subscribe) => {
-      const { connection = DEFAULT_CONNECTION_NAME, competing = false, ...options } = subscribe;
-      const name = options.name ?? defaultName(handler, options.queue);
-      return {
-        handler,
-        connection,
-        competing,
-        where: `@Subscribe on ${handlerName(handler)}`,
-        options: { ...options, name },
-      };
-    }),
-  );
+  const wanted = handlers.flatMap((handler) => handler.subscriptions.map((subscribe) => ({ handler, subscribe })));
+  const names = new DefaultNames(wanted);
+  return wanted.map(({ handler, subscribe }) => {
+    const { connection = DEFAULT_CONNECTION_NAME, competing = false, ...options } = subscribe;
+    const name = options.name ?? names.next(handler, options.queue);
+    return {
+      handler,
+      connection,
+      competing,
+      where: `@Subscribe on ${handlerName(handler)}`,
+      options: { ...options, name },
+    };
+  });
 }
 
-/** The queue tells the subscriptions of one method apart. */
-function defaultName(handler: DiscoveredHandler, queue: string): string {
-  return handler.subscriptions.length === 1 ? handlerName(handler) : `${handlerName(handler)}(${queue})`;
+/**
+ * `Class.method`, with the queue where that is not enough to tell subscriptions apart (several on one method, or two
+ * classes of one name), and a number where that is not enough either (two instances that compete on purpose).
+ */
+class DefaultNames {
+  readonly #wishes = new Map<string, number>();
+  readonly #given = new Map<string, number>();
+
+  constructor(wanted: readonly { handler: DiscoveredHandler }[]) {
+    for (const { handler } of wanted) count(this.#wishes, handlerName(handler));
+  }
+
+  next(handler: DiscoveredHandler, queue: string): string {
+    const short = handlerName(handler);
+    if (this.#wishes.get(short) === 1) return short;
+    const long = `${short}(${queue === '' ? 'server-named' : queue})`;
+    const times = count(this.#given, long);
+    return times === 1 ? long : `${long} #${times}`;
+  }
+}
+
+function count(counts: Map<string, number>, key: string): number {
+  const times = (counts.get(key) ?? 0) + 1;
+  counts.set(key, times);
+  return times;
 }
 
 /**

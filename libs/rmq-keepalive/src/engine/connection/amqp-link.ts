@@ -30,6 +30,11 @@ export class AmqpLink implements Link {
     private readonly clock: Clock,
   ) {
     this.#raw = session.connection as unknown as RawConnection;
+    const { stream } = this.#raw;
+    // amqplib listens to 'error' and 'end' only: a socket that was destroyed without either would look up for ever.
+    stream.once('close', () => {
+      if (this.#isUp) stream.emit('end');
+    });
   }
 
   get negotiatedHeartbeatSeconds(): number {
@@ -38,6 +43,11 @@ export class AmqpLink implements Link {
 
   get isUp(): boolean {
     return this.#isUp;
+  }
+
+  /** Whether amqplib has ended the session, told or not: it closes its side of the socket then. */
+  get isSessionOver(): boolean {
+    return this.#raw.stream.writableEnded || this.#raw.stream.destroyed;
   }
 
   get bytesRead(): number {
@@ -73,7 +83,7 @@ export class AmqpLink implements Link {
 
   destroy(cause: Error): void {
     if (!this.#isUp) return;
-    this.#destroyCause = cause;
+    this.#destroyCause ??= cause;
     // With an error: amqplib listens to 'error' and 'end' only, and would not notice a silent destroy.
     this.#raw.stream.destroy(cause);
   }

@@ -25,7 +25,8 @@ export interface RmqConnectionOptions {
   links?: 'separate' | 'shared';
   /**
    * What `start()` does while the broker cannot be reached: `background` goes on booting (health says down), `wait` waits
-   * for it, `fail-fast` throws when every address failed once. @default 'background'
+   * for it (Nest answers no signal before it has booted, so orchestrators have to kill a service that waits),
+   * `fail-fast` throws when every address failed once. @default 'background'
    */
   startup?: 'background' | 'wait' | 'fail-fast';
   /** Limit for one attempt: address, TCP, TLS and AMQP handshake together, ms. @default 10_000 */

@@ -1,4 +1,5 @@
 /** Hands events to their listeners; a listener that throws breaks neither the connection nor the next listener. */
+import { types } from 'node:util';
 import { Subject, type Observable } from 'rxjs';
 import { asError } from '../errors.js';
 import type { ConnectionEvent, ConnectionEventListener, ConnectionEventType } from './connection-events.js';
@@ -23,7 +24,8 @@ export class EventBus {
 
   emit(event: ConnectionEvent): void {
     for (const type of [event.type, '*'] as const) {
-      for (const listener of this.#listeners.get(type) ?? []) this.#callGuarded(listener, event);
+      // A copy: a listener may end itself, or add another, while it is called.
+      for (const listener of [...(this.#listeners.get(type) ?? [])]) this.#callGuarded(listener, event);
     }
     this.#subject.next(event);
   }
@@ -33,13 +35,19 @@ export class EventBus {
     this.#listeners.clear();
   }
 
-  #callGuarded(listener: (event: ConnectionEvent) => void, event: ConnectionEvent): void {
+  #callGuarded(listener: (event: ConnectionEvent) => unknown, event: ConnectionEvent): void {
     try {
-      listener(event);
+      const result = listener(event);
+      // An async listener fits the type too, and its rejection would end the process.
+      if (types.isPromise(result)) void result.catch((thrown: unknown) => this.#failed(event, thrown));
     } catch (thrown) {
-      // A listener of 'listener-failed' that throws has nobody left to tell; anything else is reported once.
-      if (event.type !== 'listener-failed')
-        this.emit({ type: 'listener-failed', event: event.type, cause: asError(thrown) });
+      this.#failed(event, thrown);
     }
+  }
+
+  #failed(event: ConnectionEvent, thrown: unknown): void {
+    // A listener of 'listener-failed' that throws has nobody left to tell; anything else is reported once.
+    if (event.type !== 'listener-failed')
+      this.emit({ type: 'listener-failed', event: event.type, cause: asError(thrown) });
   }
 }

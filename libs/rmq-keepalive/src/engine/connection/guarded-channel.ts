@@ -17,6 +17,14 @@ export async function openGuardedConfirmChannel(
   return guard(await link.openConfirmChannel(), closed);
 }
 
+/** Resolves when the channel is over, at once if it is already. amqplib's own close() never settles when the link ends before the answer. */
+export async function closeChannel(channel: Channel): Promise<void> {
+  await new Promise<void>((resolve) => {
+    channel.once('close', () => resolve());
+    channel.close().then(resolve, () => resolve());
+  });
+}
+
 function guard<C extends Channel>(channel: C, closed: (cause: Error | undefined) => void): C {
   let cause: Error | undefined;
   channel.on('error', (error: Error) => (cause = error));

@@ -44,8 +44,13 @@ export interface LinkSupervisorHooks {
 
 /** A link that does not live this long died young. */
 const YOUNG_LINK_MS = 1_000;
-/** So many links may die young in a row before that is no accident any more, and each next one waits longer. */
+/** So many links may die young before that is no accident any more, and each next one waits longer. */
 const FORGIVEN_YOUNG_DEATHS = 5;
+/**
+ * One of them is forgotten whenever this much time has passed. So a broker that restarts again and again finds us back at
+ * once, and one that throws us out at once sees us about once a second.
+ */
+const YOUNG_DEATH_FORGOTTEN_MS = 1_000;
 const YOUNG_DEATH_DELAY_MS = 200;
 
 export class LinkSupervisor {
@@ -58,6 +63,7 @@ export class LinkSupervisor {
   #outageSince: number | undefined;
   #openedAt = 0;
   #youngDeaths = 0;
+  #lastDeathAt = 0;
   #endpoint: string | undefined;
   #wakeEarly: (() => void) | undefined;
   #lastReport: RecoveryReport | undefined;
@@ -222,7 +228,9 @@ export class LinkSupervisor {
   #noteDeath(): void {
     const now = this.clock.now();
     this.#outageSince = now;
-    this.#youngDeaths = now - this.#openedAt < YOUNG_LINK_MS ? this.#youngDeaths + 1 : 0;
+    const forgotten = (now - this.#lastDeathAt) / YOUNG_DEATH_FORGOTTEN_MS;
+    this.#youngDeaths = now - this.#openedAt < YOUNG_LINK_MS ? Math.max(0, this.#youngDeaths - forgotten) + 1 : 0;
+    this.#lastDeathAt = now;
   }
 
   /** A broker (or a proxy before it) that lets us in and throws us out at once must not be dialled ten times a second for ever. */

@@ -53,7 +53,10 @@ export interface ManagedLinkEvents {
 
 /** As good as at once; zero would fall back to the manager's heartbeat interval. The real delays are in `nextDial`. */
 const MANAGER_DELAY_SECONDS = 0.001;
-const STOP_TIMEOUT_MS = 1_000;
+const STOP_TIMEOUT_MS = 200;
+/** How amqplib words a connection.close in answer to our login, and in answer to connection.open. */
+const LOGIN_REFUSED = /^Handshake terminated by server: 403\b/;
+const OPEN_REFUSED = /^Expected ConnectionOpenOk; got <ConnectionClose\b/;
 
 export class ManagedLink {
   readonly #manager: AmqpConnectionManager;
@@ -91,18 +94,32 @@ export class ManagedLink {
     const closed = new ConnectionClosedError();
     this.#shutGate?.(closed);
     this.#dialling?.abort.abort(closed);
+    // First: a manager that is not closed dials again as soon as the session has ended. It closes the session a little
+    // later than we do, and is told that this was done already.
+    const managerClosed = this.#manager.close();
+    managerClosed.catch(() => undefined);
     await this.#current?.close(deadlineMs);
-    await withDeadline(this.clock, this.#manager.close(), STOP_TIMEOUT_MS, () => closed).catch(() => {
+    await withDeadline(this.clock, managerClosed, STOP_TIMEOUT_MS, () => closed).catch(() => {
       // The manager waits for a session that we have destroyed already; there is nothing left for it to end.
     });
     this.#manager.removeAllListeners();
   }
 
+  /** Rejects only when stopped: after any other rejection the manager would dial its last address again, at once and without asking. */
   async #nextServer(): Promise<Options.Connect> {
     const stopped = new Promise<never>((_, reject) => (this.#shutGate = reject));
     stopped.catch(() => undefined); // it is raced below; when the dial wins, its rejection means nothing
-    if (this.#stopped) throw new ConnectionClosedError();
-    const dial = await Promise.race([this.events.nextDial(), stopped]);
+    for (;;) {
+      if (this.#stopped) throw new ConnectionClosedError();
+      try {
+        return this.#beginDial(await Promise.race([this.events.nextDial(), stopped]));
+      } catch (thrown) {
+        this.#attemptFailed(thrown);
+      }
+    }
+  }
+
+  #beginDial(dial: Dial): Options.Connect {
     const abort = new AbortController();
     const deadline = this.clock.setTimer(
       () => abort.abort(new ConnectTimeoutError(String(dial.endpoint), dial.timeoutMs)),
@@ -123,9 +140,22 @@ export class ManagedLink {
     this.#endDial();
     if (dial === undefined) return;
     const link = new AmqpLink(this.role, String(dial.endpoint), session, this.clock);
+    if (link.isSessionOver) return this.#wasNeverUp(session, link);
     this.#current = link;
     if (this.#stopped) void link.close(0);
     else this.events.up(link);
+  }
+
+  /**
+   * A connection.close that is read together with the end of the handshake is over before anybody can listen. amqplib will
+   * not say so again, so the manager is told here; it would keep the dead session for ever.
+   */
+  #wasNeverUp(session: ChannelModel, link: AmqpLink): void {
+    link.ended();
+    session.emit('close');
+    if (this.#stopped) return;
+    const why = new Error('the broker closed the connection at the end of the handshake');
+    this.events.attemptFailed(new ConnectFailedError(link.endpoint, why));
   }
 
   #attemptFailed(thrown: unknown): void {
@@ -196,6 +226,12 @@ function explainFailedDial(dial: Dial, signal: AbortSignal, thrown: unknown): Er
   const endpoint = String(dial.endpoint);
   if (signal.aborted && signal.reason instanceof RmqError) return signal.reason;
   const text = asError(thrown).message;
-  if (/ACCESS[-_]REFUSED|\b403\b/.test(text)) return new LoginRefusedError(endpoint, thrown);
-  return new ConnectFailedError(endpoint, thrown);
+  if (LOGIN_REFUSED.test(text)) return new LoginRefusedError(endpoint, thrown);
+  return new ConnectFailedError(endpoint, OPEN_REFUSED.test(text) ? openRefused(dial.endpoint.vhost, thrown) : thrown);
+}
+
+/** amqplib keeps the broker's own words (530) to itself. */
+function openRefused(vhost: string, thrown: unknown): Error {
+  const reasons = `it has no vhost ${JSON.stringify(vhost)}, or the user may not enter it, or a connection limit is reached`;
+  return new Error(`the broker refused connection.open: ${reasons}. Its log says which`, { cause: thrown });
 }

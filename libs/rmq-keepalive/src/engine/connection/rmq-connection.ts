@@ -15,6 +15,7 @@ import {
   resolveSubscription,
   sharedEntities,
   type SubscriptionOptions,
+  type WantedSubscription,
 } from '../consuming/subscription.js';
 import {
   asError,
@@ -27,7 +28,8 @@ import {
 } from '../errors.js';
 import { RmqPublisher } from '../publishing/publisher.js';
 import type { ConnectionStatus, LinkStatus } from '../status.js';
-import type { TopologyOptions } from '../topology/topology.js';
+import { declareOrThrow } from '../topology/declare-topology.js';
+import { type Entity, entityName, toQueue, type TopologyOptions } from '../topology/topology.js';
 import { TopologyKeeper } from '../topology/topology-keeper.js';
 import type {
   ConnectionEvent,
@@ -46,10 +48,16 @@ import { LinkSupervisor } from './link-supervisor.js';
 import type { Link, LinkRole } from './link.js';
 import type { RecoveryStep } from './recovery.js';
 
-/** How long an orderly connection.close may take before the socket is destroyed. */
-const LINK_CLOSE_MS = 2_000;
+/**
+ * How long the orderly end of channels, and then of links, may take before the sockets are destroyed: within the drain
+ * timeout, and beyond it as little as keeps the promise that close() is over a second after the drain timeout.
+ */
+const ORDERLY_END_MS = { most: 2_000, beyondDrain: 300 };
 /** A dead letter needs the publishing link; it waits this long for it before it tries again later. */
 const DEAD_LETTER_LINK_WAIT_MS = 10_000;
+
+/** A consumer that could not even be asked for, on a link that lives. */
+const FAILED_REPAIR_RETRY_MS = 6_000;
 
 /** What `subscribe()` gives back. */
 export interface Subscription {
@@ -99,14 +107,14 @@ export class RmqConnection {
       clock: this.#clock,
       link: () => this.#anyLink(),
       refused: (entity, cause) => this.#emit({ type: 'entity-refused', entity, cause }),
-      healed: (entity) => this.#emit({ type: 'entity-healed', entity }),
+      healed: (entity) => this.#healed(entity),
       advanced: () => this.#advanced(),
     });
     this.#topology.addOptions(this.#options.topology, 'topology');
     this.publisher = new RmqPublisher(
       {
         needLink: () => this.#start(this.#publishing),
-        redeclareTopology: (link) => this.#topology.redeclareAll(link),
+        repair: (link, exchanges, attach) => this.#repairPublisher(link, exchanges, attach),
         published: () => (this.#published += 1),
         failed: (cause) => this.#publishFailedWith(cause),
         replayed: (count) => this.#replayed(count),
@@ -120,6 +128,7 @@ export class RmqConnection {
       clock: this.#clock,
       codec,
       event: (event) => this.#emit(event),
+      isAnyRefused: (entities) => this.#topology.isAnyRefused(entities),
       link: () => this.#consuming.link,
       repair: (consumer, link) => this.#repair(consumer, link),
       beforeHandler: () => this.#consuming.beforeHandler(),
@@ -128,7 +137,7 @@ export class RmqConnection {
           delivery,
           queue,
           { ...why, at: this.#clock.wallClock() },
-          { publisher: this.publisher, link: () => this.#publishingLink() },
+          { publisher: this.publisher, declare: (name) => this.#declareDeadLetterQueue(name) },
         ),
     });
     this.#supervisors = this.#makeSupervisors();
@@ -162,26 +171,21 @@ export class RmqConnection {
 
   /** Adds entities to be declared, now if a link is up, and after every reconnect. @throws {@link OptionsError} */
   addTopology(topology: TopologyOptions): void {
-    this.#topology.addOptions(topology, 'topology');
+    const entities = this.#topology.addOptions(topology, 'topology');
     const link = this.#anyLink();
-    if (link !== undefined && this.state.name === 'open') void this.#declareOn(link);
+    if (link !== undefined) void this.#declareOn(link, entities);
   }
 
   /** Wants a consumer from now on, through every disconnect. Before {@link start} or later. @throws {@link OptionsError} */
   subscribe(options: SubscriptionOptions, handler: DeliveryHandler): Subscription {
     if (this.#closing !== undefined)
       throw new ConnectionClosedError('The connection is closed: nothing can be subscribed any more');
-    const knownExchange = this.#topology.topology.exchanges.find((exchange) => exchange.name === options.exchange);
-    const wanted = resolveSubscription(options, handler, knownExchange);
-    const consumer = this.#consumers.add(wanted);
-    try {
-      this.#topology.add(sharedEntities(wanted), `subscription "${wanted.name}"`);
-    } catch (thrown) {
-      this.#consumers.remove(consumer);
-      throw thrown;
-    }
-    if (this.#consuming.state.name === 'open') this.#consumers.scheduleRepair(consumer, 0);
+    const wanted = resolveSubscription(options, handler, this.#topology.topology.exchangeNamed(options.exchange ?? ''));
+    const consumer = this.#addConsumer(wanted);
+    // Also while recovery is under way: it may have passed by already.
+    if (this.#consuming.link !== undefined) this.#consumers.scheduleRepair(consumer, 0);
     else if (this.state.name !== 'idle') this.#start(this.#consuming);
+    let ended: Promise<void> | undefined;
     return {
       name: wanted.name,
       get queue() {
@@ -190,12 +194,7 @@ export class RmqConnection {
       get isAttached() {
         return consumer.isAttached;
       },
-      unsubscribe: async () => {
-        await consumer.cancel();
-        this.#consumers.remove(consumer);
-        await consumer.untilIdle();
-        await consumer.closeChannel();
-      },
+      unsubscribe: () => (ended ??= this.#endConsumer(consumer)),
     };
   }
 
@@ -293,6 +292,7 @@ export class RmqConnection {
   async #close(drainTimeoutMs: number, cause?: Error): Promise<DrainReport> {
     const startedAt = this.#clock.now();
     const left = (): number => Math.max(0, drainTimeoutMs - (this.#clock.now() - startedAt));
+    const leftForOrder = (): number => Math.min(ORDERLY_END_MS.most, Math.max(ORDERLY_END_MS.beyondDrain, left()));
     for (const supervisor of this.#supervisors) supervisor.beginClosing();
     const heldAtStart = this.publisher.status;
     const drained = await this.#consumers.drain(left());
@@ -303,12 +303,13 @@ export class RmqConnection {
     await withDeadline(
       this.#clock,
       this.#consumers.closeChannels(),
-      LINK_CLOSE_MS,
+      leftForOrder(),
       () => new ConnectionClosedError(),
     ).catch(() => {
       // The broker does not answer: the links below are destroyed after their own deadline, and the channels with them.
     });
-    await Promise.all(this.#supervisors.map((supervisor) => supervisor.close(LINK_CLOSE_MS, cause)));
+    const linksEndMs = leftForOrder();
+    await Promise.all(this.#supervisors.map((supervisor) => supervisor.close(linksEndMs, cause)));
     const report: DrainReport = {
       handlersFinished: drained.finished,
       deliveriesReturned: drained.handedBack,
@@ -456,29 +457,81 @@ export class RmqConnection {
     this.#blocked = reason === undefined ? null : (this.#blocked ?? { reason, since: this.#clock.wallClock() });
   }
 
-  /** One consumer, while its link lives: its topology first, since it may be what is missing. */
-  async #repair(consumer: Consumer, link: Link): Promise<void> {
-    const { recoveryTimeoutMs } = this.#options;
-    const stalled = new RecoveryStalledError(`subscription "${consumer.name}"`, recoveryTimeoutMs);
-    const work = async (): Promise<void> => {
-      await this.#topology.declare(link, sharedEntities(consumer.wanted));
-      await consumer.attach(link);
-    };
+  #addConsumer(wanted: WantedSubscription): Consumer {
+    const entities = sharedEntities(wanted);
+    this.#topology.add(entities, `subscription "${wanted.name}"`);
     try {
-      await withDeadline(this.#clock, work(), recoveryTimeoutMs, () => stalled);
+      return this.#consumers.add(wanted);
     } catch (thrown) {
-      // Lost meanwhile: recovery attaches everything. No answer: this link is of no use any more.
-      if (thrown === stalled) link.destroy(stalled);
+      this.#topology.remove(entities);
+      throw thrown;
     }
   }
 
-  async #declareOn(link: Link): Promise<void> {
+  async #endConsumer(consumer: Consumer): Promise<void> {
+    this.#topology.remove(sharedEntities(consumer.wanted));
+    await this.#consumers.end(consumer);
+  }
+
+  /** One consumer, while its link lives: first what leads to its queue, since that may be what is missing. */
+  async #repair(consumer: Consumer, link: Link): Promise<void> {
+    const { queue } = consumer.wanted;
+    const entities = new Set([...sharedEntities(consumer.wanted), ...this.#topology.topology.leadingTo(queue.name)]);
     try {
-      await this.#topology.redeclareAll(link);
+      await this.#withinTimeLimit(link, `subscription "${consumer.name}"`, async () => {
+        await this.#topology.declare(link, [...entities]);
+        await consumer.attach(link);
+      });
+    } catch {
+      // With the link lost, recovery attaches everything; on one that lives (out of channels, say) it is tried again.
+      if (link.isUp) this.#consumers.scheduleRepair(consumer, FAILED_REPAIR_RETRY_MS);
+    }
+  }
+
+  async #repairPublisher(link: Link, exchanges: ReadonlySet<string>, attach: () => Promise<void>): Promise<void> {
+    try {
+      await this.#withinTimeLimit(link, 'the publishing channel', async () => {
+        await this.#topology.declare(link, this.#topology.topology.around(exchanges));
+        await attach();
+      });
+    } catch (thrown) {
+      // Without a channel the link is of no use; a new link brings a new one.
+      link.destroy(asError(thrown));
+    }
+  }
+
+  async #declareOn(link: Link, entities: readonly Entity[]): Promise<void> {
+    try {
+      await this.#withinTimeLimit(link, 'a new topology', () => this.#topology.declare(link, entities));
     } catch (thrown) {
       // A lost link declares everything in its recovery; one that lives but cannot declare is of no use.
       link.destroy(asError(thrown));
     }
+  }
+
+  async #declareDeadLetterQueue(name: string): Promise<void> {
+    const queue = this.#topology.topology.queueNamed(name) ?? toQueue({ name }, 'deadLetter');
+    const link = await this.#publishingLink();
+    await this.#withinTimeLimit(link, `dead-letter queue "${name}"`, () => declareOrThrow(link, queue));
+  }
+
+  /** A broker that does not answer in time is no use any more, and neither is the link to it. */
+  async #withinTimeLimit(link: Link, what: string, work: () => Promise<void>): Promise<void> {
+    const { recoveryTimeoutMs } = this.#options;
+    const stalled = new RecoveryStalledError(what, recoveryTimeoutMs);
+    try {
+      await withDeadline(this.#clock, work(), recoveryTimeoutMs, () => stalled);
+    } catch (thrown) {
+      if (thrown === stalled) link.destroy(stalled);
+      throw thrown;
+    }
+  }
+
+  #healed(entity: string): void {
+    this.#emit({ type: 'entity-healed', entity });
+    for (const consumer of this.#consumers.all())
+      if (entityName(consumer.wanted.queue) === entity && !consumer.isAttached)
+        this.#consumers.scheduleRepair(consumer, 0);
   }
 
   async #publishingLink(): Promise<Link> {

@@ -3,7 +3,7 @@ import type { Timer } from '../clock.js';
 import type { Link } from '../connection/link.js';
 import type { RecoveryProgress } from '../connection/recovery.js';
 import { OptionsError } from '../errors.js';
-import { Consumer, type ConsumerCounters, type ConsumerHost } from './consumer.js';
+import { Consumer, type ConsumerCounters, type ConsumerHost, noCounts } from './consumer.js';
 import type { WantedSubscription } from './subscription.js';
 
 export interface RegistryHost extends Omit<ConsumerHost, 'needsRepair'> {
@@ -15,6 +15,9 @@ export interface RegistryHost extends Omit<ConsumerHost, 'needsRepair'> {
 
 export class ConsumerRegistry {
   readonly #consumers = new Map<string, Consumer>();
+  /** Unsubscribed, with handlers that still run. */
+  readonly #leaving = new Set<Consumer>();
+  readonly #countersOfGone = noCounts();
   readonly #repairs = new Map<Consumer, Timer>();
   #isDraining = false;
 
@@ -24,8 +27,9 @@ export class ConsumerRegistry {
     return this.#consumers.size;
   }
 
+  /** Also those that were unsubscribed and still finish what they run. */
   all(): Consumer[] {
-    return [...this.#consumers.values()];
+    return [...this.#consumers.values(), ...this.#leaving];
   }
 
   add(wanted: WantedSubscription): Consumer {
@@ -44,14 +48,21 @@ export class ConsumerRegistry {
     return consumer;
   }
 
-  remove(consumer: Consumer): void {
+  /** Its name is free at once; until its last handler is done it counts, and {@link drain} waits for it. Call it once. */
+  async end(consumer: Consumer): Promise<void> {
     this.#endRepair(consumer);
     this.#consumers.delete(consumer.name);
+    this.#leaving.add(consumer);
+    await consumer.cancel();
+    consumer.endPauses();
+    await consumer.untilIdle();
+    await consumer.closeChannel();
+    this.#leaving.delete(consumer);
+    addUp(this.#countersOfGone, consumer.counters);
   }
 
   /** The recovery step: all at the same time, so that round trips do not add up. */
   async attachAll(link: Link, progress: RecoveryProgress): Promise<void> {
-    for (const consumer of this.#repairs.keys()) this.#endRepair(consumer);
     const consumers = this.all().filter((consumer) => !consumer.isStopped);
     progress.consumersWanted = consumers.length;
     await Promise.all(
@@ -67,7 +78,7 @@ export class ConsumerRegistry {
   }
 
   detachAll(cause: Error): void {
-    for (const consumer of this.#consumers.values()) {
+    for (const consumer of this.all()) {
       this.#endRepair(consumer);
       consumer.detach(cause);
     }
@@ -114,17 +125,8 @@ export class ConsumerRegistry {
   }
 
   counters(): ConsumerCounters {
-    const sum: ConsumerCounters = {
-      delivered: 0,
-      acked: 0,
-      requeued: 0,
-      rejected: 0,
-      deadLettered: 0,
-      staleSettlements: 0,
-    };
-    for (const { counters } of this.#consumers.values()) {
-      for (const key of Object.keys(sum) as (keyof ConsumerCounters)[]) sum[key] += counters[key];
-    }
+    const sum = { ...this.#countersOfGone };
+    for (const { counters } of this.all()) addUp(sum, counters);
     return sum;
   }
 
@@ -132,4 +134,8 @@ export class ConsumerRegistry {
     this.#repairs.get(consumer)?.cancel();
     this.#repairs.delete(consumer);
   }
+}
+
+function addUp(sum: ConsumerCounters, more: Readonly<ConsumerCounters>): void {
+  for (const key of Object.keys(sum) as (keyof ConsumerCounters)[]) sum[key] += more[key];
 }

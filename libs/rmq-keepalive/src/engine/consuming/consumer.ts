@@ -10,7 +10,7 @@ import type { Channel, ConsumeMessage } from 'amqplib';
 import type { Clock, Timer } from '../clock.js';
 import type { Codec } from '../codec/codec.js';
 import type { ConnectionEvent } from '../connection/connection-events.js';
-import { openGuardedChannel } from '../connection/guarded-channel.js';
+import { closeChannel, openGuardedChannel } from '../connection/guarded-channel.js';
 import type { Link } from '../connection/link.js';
 import {
   asError,
@@ -20,15 +20,18 @@ import {
   LinkLostError,
   reasonOf,
 } from '../errors.js';
+import type { Entity } from '../topology/topology.js';
 import type { DeadLetterReason } from './dead-letter.js';
 import { Delivery, type DeliveryOrigin } from './delivery.js';
 import { Settlement, type SettlementKind } from './settlement.js';
-import type { WantedSubscription } from './subscription.js';
+import { sharedEntities, type WantedSubscription } from './subscription.js';
 
 export interface ConsumerHost {
   readonly clock: Clock;
   readonly codec: Codec;
   event(event: ConnectionEvent): void;
+  /** Whether the broker refuses to declare any of these. */
+  isAnyRefused(entities: readonly Entity[]): boolean;
   /** The consumer has to be attached again while its link lives; call back `attach` after `delayMs`. */
   needsRepair(consumer: Consumer, delayMs: number): void;
   /** Called just before a handler runs: it may block the event loop. */
@@ -49,6 +52,10 @@ export interface ConsumerCounters {
   staleSettlements: number;
 }
 
+export function noCounts(): ConsumerCounters {
+  return { delivered: 0, acked: 0, requeued: 0, rejected: 0, deadLettered: 0, staleSettlements: 0 };
+}
+
 interface Attachment extends DeliveryOrigin {
   readonly link: Link;
   queueName: string;
@@ -56,32 +63,31 @@ interface Attachment extends DeliveryOrigin {
   attachedAt: number;
 }
 
-/** At most 12 attempts a minute. */
-export const REFUSED_RETRY_MS = 5_200;
+/**
+ * Pauses before the next attempt; the last one is repeated. A refusal may be over in a moment (the broker still clears
+ * away what the last link left) or last for hours: together at most 12 attempts a minute.
+ */
+const REFUSED_RETRIES_MS = [100, 1_000, 6_000] as const;
+/** The queue vanished between its declaration and ours to consume: it is declared again each time. */
+const VANISHED_RETRIES_MS = [100, 1_000] as const;
 /** At most one a second, back within two after the queue exists. */
-export const WAITING_RETRY_MS = 1_000;
-/** A channel that dies young is rebuilt a little later, so that a handler that kills it each time cannot spin. */
-const YOUNG_CHANNEL_MS = 1_000;
-const YOUNG_CHANNEL_RETRY_MS = 100;
+const WAITING_RETRIES_MS = [1_000] as const;
+/** What dies young is restored a little later: a handler that kills its channel each time cannot spin. */
+const YOUNG_MS = 1_000;
+const YOUNG_RETRY_MS = 100;
 const DEAD_LETTER_RETRY_MS = { first: 1_000, max: 30_000 };
 const NOT_FOUND = 404;
 
 export class Consumer {
   #attachment: Attachment | undefined;
-  #isAttaching = false;
+  #attaching: { link: Link; done: Promise<void> } | undefined;
+  #refusals = 0;
   #isStopped = false;
   #wasAttached = false;
   #missingBecause: { cause: Error; since: number } | undefined;
   readonly #running = new Set<Delivery>();
   #idle: (() => void)[] = [];
-  readonly counters: ConsumerCounters = {
-    delivered: 0,
-    acked: 0,
-    requeued: 0,
-    rejected: 0,
-    deadLettered: 0,
-    staleSettlements: 0,
-  };
+  readonly counters = noCounts();
 
   constructor(
     readonly wanted: WantedSubscription,
@@ -123,16 +129,28 @@ export class Consumer {
    * Rejects only when the link is lost.
    */
   async attach(link: Link): Promise<void> {
-    if (this.#isStopped || this.#isAttaching || this.isAttached) return;
-    this.#isAttaching = true;
+    while (this.#attaching !== undefined) {
+      if (this.#attaching.link === link) return this.#attaching.done;
+      // On an earlier link: it fails with that one.
+      await this.#attaching.done.catch(() => undefined);
+    }
+    if (this.#isStopped || this.isAttached) return;
+    const attaching = { link, done: this.#attachOn(link) };
+    this.#attaching = attaching;
+    try {
+      await attaching.done;
+    } finally {
+      if (this.#attaching === attaching) this.#attaching = undefined;
+    }
+  }
+
+  async #attachOn(link: Link): Promise<void> {
     try {
       const attachment = await this.#openAttachment(link);
       await this.#consume(attachment);
     } catch (thrown) {
       if (!link.isUp) throw new LinkLostError(thrown);
       this.#refused(asError(thrown));
-    } finally {
-      this.#isAttaching = false;
     }
   }
 
@@ -144,6 +162,8 @@ export class Consumer {
   /** No more deliveries; what runs goes on. Idempotent. */
   async cancel(): Promise<void> {
     this.#isStopped = true;
+    // An attachment under way stops before it consumes, or cancels at once.
+    await this.#attaching?.done.catch(() => undefined);
     const attachment = this.#attachment;
     const tag = attachment?.consumerTag;
     if (attachment === undefined || tag === undefined || !attachment.isLive) return;
@@ -168,8 +188,8 @@ export class Consumer {
     const attachment = this.#attachment;
     this.#attachment = undefined;
     if (attachment === undefined || !attachment.isLive) return;
-    // Closing in order makes sure that the last acks are with the broker. A channel that ended first needs no closing.
-    await attachment.channel.close().catch(() => undefined);
+    // Closing in order makes sure that the last acks are with the broker.
+    await closeChannel(attachment.channel);
     attachment.isLive = false;
   }
 
@@ -216,9 +236,16 @@ export class Consumer {
     }
     if (wanted.isOwnQueue || wanted.ifQueueMissing === 'wait') await this.#bind(attachment);
     await channel.prefetch(wanted.prefetch);
+    if (this.#isStopped) return;
+    // Both may be read in the same turn as the broker's consent, before this function goes on.
+    let isCancelled = false;
     const { consumerTag } = await channel.consume(
       attachment.queueName,
-      (message) => this.#arrived(attachment, message),
+      (message) => {
+        if (message !== null) this.#arrived(attachment, message);
+        else if (attachment.consumerTag === undefined) isCancelled = true;
+        else this.#cancelled(attachment);
+      },
       { arguments: wanted.consumerArguments },
     );
     if (!attachment.isLive)
@@ -227,9 +254,15 @@ export class Consumer {
       await channel.cancel(consumerTag);
       return;
     }
+    this.#attached(attachment, consumerTag);
+    if (isCancelled) this.#cancelled(attachment);
+  }
+
+  #attached(attachment: Attachment, consumerTag: string): void {
     attachment.consumerTag = consumerTag;
     attachment.attachedAt = this.host.clock.now();
     this.#missingBecause = undefined;
+    this.#refusals = 0;
     this.host.event({
       type: 'consumer-attached',
       subscription: this.name,
@@ -250,8 +283,15 @@ export class Consumer {
     const isNews = this.#missingBecause === undefined || reasonOf(this.#missingBecause.cause) !== reasonOf(cause);
     this.#missing(cause);
     if (isNews) this.host.event({ type: 'consumer-refused', subscription: this.name, queue: this.queueName, cause });
-    const waits = this.wanted.ifQueueMissing === 'wait' && (thrown as { code?: unknown }).code === NOT_FOUND;
-    this.host.needsRepair(this, waits ? WAITING_RETRY_MS : REFUSED_RETRY_MS);
+    const retries = this.#retriesAfter(thrown);
+    this.host.needsRepair(this, retries[Math.min(this.#refusals++, retries.length - 1)] as number);
+  }
+
+  #retriesAfter(thrown: Error): readonly number[] {
+    const isMissing = (thrown as { code?: unknown }).code === NOT_FOUND;
+    // It is missing because it was refused: its declaration is what has to be tried, in its own time.
+    if (!isMissing || this.host.isAnyRefused(sharedEntities(this.wanted))) return REFUSED_RETRIES_MS;
+    return this.wanted.ifQueueMissing === 'wait' ? WAITING_RETRIES_MS : VANISHED_RETRIES_MS;
   }
 
   #missing(cause: Error): void {
@@ -266,9 +306,13 @@ export class Consumer {
     if (attachment.consumerTag === undefined) this.#attachment = undefined;
     // Without a cause it ends because its link does: detach() follows, with the reason.
     if (cause === undefined || attachment.consumerTag === undefined || this.#isStopped) return;
-    const age = this.host.clock.now() - attachment.attachedAt;
     this.#endAttachment(new ChannelClosedError(`subscription "${this.name}"`, cause));
-    this.host.needsRepair(this, age > YOUNG_CHANNEL_MS ? 0 : YOUNG_CHANNEL_RETRY_MS);
+    this.#repairSoon(attachment);
+  }
+
+  #repairSoon({ attachedAt }: Attachment): void {
+    const age = this.host.clock.now() - attachedAt;
+    this.host.needsRepair(this, age > YOUNG_MS ? 0 : YOUNG_RETRY_MS);
   }
 
   #endAttachment(cause: Error): void {
@@ -288,14 +332,15 @@ export class Consumer {
     const cause = new ConsumerCancelledError(this.name, attachment.queueName);
     this.#missing(cause);
     this.host.event({ type: 'consumer-lost', subscription: this.name, queue: attachment.queueName, cause });
-    this.host.needsRepair(this, 0);
+    this.#repairSoon(attachment);
   }
 
   /** Runs inside amqplib's read loop: it must not throw. */
-  #arrived(attachment: Attachment, message: ConsumeMessage | null): void {
-    if (message === null) return this.#cancelled(attachment);
+  #arrived(attachment: Attachment, message: ConsumeMessage): void {
     const delivery = new Delivery(attachment.queueName, this.name, message, attachment);
     this.counters.delivered += 1;
+    // Sent before the broker knew of our basic.cancel: work that begins now would only use up the drain time of the rest.
+    if (this.#isStopped) return void delivery.handBack();
     this.#running.add(delivery);
     this.host.beforeHandler();
     void this.#handle(delivery).finally(() => this.#finished(delivery));

@@ -5,11 +5,8 @@
  * never conflicts (406), and the reason travels with the message.
  */
 import type { Options } from 'amqplib';
-import { declareEntities } from '../topology/declare-topology.js';
-import type { Link } from '../connection/link.js';
-import { asError, PublishReturnedError, reasonOf } from '../errors.js';
-import type { RmqPublisher } from '../publishing/publisher.js';
-import { toQueue } from '../topology/topology.js';
+import { errorNameOf, PublishRefusedError, PublishReturnedError, reasonOf } from '../errors.js';
+import type { OutgoingMessage, RmqPublisher } from '../publishing/publisher.js';
 import type { Delivery } from './delivery.js';
 
 export type DeadLetterReason = 'handler-failed' | 'not-decodable' | 'rejected';
@@ -24,6 +21,8 @@ export const DEAD_LETTER_HEADERS = {
   exchange: 'x-dead-exchange',
   routingKey: 'x-dead-routing-key',
   at: 'x-dead-at',
+  /** Set when the message's own headers and properties could not be taken along. */
+  stripped: 'x-dead-stripped',
 } as const;
 
 const MAX_ERROR_MESSAGE_LENGTH = 500;
@@ -36,56 +35,40 @@ export async function moveToDeadLetters(
   delivery: Delivery,
   queue: string,
   why: { reason: DeadLetterReason; error?: unknown; at: number },
-  through: { publisher: RmqPublisher; link(): Promise<Link> },
+  through: { publisher: RmqPublisher; declare(queue: string): Promise<void> },
 ): Promise<void> {
-  const message = {
-    exchange: '',
-    routingKey: queue,
-    content: delivery.body,
-    options: deadLetterProperties(delivery, why),
-    timeoutMs: TIMEOUT_MS,
+  const reasons = reasonHeaders(delivery, why);
+  const letter = { exchange: '', routingKey: queue, content: delivery.body, timeoutMs: TIMEOUT_MS };
+  const options = { ...keptProperties(delivery, why), headers: { ...keptHeaders(delivery), ...reasons } };
+  const send = async (message: OutgoingMessage): Promise<void> => {
+    try {
+      await through.publisher.send(message);
+    } catch (thrown) {
+      if (!(thrown instanceof PublishReturnedError)) throw thrown;
+      // Nobody has needed the queue yet, or somebody deleted it.
+      await through.declare(queue);
+      await through.publisher.send(message);
+    }
   };
   try {
-    await through.publisher.send(message);
+    await send({ ...letter, options });
   } catch (thrown) {
-    if (!(thrown instanceof PublishReturnedError)) throw thrown;
-    // Nobody has needed the queue yet, or somebody deleted it.
-    await declareDeadLetterQueue(await through.link(), queue);
-    await through.publisher.send(message);
+    if (!(thrown instanceof PublishRefusedError)) throw thrown;
+    // Some headers and properties can be received but not sent again (too large, a type that amqplib cannot write). The
+    // body is what matters; held back for its headers, a few such messages would use up the prefetch for ever.
+    const { messageId } = options;
+    const bare = { messageId, persistent: true, mandatory: true, contentType: options.contentType };
+    await send({ ...letter, options: { ...bare, headers: { ...reasons, [DEAD_LETTER_HEADERS.stripped]: true } } });
   }
-}
-
-async function declareDeadLetterQueue(link: Link, name: string): Promise<void> {
-  let refusal: Error | undefined;
-  await declareEntities(link, [toQueue({ name }, 'deadLetter')], {
-    declared: () => undefined,
-    refused: (_, cause) => (refusal = cause),
-  });
-  if (refusal !== undefined) throw refusal;
 }
 
 /**
  * The message's own properties, without what would make it vanish or be refused: `expiration` would expire the dead
  * letter too, and the broker refuses a `userId` that is not ours.
  */
-function deadLetterProperties(
-  delivery: Delivery,
-  why: { reason: DeadLetterReason; error?: unknown; at: number },
-): Options.Publish {
+function keptProperties(delivery: Delivery, why: { at: number }): Options.Publish {
   const { contentType, contentEncoding, correlationId, replyTo, type, appId, priority, timestamp } =
     delivery.properties as Options.Publish;
-  const headers: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(delivery.headers)) if (!ROUTING_HEADERS.has(name)) headers[name] = value;
-  headers[DEAD_LETTER_HEADERS.reason] = why.reason;
-  headers[DEAD_LETTER_HEADERS.subscription] = delivery.subscription;
-  headers[DEAD_LETTER_HEADERS.queue] = delivery.queue;
-  headers[DEAD_LETTER_HEADERS.exchange] = delivery.exchange;
-  headers[DEAD_LETTER_HEADERS.routingKey] = delivery.routingKey;
-  headers[DEAD_LETTER_HEADERS.at] = new Date(why.at).toISOString();
-  if (why.error !== undefined) {
-    headers[DEAD_LETTER_HEADERS.errorName] = asError(why.error).name;
-    headers[DEAD_LETTER_HEADERS.errorMessage] = reasonOf(why.error).slice(0, MAX_ERROR_MESSAGE_LENGTH);
-  }
   return {
     contentType,
     contentEncoding,
@@ -96,8 +79,30 @@ function deadLetterProperties(
     priority,
     timestamp,
     messageId: delivery.messageId ?? `dead-${delivery.subscription}-${delivery.deliveryTag}-${why.at}`.slice(0, 255),
-    headers,
     persistent: true,
     mandatory: true,
   };
+}
+
+function keptHeaders(delivery: Delivery): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(delivery.headers).filter(([name]) => !ROUTING_HEADERS.has(name)));
+}
+
+function reasonHeaders(
+  delivery: Delivery,
+  why: { reason: DeadLetterReason; error?: unknown; at: number },
+): Record<string, unknown> {
+  const headers: Record<string, unknown> = {
+    [DEAD_LETTER_HEADERS.reason]: why.reason,
+    [DEAD_LETTER_HEADERS.subscription]: delivery.subscription,
+    [DEAD_LETTER_HEADERS.queue]: delivery.queue,
+    [DEAD_LETTER_HEADERS.exchange]: delivery.exchange,
+    [DEAD_LETTER_HEADERS.routingKey]: delivery.routingKey,
+    [DEAD_LETTER_HEADERS.at]: new Date(why.at).toISOString(),
+  };
+  if (why.error !== undefined) {
+    headers[DEAD_LETTER_HEADERS.errorName] = errorNameOf(why.error);
+    headers[DEAD_LETTER_HEADERS.errorMessage] = reasonOf(why.error).slice(0, MAX_ERROR_MESSAGE_LENGTH);
+  }
+  return headers;
 }

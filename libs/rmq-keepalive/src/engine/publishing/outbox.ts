@@ -71,6 +71,15 @@ class Fifo<T> {
     this.#head = 0;
   }
 
+  dropWhile(isUnwanted: (item: T) => boolean): void {
+    while (this.size > 0 && isUnwanted(this.#items[this.#head] as T)) this.shift();
+  }
+
+  keepOnly(isWanted: (item: T) => boolean): void {
+    this.#items = [...this].filter(isWanted);
+    this.#head = 0;
+  }
+
   *[Symbol.iterator](): IterableIterator<T> {
     for (let i = this.#head; i < this.#items.length; i++) yield this.#items[i] as T;
   }
@@ -115,7 +124,7 @@ export class Outbox<E extends OutboxEntry> {
       case 'drop-oldest':
         return this.#makeRoomFor(entry);
       case 'reject':
-        entry.settle(this.#fullFor(entry));
+        entry.settle(this.#notAccepted(entry));
     }
   }
 
@@ -145,6 +154,16 @@ export class Outbox<E extends OutboxEntry> {
     this.#admitWaiting();
   }
 
+  /** Lets go of entries that were settled while they waited for a link or for room; call it after some were. */
+  forgetSettled(): void {
+    this.#queued.keepOnly((entry) => !entry.isSettled);
+    this.#waiting.keepOnly((entry) => !entry.isSettled);
+    this.#waitingMessages = this.#waiting.size;
+    this.#waitingBytes = 0;
+    for (const entry of this.#waiting) this.#waitingBytes += entry.bytes;
+    this.#admitWaiting();
+  }
+
   /** Everything that is not in flight: queued, then waiting for room. */
   *unsent(): IterableIterator<E> {
     yield* this.#queued;
@@ -163,19 +182,37 @@ export class Outbox<E extends OutboxEntry> {
     const isFull =
       this.#waitingMessages >= maxMessages ||
       (this.#waitingMessages > 0 && this.#waitingBytes + entry.bytes > maxBytes);
-    if (isFull) return entry.settle(this.#fullFor(entry));
+    if (isFull) return entry.settle(this.#notAccepted(entry));
     this.#waitingMessages += 1;
     this.#waitingBytes += entry.bytes;
     this.#waiting.push(entry);
   }
 
   #makeRoomFor(entry: E): void {
+    // Whoever is told of a drop may publish at once and take the room again.
     while (!this.#hasRoomFor(entry)) {
-      const oldest = this.next();
-      if (oldest === undefined) return entry.settle(this.#fullFor(entry));
-      oldest.settle(this.#fullFor(oldest));
+      const victims = this.#oldestInTheWayOf(entry);
+      if (victims.length === 0) return entry.settle(this.#notAccepted(entry));
+      for (const victim of victims)
+        victim.settle(new OutboxFullError(victim, `was dropped for a newer one: the outbox held ${this.#held}`));
+      this.#queued.dropWhile((queued) => queued.isSettled);
     }
     this.#hold(entry);
+  }
+
+  /** The unsent entries that have to go for this one; none if even all of them would not be enough, so that none goes in vain. */
+  #oldestInTheWayOf(entry: E): E[] {
+    const victims: E[] = [];
+    let messages = this.#heldMessages;
+    let bytes = this.#heldBytes;
+    for (const queued of this.#queued) {
+      if (queued.isSettled) continue;
+      victims.push(queued);
+      messages -= 1;
+      bytes -= queued.bytes;
+      if (this.#fits(entry, messages, bytes)) return victims;
+    }
+    return [];
   }
 
   #admitWaiting(): void {
@@ -203,16 +240,22 @@ export class Outbox<E extends OutboxEntry> {
     this.#waitingBytes -= entry.bytes;
   }
 
-  /** A single message larger than `maxBytes` may go when nothing else is held; else it could never go. */
   #hasRoomFor(entry: E): boolean {
-    const { maxMessages, maxBytes } = this.bounds;
-    return this.#heldMessages < maxMessages && (this.#heldMessages === 0 || this.#heldBytes + entry.bytes <= maxBytes);
+    return this.#fits(entry, this.#heldMessages, this.#heldBytes);
   }
 
-  #fullFor(entry: E): OutboxFullError {
-    return new OutboxFullError(
-      entry,
-      `${this.#heldMessages} messages and ${this.#heldBytes} bytes${this.#waitingMessages > 0 ? `, and ${this.#waitingMessages} wait for room` : ''}`,
-    );
+  /** A single message larger than `maxBytes` may go when nothing else is held; else it could never go. */
+  #fits(entry: E, heldMessages: number, heldBytes: number): boolean {
+    const { maxMessages, maxBytes } = this.bounds;
+    return heldMessages < maxMessages && (heldMessages === 0 || heldBytes + entry.bytes <= maxBytes);
+  }
+
+  #notAccepted(entry: E): OutboxFullError {
+    return new OutboxFullError(entry, `was not accepted: the outbox holds ${this.#held}`);
+  }
+
+  get #held(): string {
+    const waiting = this.#waitingMessages > 0 ? `, and ${this.#waitingMessages} wait for room` : '';
+    return `${this.#heldMessages} messages and ${this.#heldBytes} bytes${waiting}`;
   }
 }

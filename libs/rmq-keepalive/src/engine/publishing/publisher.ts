@@ -90,8 +90,8 @@ const MAX_CHANNEL_CLOSES = 2;
 export interface PublisherHost {
   /** Starts the publishing link if nobody has needed it yet. */
   needLink(): void;
-  /** The broker closed the publishing channel: an exchange is missing, perhaps. Declares the topology again. */
-  redeclareTopology(link: Link): Promise<void>;
+  /** The broker closed the publishing channel. Declares these exchanges again, one may be missing, then lets `attach` open a new channel. */
+  repair(link: Link, exchanges: ReadonlySet<string>, attach: () => Promise<void>): Promise<void>;
   published(): void;
   failed(cause: Error): void;
   replayed(count: number): void;
@@ -252,7 +252,7 @@ export class RmqPublisher {
   /** @internal Sends bytes as they are; the message id must be set. */
   async send(message: OutgoingMessage): Promise<void> {
     if (this.#isClosed) throw new ConnectionClosedError('The connection is closed: nothing can be published any more');
-    message.signal?.throwIfAborted();
+    if (message.signal?.aborted === true) throw new PublishAbortedError(addressOf(message), message.signal.reason);
     await new Promise<void>((resolve, reject) => {
       const entry = new Outgoing(message, this.clock.now() + message.timeoutMs, (settled, error) => {
         endAbort();
@@ -338,13 +338,13 @@ export class RmqPublisher {
 
   #write(entry: Outgoing): void {
     const { exchange, routingKey, content, options } = entry.message;
-    const sentBefore = entry.sends++;
     const finalOptions =
-      sentBefore === 0
+      entry.sends === 0
         ? options
-        : { ...options, headers: { ...(options.headers as object), [REPUBLISHED_HEADER]: sentBefore } };
+        : { ...options, headers: { ...(options.headers as object), [REPUBLISHED_HEADER]: entry.sends } };
     try {
       this.#isWritable = (this.#channel as ConfirmChannel).publish(exchange, routingKey, content, finalOptions);
+      entry.sends += 1;
       this.#ledger.sent(entry);
     } catch (thrown) {
       if (this.#channelEndsWith(thrown)) this.#outbox.putBack([entry]);
@@ -403,7 +403,10 @@ export class RmqPublisher {
     const inFlight = this.#takeBackInFlight();
     if (inFlight.length === 1 || this.#suspects.size > 0) this.#accuse(inFlight, cause);
     for (const entry of inFlight) if (!entry.isSettled) this.#suspects.add(entry);
-    void this.#reopen(link);
+    const exchanges = new Set(inFlight.map(({ exchange }) => exchange));
+    void this.host.repair(link, exchanges, async () => {
+      if (link === this.#link) await this.attach(link);
+    });
   }
 
   /** One message alone in flight and the channel closed: that one it was. It gets a second chance after the topology was declared again. */
@@ -412,16 +415,6 @@ export class RmqPublisher {
       entry.channelCloses += 1;
       if (entry.channelCloses < MAX_CHANNEL_CLOSES) continue;
       entry.settle(new PublishRefusedError(entry, cause));
-    }
-  }
-
-  async #reopen(link: Link): Promise<void> {
-    try {
-      await this.host.redeclareTopology(link);
-      if (link.isUp && link === this.#link) await this.attach(link);
-    } catch (thrown) {
-      // Without a channel the link is of no use; a new link brings a new one.
-      link.destroy(asError(thrown));
     }
   }
 
@@ -461,9 +454,14 @@ export class RmqPublisher {
         entry.settle(new PublishTimeoutError(entry, entry.message.timeoutMs, wereSent || entry.sends > 0));
       }
     }
+    this.#outbox.forgetSettled();
     if (this.#outbox.messages > 0 || this.#outbox.waiting > 0) this.#armSweeper();
     this.#pump();
   }
+}
+
+function addressOf({ exchange, routingKey, options }: OutgoingMessage): PublishAddress {
+  return { exchange, routingKey, messageId: options.messageId as string };
 }
 
 function checkPublish(exchange: string, routingKey: string, options: PublishOptions): void {

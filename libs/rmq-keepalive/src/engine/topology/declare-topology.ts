@@ -7,7 +7,7 @@
  */
 import type { Channel } from 'amqplib';
 import { asError, LinkLostError, TopologyRefusedError } from '../errors.js';
-import { openGuardedChannel } from '../connection/guarded-channel.js';
+import { closeChannel, openGuardedChannel } from '../connection/guarded-channel.js';
 import type { Link } from '../connection/link.js';
 import { type Entity, entityName, type Topology } from './topology.js';
 
@@ -37,6 +37,13 @@ export async function declareEntities(link: Link, entities: readonly Entity[], h
   } finally {
     await lane.close();
   }
+}
+
+/** Declares just this. @throws {@link TopologyRefusedError} */
+export async function declareOrThrow(link: Link, entity: Entity): Promise<void> {
+  let refusal: Error | undefined;
+  await declareEntities(link, [entity], { declared: () => undefined, refused: (_, cause) => (refusal = cause) });
+  if (refusal !== undefined) throw refusal;
 }
 
 class Lanes {
@@ -70,7 +77,8 @@ class Lane {
       await declareOn(channel, entity);
     } catch (thrown) {
       if (!this.link.isUp) throw new LinkLostError(thrown);
-      this.#channel = undefined;
+      // As a rule the broker has closed the channel; when amqplib itself refused (an argument it cannot encode) it lives on.
+      await this.close();
       hooks.refused(entity, new TopologyRefusedError(entityName(entity), asError(thrown)));
       return;
     }
@@ -80,8 +88,7 @@ class Lane {
   async close(): Promise<void> {
     const channel = this.#channel;
     this.#channel = undefined;
-    // A channel that is gone by now needs no closing.
-    await channel?.close().catch(() => undefined);
+    if (channel !== undefined) await closeChannel(channel);
   }
 }
 

@@ -8,8 +8,8 @@ import type { TopologyRefusedError } from '../errors.js';
 import { declareEntities, declareTopology } from './declare-topology.js';
 import { type Entity, entityName, Topology, type TopologyOptions } from './topology.js';
 
-/** At most 12 attempts a minute for each entity. */
-const REFUSED_RETRY_MS = 5_200;
+/** At most 12 attempts a minute for each entity, also when it was refused just before the timer of the others. */
+const REFUSED_RETRY_MS = 5_500;
 
 export interface TopologyKeeperHost {
   readonly clock: Clock;
@@ -24,23 +24,30 @@ export interface TopologyKeeperHost {
 export class TopologyKeeper {
   readonly #topology = new Topology();
   readonly #refused = new Map<string, { entity: Entity; cause: TopologyRefusedError }>();
-  /** Raised by every lost link: what was declared before may be gone. */
-  #outage = 0;
-  #declaredInOutage = -1;
-  #underWay: { outage: number; done: Promise<void> } | undefined;
+  /** Raised by every lost link, since what was declared before may be gone, and by every addition. */
+  #revision = 0;
+  #declaredRevision = -1;
+  #underWay: Promise<void> | undefined;
   #retry: Timer | undefined;
   #isEnded = false;
 
   constructor(private readonly host: TopologyKeeperHost) {}
 
-  addOptions(options: TopologyOptions, path: string): void {
-    this.#topology.addOptions(options, path);
-    this.#declaredInOutage = -1;
+  /** Recovery declares them, from the next one on; while a link is up, {@link declare} them as well. */
+  addOptions(options: TopologyOptions, path: string): Entity[] {
+    this.#revision += 1;
+    return this.#topology.addOptions(options, path);
   }
 
+  /** As {@link addOptions}. */
   add(entities: readonly Entity[], path: string): void {
+    this.#revision += 1;
     this.#topology.add(entities, path);
-    this.#declaredInOutage = -1;
+  }
+
+  /** They stay at the broker; recovery does not declare again what nobody else wants. */
+  remove(entities: readonly Entity[]): void {
+    for (const entity of this.#topology.remove(entities)) this.#refused.delete(entityName(entity));
   }
 
   get topology(): Topology {
@@ -51,29 +58,32 @@ export class TopologyKeeper {
     return [...this.#refused].map(([entity, { cause }]) => ({ entity, cause }));
   }
 
+  isAnyRefused(entities: readonly Entity[]): boolean {
+    return entities.some((entity) => this.#refused.has(entityName(entity)));
+  }
+
   linkLost(): void {
-    this.#outage += 1;
+    this.#revision += 1;
   }
 
   /** The recovery step. */
   async declareAll(link: Link): Promise<void> {
-    const outage = this.#outage;
-    if (this.#declaredInOutage === outage) return;
-    if (this.#underWay?.outage === outage && (await settledWell(this.#underWay.done))) return;
-    const done = declareTopology(link, this.#topology, this.#hooks);
-    this.#underWay = { outage, done };
-    await done;
-    if (this.#outage === outage) this.#declaredInOutage = outage;
-    this.#armRetry();
+    // The other link's work counts, unless that link was lost or more was wanted meanwhile.
+    await this.#underWay?.catch(() => undefined);
+    const revision = this.#revision;
+    if (this.#declaredRevision === revision) return;
+    const work = declareTopology(link, this.#topology, this.#hooks);
+    this.#underWay = work;
+    try {
+      await work;
+      this.#declaredRevision = revision;
+    } finally {
+      if (this.#underWay === work) this.#underWay = undefined;
+      this.#armRetry();
+    }
   }
 
-  /** Declares everything again on a live link: something was found missing. */
-  async redeclareAll(link: Link): Promise<void> {
-    this.#declaredInOutage = -1;
-    await this.declareAll(link);
-  }
-
-  /** Declares these now. Those that are refused join the retries. */
+  /** Declares these on a live link: they are new, or were found missing. What was refused before is left to its retries. */
   async declare(link: Link, entities: readonly Entity[]): Promise<void> {
     const notRefused = entities.filter((entity) => !this.#refused.has(entityName(entity)));
     await declareEntities(link, notRefused, this.#hooks);
@@ -92,6 +102,8 @@ export class TopologyKeeper {
     },
     refused: (entity: Entity, cause: TopologyRefusedError): void => {
       this.host.advanced();
+      // Taken back while the broker was asked.
+      if (!this.#topology.has(entity)) return;
       const name = entityName(entity);
       const isNews = this.#refused.get(name)?.cause.message !== cause.message;
       this.#refused.set(name, { entity, cause });
@@ -115,14 +127,5 @@ export class TopologyKeeper {
       await declareEntities(link, entities, this.#hooks).catch(() => undefined);
     }
     this.#armRetry();
-  }
-}
-
-async function settledWell(work: Promise<void>): Promise<boolean> {
-  try {
-    await work;
-    return true;
-  } catch {
-    return false; // its link was lost; the caller does the work on its own link
   }
 }

@@ -77,7 +77,8 @@ export function entityName(entity: Entity): string {
   if (entity.kind !== 'binding') return `${entity.kind} "${entity.name}"`;
   const key = entity.routingKey === '' ? '' : ` (${entity.routingKey})`;
   const args = Object.keys(entity.arguments).length === 0 ? '' : ` ${JSON.stringify(entity.arguments)}`;
-  return `binding ${entity.exchange} -> ${entity.destination}${key}${args}`;
+  const kind = entity.destinationKind === 'exchange' ? 'exchange ' : '';
+  return `binding ${entity.exchange} -> ${kind}${entity.destination}${key}${args}`;
 }
 
 export function toExchange(options: ExchangeOptions, path: string): Exchange {
@@ -143,9 +144,9 @@ export function toBindings(options: BindingOptions, path: string): Binding[] {
   }));
 }
 
-/** The wanted entities, each once, in declaration order. */
+/** The wanted entities, each once, with how often each is wanted: what one subscription no longer needs, another one may. */
 export class Topology {
-  readonly #entities = new Map<string, Entity>();
+  readonly #entities = new Map<string, { entity: Entity; wishes: number }>();
 
   get exchanges(): Exchange[] {
     return this.#ofKind('exchange');
@@ -159,7 +160,49 @@ export class Topology {
     return this.#ofKind('binding');
   }
 
-  addOptions(options: TopologyOptions, path: string): void {
+  has(entity: Entity): boolean {
+    return this.#entities.has(identityOf(entity));
+  }
+
+  exchangeNamed(name: string): Exchange | undefined {
+    return this.#entities.get(`exchange:${name}`)?.entity as Exchange | undefined;
+  }
+
+  queueNamed(name: string): Queue | undefined {
+    return this.#entities.get(`queue:${name}`)?.entity as Queue | undefined;
+  }
+
+  /** All that brings messages to this queue, in declaration order: it, its bindings, their exchanges, and so on upwards. */
+  leadingTo(queue: string): Entity[] {
+    const bindings = new Set<Binding>();
+    const exchanges = new Set<string>();
+    const follow = (destination: string, kind: Binding['destinationKind']): void => {
+      for (const binding of this.bindings) {
+        if (binding.destination !== destination || binding.destinationKind !== kind || bindings.has(binding)) continue;
+        bindings.add(binding);
+        exchanges.add(binding.exchange);
+        follow(binding.exchange, 'exchange');
+      }
+    };
+    follow(queue, 'queue');
+    const known = this.queueNamed(queue);
+    const declared = this.exchanges.filter(({ name }) => exchanges.has(name));
+    return [...declared, ...(known === undefined ? [] : [known]), ...bindings];
+  }
+
+  /** These exchanges and all their bindings, in declaration order. */
+  around(exchanges: ReadonlySet<string>): Entity[] {
+    return [
+      ...this.exchanges.filter(({ name }) => exchanges.has(name)),
+      ...this.bindings.filter(
+        ({ exchange, destination, destinationKind }) =>
+          exchanges.has(exchange) || (destinationKind === 'exchange' && exchanges.has(destination)),
+      ),
+    ];
+  }
+
+  /** @returns what they ask for */
+  addOptions(options: TopologyOptions, path: string): Entity[] {
     checkOptionsObject(options, ['exchanges', 'queues', 'bindings'], path);
     const entities: Entity[] = [
       ...(options.exchanges ?? []).map((exchange, i) => toExchange(exchange, `${path}.exchanges[${i}]`)),
@@ -167,13 +210,15 @@ export class Topology {
       ...(options.bindings ?? []).flatMap((binding, i) => toBindings(binding, `${path}.bindings[${i}]`)),
     ];
     this.add(entities, path);
+    return entities;
   }
 
-  /** @throws {@link OptionsError} when an entity of the same name is wanted differently. */
+  /** All or nothing. @throws {@link OptionsError} when an entity of the same name is wanted differently. */
   add(entities: readonly Entity[], path: string): void {
+    const together = new Map<string, Entity>();
     for (const entity of entities) {
       const key = identityOf(entity);
-      const known = this.#entities.get(key);
+      const known = together.get(key) ?? this.#entities.get(key)?.entity;
       if (known !== undefined && stableJson(known) !== stableJson(entity)) {
         throw new OptionsError(
           path,
@@ -181,18 +226,29 @@ export class Topology {
           'Make the two declarations equal',
         );
       }
-      this.#entities.set(key, entity);
+      together.set(key, entity);
+    }
+    for (const entity of entities) {
+      const key = identityOf(entity);
+      this.#entities.set(key, { entity, wishes: (this.#entities.get(key)?.wishes ?? 0) + 1 });
     }
   }
 
-  remove(entities: readonly Entity[]): void {
-    for (const entity of entities) this.#entities.delete(identityOf(entity));
+  /** Takes back one wish for each. @returns those that nobody wants any more */
+  remove(entities: readonly Entity[]): Entity[] {
+    return entities.filter((entity) => {
+      const key = identityOf(entity);
+      const known = this.#entities.get(key);
+      if (known === undefined) return false;
+      known.wishes -= 1;
+      return known.wishes === 0 && this.#entities.delete(key);
+    });
   }
 
   #ofKind<K extends Entity['kind']>(kind: K): Extract<Entity, { kind: K }>[] {
-    return [...this.#entities.values()].filter(
-      (entity): entity is Extract<Entity, { kind: K }> => entity.kind === kind,
-    );
+    return [...this.#entities.values()]
+      .map(({ entity }) => entity)
+      .filter((entity): entity is Extract<Entity, { kind: K }> => entity.kind === kind);
   }
 }
 

@@ -1,0 +1,41 @@
+/** What the environment says, checked before anything starts. */
+export interface DemoSettings {
+  readonly port: number;
+  /** Broker addresses from RMQ_URLS; empty if it is not set. */
+  readonly urls: readonly string[];
+  readonly heartbeatSeconds: number | undefined;
+  readonly hasFaults: boolean;
+  /** What a person should be told about these settings. */
+  readonly remarks: readonly string[];
+}
+
+/** A setting that cannot work; its message is for the person who started the demo. */
+export class SettingError extends Error {
+  override readonly name = 'SettingError';
+}
+
+export function readSettings(env: NodeJS.ProcessEnv): DemoSettings {
+  return {
+    port: readInteger(env, 'PORT', { max: 65_535 }) ?? 3000,
+    urls: (env['RMQ_URLS'] ?? '')
+      .split(',')
+      .map((url) => url.trim())
+      .filter((url) => url !== ''),
+    heartbeatSeconds: readInteger(env, 'RMQ_HEARTBEAT_SECONDS', { max: 65_535 }),
+    hasFaults: env['DEMO_FAULTS'] === '1',
+    remarks: remarksOnThread(env['RMQ_HEARTBEAT_THREAD']),
+  };
+}
+
+function readInteger(env: NodeJS.ProcessEnv, name: string, range: { max: number }): number | undefined {
+  const text = env[name]?.trim();
+  if (text === undefined || text === '') return undefined;
+  if (/^\d+$/.test(text) && Number(text) <= range.max) return Number(text);
+  throw new SettingError(`${name} has to be a whole number from 0 to ${range.max}.`);
+}
+
+function remarksOnThread(thread: string | undefined): string[] {
+  if (thread === undefined || thread === '' || thread === 'main') return [];
+  if (thread !== 'worker') throw new SettingError('RMQ_HEARTBEAT_THREAD has to be "main" or "worker".');
+  return ['RMQ_HEARTBEAT_THREAD=worker is not available in this version: heartbeats are sent from the main thread.'];
+}

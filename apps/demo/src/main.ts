@@ -1,0 +1,66 @@
+import 'reflect-metadata';
+import type { Server } from 'node:http';
+import { resolve } from 'node:path';
+import { NestFactory } from '@nestjs/core';
+import { BrokerUnavailableError } from '../../../tools/broker/broker-unavailable-error.js';
+import { AppModule } from './app.module.js';
+import { chooseBroker } from './choose-broker.js';
+import { DemoLogger } from './demo-logger.js';
+import { readSettings, SettingError } from './demo-settings.js';
+import { OutgoingSockets } from './faults/outgoing-sockets.js';
+
+const say = (sentence: string): void => console.log(sentence);
+
+async function main(): Promise<void> {
+  const settings = readSettings(process.env);
+  for (const remark of settings.remarks) say(remark);
+  const sockets = new OutgoingSockets();
+  if (settings.hasFaults) sockets.watch();
+  const broker = await chooseBroker({ urls: settings.urls, dataDir: resolve('.rabbitmq'), say });
+  say(broker.sentence);
+
+  const app = await NestFactory.create(AppModule.of(settings, broker, sockets), {
+    abortOnError: false,
+    logger: new DemoLogger(),
+  });
+  const stop = async (): Promise<void> => {
+    say('Stopping: handlers finish, confirms arrive, the rest goes back to the broker.');
+    // Idle connections of clients would hold the HTTP server for five more seconds.
+    (app.getHttpServer() as Server).keepAliveTimeout = 1;
+    await app.close();
+    await broker.stop();
+    process.exit(0);
+  };
+  // Once each: who asks a second time does not want to wait.
+  process.once('SIGTERM', () => void stop().catch(fail));
+  process.once('SIGINT', () => void stop().catch(fail));
+  try {
+    await app.listen(settings.port);
+  } catch (error) {
+    await app.close();
+    await broker.stop();
+    throw error;
+  }
+  say(`The shop is open: ${(await app.getUrl()).replace('[::1]', 'localhost')}`);
+}
+
+/** One sentence for what a person can put right; the whole error for what nobody foresaw. */
+function fail(error: unknown): never {
+  const isForeseen =
+    error instanceof SettingError ||
+    error instanceof BrokerUnavailableError ||
+    (error instanceof Error &&
+      'code' in error &&
+      (error.code === 'EADDRINUSE' || error.code === 'RMQ_OPTIONS_INVALID'));
+  console.error(isForeseen ? explain(error) : error);
+  process.exit(1);
+}
+
+function explain(error: Error): string {
+  if ('code' in error && error.code === 'EADDRINUSE') {
+    return `${error.message}: something else uses that port; set PORT to another one.`;
+  }
+  return error.message;
+}
+
+main().catch(fail);

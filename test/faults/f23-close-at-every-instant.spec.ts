@@ -1,0 +1,358 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from '@jest/globals';
+import { connect as connectAmqplib } from 'amqplib';
+import type { RmqConnectionOptions } from '../../libs/rmq-keepalive/src/engine/connection/connection-options.js';
+import { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
+import { FaultProxy } from '../../tools/broker/fault-proxy.js';
+import { findFreePort } from '../../tools/broker/free-ports.js';
+import { ScriptedBroker } from '../../tools/broker/scripted-broker.js';
+import { useFaults } from '../support/fault-fixture.js';
+import { until } from '../support/until.js';
+
+/** Another seed makes another thousand lives: `RMQ_CLOSE_SEED=7`. */
+const SEED = Number(process.env['RMQ_CLOSE_SEED'] ?? 20_261);
+const LIVES = 1_000;
+const LIVES_AT_A_TIME = 12;
+/** "The process exits by itself within the drain timeout and a second." */
+const BEYOND_DRAIN_MS = 1_000;
+
+describe('F23: when the service is told to end', () => {
+  const faults = useFaults();
+
+  it('closes at every instant of a life: 1,000 random ones, none late, none lost, nothing left behind', async () => {
+    const scripted = await ScriptedBroker.start({ unanswered: ['basic.consume'] });
+    const stalled = await ScriptedBroker.start({ stallAt: 'tune' });
+    const deadPort = await findFreePort();
+    faults.afterwards(() => Promise.all([scripted.close(), stalled.close()]));
+    await until('the servers of the test are at rest', () => scripted.openSessions.length === 0);
+    const resourcesBefore = resourceCounts();
+
+    const queue = 'lives';
+    const lives = Array.from({ length: LIVES }, (_, number) => number);
+    const closedWhile: Record<string, number> = {};
+    const tookMs: number[] = [];
+
+    const live = async (number: number): Promise<void> => {
+      const random = dice(SEED + number);
+      const accident = oneOf(ACCIDENTS, random);
+      const proxy = accident === 'half-open' ? await FaultProxy.start({ port: faults.broker.port }) : undefined;
+      const urls: RmqConnectionOptions['urls'] = {
+        broker: faults.vhost.url,
+        'half-open': proxy?.url(faults.vhost.url) ?? '',
+        'refused port': `amqp://127.0.0.1:${deadPort}`,
+        'stalled handshake': stalled.url,
+        'stalled recovery': scripted.url,
+        'silent provider': () => new Promise<never>(() => undefined),
+        'failing provider': () => Promise.reject(new Error('no address')),
+      }[accident];
+      const drainTimeoutMs = oneOf([0, 20, 100], random);
+      const connection = new RmqConnection({
+        urls,
+        drainTimeoutMs,
+        links: oneOf(['separate', 'shared'], random),
+        startup: oneOf(['background', 'wait', 'fail-fast'], random),
+        heartbeat: { timeoutSeconds: 5 },
+      });
+      faults.oracle.watch(connection);
+      const publishes: Promise<void>[] = [];
+      const prefetch = 1 + Math.floor(random() * 20);
+      if (random() < 0.8) connection.subscribe({ queue, prefetch }, (payload, delivery) => work(payload, delivery));
+      const work: Parameters<RmqConnection['subscribe']>[1] = async (payload, delivery) => {
+        await pause(random() * 40);
+        faults.oracle.consume(payload, delivery);
+      };
+
+      // The instant: after so many events, or after so much time, whichever comes first.
+      const eventsToSee = Math.floor(random() * oneOf([6, 24, 240], random));
+      const told = new Promise<void>((resolve) => {
+        let seen = 0;
+        connection.on('*', () => seen++ >= eventsToSee && resolve());
+        setTimeout(resolve, random() * oneOf([10, 80, 400], random));
+      });
+      const isStarted = random() < 0.95;
+      const started = isStarted ? connection.start().catch((thrown: unknown) => thrown) : undefined;
+      for (let count = Math.floor(random() * 4); isStarted && count > 0; count--) {
+        const id = `life-${number}-${count}`;
+        // What the scripted broker confirms, it forgets.
+        if (accident === 'stalled recovery')
+          publishes.push(connection.publisher.sendToQueue(queue, { id }).catch(() => undefined));
+        else publishes.push(faults.oracle.publish(connection, '', queue, id));
+      }
+      if (proxy !== undefined)
+        setTimeout(() => proxy.silence(oneOf(['both', 'to-broker', 'to-client'], random)), random() * 200);
+      await told;
+
+      const { name } = connection.state;
+      const toldAt = performance.now();
+      const closing = connection.close();
+      const again = random() < 0.5 ? connection.close() : pause(random() * 10).then(() => connection.close());
+      const report = await closing;
+      const took = performance.now() - toldAt;
+      closedWhile[name] = (closedWhile[name] ?? 0) + 1;
+      tookMs.push(took);
+      const life = `life ${number} (seed ${SEED}): ${accident}, ${name}`;
+      expect({ life, isLate: took > drainTimeoutMs + BEYOND_DRAIN_MS && took }).toEqual({ life, isLate: false });
+      expect({ life, state: connection.state.name, isSameReport: (await again) === report }).toEqual({
+        life,
+        state: 'closed',
+        isSameReport: true,
+      });
+      await Promise.all([started, ...publishes]);
+      await expect(connection.publisher.sendToQueue(queue, {})).rejects.toMatchObject({ code: 'RMQ_CLOSED' });
+      await expect(connection.start()).rejects.toMatchObject({ code: 'RMQ_CLOSED' });
+      await proxy?.close();
+    };
+
+    await Promise.all(
+      Array.from({ length: LIVES_AT_A_TIME }, async () => {
+        for (let number = lives.shift(); number !== undefined; number = lives.shift()) await live(number);
+      }),
+    );
+
+    // Every instant was met, not only the easy ones.
+    const everyInstant = ['idle', 'connecting', 'recovering', 'open', 'backing-off', 'closing', 'closed'];
+    expect(Object.keys(closedWhile).sort()).toEqual(everyInstant.toSorted());
+    if (process.env['DBG'])
+      console.log(
+        closedWhile,
+        tookMs.sort((a, b) => a - b).filter((_, i) => i % 50 === 49),
+      );
+    await until(
+      'the broker has no connection of ours left',
+      async () => (await faults.broker.listConnections(faults.vhost.name)).length === 0,
+    );
+    await until('every resource is released', () => sameCounts(resourceCounts(), resourcesBefore) || undefined);
+
+    const survivor = faults.connect();
+    survivor.subscribe({ queue }, faults.oracle.consume);
+    await survivor.start();
+    await faults.oracle.expectNothingLost();
+    expect(faults.oracle.confirmed.size).toBeGreaterThan(100);
+  }, 60_000);
+
+  it('is idempotent before the start, and lets nothing start afterwards', async () => {
+    const connection = faults.connect();
+    const [first, second] = [connection.close(), connection.close()];
+    expect(await first).toBe(await second);
+    expect(connection.state.name).toBe('closed');
+    await expect(connection.start()).rejects.toMatchObject({ code: 'RMQ_CLOSED' });
+    expect(() => connection.subscribe({ queue: 'work' }, () => undefined)).toThrow(/closed/);
+  });
+
+  it('gives back at once what the broker delivers while it closes, instead of beginning to work on it', async () => {
+    const broker = await ScriptedBroker.start();
+    faults.afterwards(() => broker.close());
+    const connection = faults.connect({ urls: broker.url, drainTimeoutMs: 5_000 });
+    let begun = 0;
+    let finish = (): void => undefined;
+    connection.subscribe({ queue: 'work' }, () => {
+      begun += 1;
+      return new Promise<void>((resolve) => (finish = resolve));
+    });
+    await connection.start();
+    await connection.whenOpen({ timeoutMs: 5_000 });
+    const session = broker.lastSession;
+    const [tag] = session.consumers.keys();
+    const deliver = (body: string): void => {
+      const { channel, queue, consumerTag } = { ...consumer, consumerTag: tag! };
+      session.consumers.set(consumerTag, { channel, queue, consumerTag });
+      session.deliver(consumerTag, body);
+    };
+    const consumer = session.consumers.get(tag!)!;
+    deliver('{}');
+    await until('the handler runs', () => begun === 1);
+
+    broker.ignore('basic.cancel');
+    const closing = connection.close();
+    await until('basic.cancel was sent', () => session.methods.includes('basic.cancel'));
+    deliver('{}');
+    await until('the late delivery was given back', () => session.methods.includes('basic.nack'));
+    finish();
+    await closing;
+    expect(begun).toBe(1);
+    expect(session.methods.filter((method) => method === 'basic.ack')).toHaveLength(1);
+  });
+
+  describe('by SIGTERM, with 200 deliveries in flight', () => {
+    const DRAIN_MS = 1_500;
+    const QUICK = ids('quick', 160);
+    const ENDLESS = ids('endless', 40);
+
+    const withDeliveriesInFlight = async (kind: 'ours' | 'bare-amqplib', url = faults.vhost.url): Promise<Service> => {
+      const session = await connectAmqplib(faults.vhost.url);
+      const channel = await session.createConfirmChannel();
+      await channel.assertQueue('work', { durable: true });
+      QUICK.forEach((id, index) => send({ id, workMs: 300 + index * 5 }));
+      ENDLESS.forEach((id) => send({ id }));
+      await channel.waitForConfirms();
+      await session.close();
+      const service = new Service(kind, url, 'work', DRAIN_MS);
+      faults.afterwards(() => service.dispose());
+      await until('200 deliveries are in flight', () => service.all('started').length === 200);
+      return service;
+
+      function send(payload: object): void {
+        channel.sendToQueue('work', Buffer.from(JSON.stringify(payload)), { contentType: 'application/json' });
+      }
+    };
+    const leftInQueue = async (): Promise<string[]> => {
+      const session = await connectAmqplib(faults.vhost.url);
+      const channel = await session.createChannel();
+      const left: string[] = [];
+      for (let message = await channel.get('work'); message; message = await channel.get('work'))
+        left.push((JSON.parse(message.content.toString()) as { id: string }).id);
+      await session.close();
+      return left;
+    };
+
+    it('finishes and acks what can be finished, gives back the rest, and exits by itself in time', async () => {
+      const service = await withDeliveriesInFlight('ours');
+      const { exitCode, tookMs } = await service.terminate();
+
+      expect(exitCode).toBe(0);
+      expect(tookMs).toBeLessThanOrEqual(DRAIN_MS + BEYOND_DRAIN_MS);
+      expect(service.all('finished').sort()).toEqual(QUICK.toSorted());
+      expect((await leftInQueue()).sort()).toEqual(ENDLESS.toSorted());
+      const [{ closed, before, after }] = service.facts('closed') as unknown as [ClosedFact];
+      expect(closed).toMatchObject({ handlersFinished: 160, deliveriesReturned: 40 });
+      expect(after).toEqual(before);
+    });
+
+    it('exits by itself in time when the link is half-open, and the broker delivers everything again', async () => {
+      const proxy = await faults.proxy();
+      const service = await withDeliveriesInFlight('ours', proxy.url(faults.vhost.url));
+      proxy.silence();
+      const { exitCode, tookMs } = await service.terminate();
+      expect(exitCode).toBe(0);
+      expect(tookMs).toBeLessThanOrEqual(DRAIN_MS + BEYOND_DRAIN_MS);
+      proxy.reset();
+      const all = [...QUICK, ...ENDLESS].sort();
+      await until('everything is in the queue again', async () => {
+        const [work] = await faults.broker.listQueues(faults.vhost.name);
+        return work?.messagesReady === all.length;
+      });
+      expect((await leftInQueue()).sort()).toEqual(all);
+    });
+
+    it('control: bare amqplib exits with finished work unacked, to be done twice', async () => {
+      const service = await withDeliveriesInFlight('bare-amqplib');
+      const { exitCode } = await service.terminate();
+      expect(exitCode).toBe(0);
+      const left = new Set(await leftInQueue());
+      expect(service.all('finished').filter((id) => left.has(id)).length).toBeGreaterThan(0);
+      expect(service.all('ackFailed').length).toBeGreaterThan(0);
+    });
+
+    it('control: bare amqplib does not exit at all when the link is half-open', async () => {
+      const proxy = await faults.proxy();
+      const service = await withDeliveriesInFlight('bare-amqplib', proxy.url(faults.vhost.url));
+      proxy.silence();
+      const toldAt = performance.now();
+      service.signal('SIGTERM');
+      await until('its time was up', () => performance.now() - toldAt > DRAIN_MS + BEYOND_DRAIN_MS);
+      expect(service.hasEnded).toBe(false);
+    });
+  });
+});
+
+const ACCIDENTS = [
+  'broker',
+  'broker',
+  'broker',
+  'half-open',
+  'refused port',
+  'stalled handshake',
+  'stalled recovery',
+  'silent provider',
+  'failing provider',
+] as const;
+
+interface ClosedFact {
+  closed: { handlersFinished: number; deliveriesReturned: number };
+  before: string[];
+  after: string[];
+}
+
+/** A service process of `test/support/sigterm-service.mjs`. */
+class Service {
+  hasEnded = false;
+  readonly #child: ChildProcess;
+  readonly #ended: Promise<number | null>;
+  #output = '';
+
+  constructor(kind: 'ours' | 'bare-amqplib', url: string, queue: string, drainTimeoutMs: number) {
+    const program = fileURLToPath(new URL('../support/sigterm-service.mjs', import.meta.url));
+    this.#child = spawn(process.execPath, [program, kind, url, queue, `${drainTimeoutMs}`], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      // NODE_OPTIONS of the test runner are not meant for the service.
+      env: { ...process.env, NODE_OPTIONS: '' },
+    });
+    this.#child.stdout!.setEncoding('utf8').on('data', (text: string) => (this.#output += text));
+    this.#ended = once(this.#child, 'close').then(([exitCode]) => {
+      this.hasEnded = true;
+      return exitCode as number | null;
+    });
+  }
+
+  /** Everything it said that has this key. */
+  facts(key: string): Record<string, unknown>[] {
+    const lines = this.#output.split('\n').slice(0, -1);
+    return lines.map((line) => JSON.parse(line) as Record<string, unknown>).filter((fact) => key in fact);
+  }
+
+  all(key: string): string[] {
+    return this.facts(key).map((fact) => String(fact[key]));
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
+  /** SIGTERM, and how it ended. */
+  async terminate(): Promise<{ exitCode: number | null; tookMs: number }> {
+    const toldAt = performance.now();
+    this.signal('SIGTERM');
+    return { exitCode: await this.#ended, tookMs: performance.now() - toldAt };
+  }
+
+  async dispose(): Promise<void> {
+    this.signal('SIGKILL');
+    await this.#ended;
+  }
+}
+
+function ids(kind: string, count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `${kind}-${index}`);
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+function oneOf<T>(values: readonly T[], random: () => number): T {
+  return values[Math.floor(random() * values.length)]!;
+}
+
+/** Numbers from 0 to 1 that are the same for the same seed (mulberry32). */
+function dice(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+
+/** What keeps this process alive, counted by kind; the timer of whoever asks again and again is left out. */
+function resourceCounts(): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const kind of process.getActiveResourcesInfo()) counts[kind] = (counts[kind] ?? 0) + 1;
+  return counts;
+}
+
+function sameCounts(now: Record<string, number>, before: Record<string, number>): boolean {
+  return Object.keys(now).every((kind) => (now[kind] ?? 0) <= (before[kind] ?? 0));
+}
