@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from '@jest/globals';
+import { connect as connectManager } from 'amqp-connection-manager';
 import { connect as connectAmqplib } from 'amqplib';
 import type { RmqConnectionOptions } from '../../libs/rmq-keepalive/src/engine/connection/connection-options.js';
 import { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
@@ -22,115 +23,106 @@ describe('F23: when the service is told to end', () => {
   const faults = useFaults();
 
   it('closes at every instant of a life: 1,000 random ones, none late, none lost, nothing left behind', async () => {
-    const scripted = await ScriptedBroker.start({ unanswered: ['basic.consume'] });
-    const stalled = await ScriptedBroker.start({ stallAt: 'tune' });
-    const deadPort = await findFreePort();
-    faults.afterwards(() => Promise.all([scripted.close(), stalled.close()]));
-    await until('the servers of the test are at rest', () => scripted.openSessions.length === 0);
+    const world = await makeWorld();
     const resourcesBefore = resourceCounts();
-
-    const queue = 'lives';
     const lives = Array.from({ length: LIVES }, (_, number) => number);
-    const closedWhile: Record<string, number> = {};
-    const tookMs: number[] = [];
-
-    const live = async (number: number): Promise<void> => {
-      const random = dice(SEED + number);
-      const accident = oneOf(ACCIDENTS, random);
-      const proxy = accident === 'half-open' ? await FaultProxy.start({ port: faults.broker.port }) : undefined;
-      const urls: RmqConnectionOptions['urls'] = {
-        broker: faults.vhost.url,
-        'half-open': proxy?.url(faults.vhost.url) ?? '',
-        'refused port': `amqp://127.0.0.1:${deadPort}`,
-        'stalled handshake': stalled.url,
-        'stalled recovery': scripted.url,
-        'silent provider': () => new Promise<never>(() => undefined),
-        'failing provider': () => Promise.reject(new Error('no address')),
-      }[accident];
-      const drainTimeoutMs = oneOf([0, 20, 100], random);
-      const connection = new RmqConnection({
-        urls,
-        drainTimeoutMs,
-        links: oneOf(['separate', 'shared'], random),
-        startup: oneOf(['background', 'wait', 'fail-fast'], random),
-        heartbeat: { timeoutSeconds: 5 },
-      });
-      faults.oracle.watch(connection);
-      const publishes: Promise<void>[] = [];
-      const prefetch = 1 + Math.floor(random() * 20);
-      if (random() < 0.8) connection.subscribe({ queue, prefetch }, (payload, delivery) => work(payload, delivery));
-      const work: Parameters<RmqConnection['subscribe']>[1] = async (payload, delivery) => {
-        await pause(random() * 40);
-        faults.oracle.consume(payload, delivery);
-      };
-
-      // The instant: after so many events, or after so much time, whichever comes first.
-      const eventsToSee = Math.floor(random() * oneOf([6, 24, 240], random));
-      const told = new Promise<void>((resolve) => {
-        let seen = 0;
-        connection.on('*', () => seen++ >= eventsToSee && resolve());
-        setTimeout(resolve, random() * oneOf([10, 80, 400], random));
-      });
-      const isStarted = random() < 0.95;
-      const started = isStarted ? connection.start().catch((thrown: unknown) => thrown) : undefined;
-      for (let count = Math.floor(random() * 4); isStarted && count > 0; count--) {
-        const id = `life-${number}-${count}`;
-        // What the scripted broker confirms, it forgets.
-        if (accident === 'stalled recovery')
-          publishes.push(connection.publisher.sendToQueue(queue, { id }).catch(() => undefined));
-        else publishes.push(faults.oracle.publish(connection, '', queue, id));
-      }
-      if (proxy !== undefined)
-        setTimeout(() => proxy.silence(oneOf(['both', 'to-broker', 'to-client'], random)), random() * 200);
-      await told;
-
-      const { name } = connection.state;
-      const toldAt = performance.now();
-      const closing = connection.close();
-      const again = random() < 0.5 ? connection.close() : pause(random() * 10).then(() => connection.close());
-      const report = await closing;
-      const took = performance.now() - toldAt;
-      closedWhile[name] = (closedWhile[name] ?? 0) + 1;
-      tookMs.push(took);
-      const life = `life ${number} (seed ${SEED}): ${accident}, ${name}`;
-      expect({ life, isLate: took > drainTimeoutMs + BEYOND_DRAIN_MS && took }).toEqual({ life, isLate: false });
-      expect({ life, state: connection.state.name, isSameReport: (await again) === report }).toEqual({
-        life,
-        state: 'closed',
-        isSameReport: true,
-      });
-      await Promise.all([started, ...publishes]);
-      await expect(connection.publisher.sendToQueue(queue, {})).rejects.toMatchObject({ code: 'RMQ_CLOSED' });
-      await expect(connection.start()).rejects.toMatchObject({ code: 'RMQ_CLOSED' });
-      await proxy?.close();
-    };
-
+    const closedWhile = new Set<string>();
     await Promise.all(
       Array.from({ length: LIVES_AT_A_TIME }, async () => {
-        for (let number = lives.shift(); number !== undefined; number = lives.shift()) await live(number);
+        for (let number = lives.shift(); number !== undefined; number = lives.shift())
+          closedWhile.add(await liveAndClose(number, world));
       }),
     );
 
     // Every instant was met, not only the easy ones.
     const everyInstant = ['idle', 'connecting', 'recovering', 'open', 'backing-off', 'closing', 'closed'];
-    expect(Object.keys(closedWhile).sort()).toEqual(everyInstant.toSorted());
-    if (process.env['DBG'])
-      console.log(
-        closedWhile,
-        tookMs.sort((a, b) => a - b).filter((_, i) => i % 50 === 49),
-      );
+    expect([...closedWhile].sort()).toEqual(everyInstant.toSorted());
     await until(
       'the broker has no connection of ours left',
       async () => (await faults.broker.listConnections(faults.vhost.name)).length === 0,
     );
-    await until('every resource is released', () => sameCounts(resourceCounts(), resourcesBefore) || undefined);
+    await until('every resource is released', () => isNoMoreThan(resourceCounts(), resourcesBefore));
 
     const survivor = faults.connect();
-    survivor.subscribe({ queue }, faults.oracle.consume);
+    survivor.subscribe({ queue: 'lives' }, faults.oracle.consume);
     await survivor.start();
     await faults.oracle.expectNothingLost();
     expect(faults.oracle.confirmed.size).toBeGreaterThan(100);
   }, 60_000);
+
+  /** The addresses that lives meet, one for each accident. */
+  async function makeWorld(): Promise<Record<Accident, RmqConnectionOptions['urls']>> {
+    const stalledRecovery = await ScriptedBroker.start({ unanswered: ['basic.consume'] });
+    const stalledHandshake = await ScriptedBroker.start({ stallAt: 'tune' });
+    faults.afterwards(() => Promise.all([stalledRecovery.close(), stalledHandshake.close()]));
+    return {
+      none: faults.vhost.url,
+      'half-open': faults.vhost.url,
+      'refused port': `amqp://127.0.0.1:${await findFreePort()}`,
+      'stalled handshake': stalledHandshake.url,
+      'stalled recovery': stalledRecovery.url,
+      'silent provider': () => new Promise<never>(() => undefined),
+      'failing provider': () => Promise.reject(new Error('no address')),
+    };
+  }
+
+  /** One connection from its making to its end; everything about it is drawn from its number. Returns the state it was closed in. */
+  async function liveAndClose(number: number, world: Awaited<ReturnType<typeof makeWorld>>): Promise<string> {
+    const random = dice(SEED + number);
+    const accident = oneOf(ACCIDENTS, random);
+    const drainTimeoutMs = oneOf([0, 20, 100], random);
+    const proxy = accident === 'half-open' ? await FaultProxy.start({ port: faults.broker.port }) : undefined;
+    const connection = new RmqConnection({
+      urls: proxy?.url(faults.vhost.url) ?? world[accident],
+      drainTimeoutMs,
+      links: oneOf(['separate', 'shared'], random),
+      startup: oneOf(['background', 'wait', 'fail-fast'], random),
+    });
+    faults.oracle.watch(connection);
+    const told = new Promise<Told>((resolve) =>
+      atAnyInstant(connection, random, () =>
+        resolve({ name: connection.state.name, at: performance.now(), closing: connection.close() }),
+      ),
+    );
+    const busy = random() < 0.95 ? begin(connection, { number, accident, random }) : [];
+    if (proxy !== undefined) setTimeout(() => proxy.silence(oneOf(DIRECTIONS, random)), random() * 200);
+
+    const { name, at, closing } = await told;
+    const again = random() < 0.5 ? connection.close() : pause(random() * 10).then(() => connection.close());
+    const report = await closing;
+    const lateMs = performance.now() - at - drainTimeoutMs - BEYOND_DRAIN_MS;
+    const life = `life ${number} of seed ${SEED}, accident: ${accident}, told while ${name}`;
+    const end = { life, isLate: lateMs > 0 && lateMs, state: connection.state.name, isSame: (await again) === report };
+    expect(end).toEqual({ life, isLate: false, state: 'closed', isSame: true });
+    await Promise.all(busy);
+    await expect(connection.publisher.sendToQueue('lives', {})).rejects.toMatchObject({ code: 'RMQ_CLOSED' });
+    await expect(connection.start()).rejects.toMatchObject({ code: 'RMQ_CLOSED' });
+    await proxy?.close();
+    return name;
+  }
+
+  /** Starts to live: consumes, perhaps, and publishes a little. What it returns settles at the latest with the end. */
+  function begin(
+    connection: RmqConnection,
+    life: { number: number; accident: Accident; random: () => number },
+  ): Promise<unknown>[] {
+    const { number, accident, random } = life;
+    if (random() < 0.8) {
+      const prefetch = 1 + Math.floor(random() * 20);
+      connection.subscribe({ queue: 'lives', prefetch }, async (payload, delivery) => {
+        await pause(random() * 40);
+        faults.oracle.consume(payload, delivery);
+      });
+    }
+    const publishes = Array.from({ length: Math.floor(random() * 4) }, (_, count) => {
+      const id = `life-${number}-${count}`;
+      // What the scripted broker confirms, it forgets.
+      return accident === 'stalled recovery'
+        ? () => connection.publisher.sendToQueue('lives', { id }).catch(() => undefined)
+        : () => faults.oracle.publish(connection, '', 'lives', id);
+    });
+    return [connection.start().catch(() => undefined), ...publishes.map((publish) => publish())];
+  }
 
   it('is idempotent before the start, and lets nothing start afterwards', async () => {
     const connection = faults.connect();
@@ -142,37 +134,49 @@ describe('F23: when the service is told to end', () => {
   });
 
   it('gives back at once what the broker delivers while it closes, instead of beginning to work on it', async () => {
-    const broker = await ScriptedBroker.start();
-    faults.afterwards(() => broker.close());
-    const connection = faults.connect({ urls: broker.url, drainTimeoutMs: 5_000 });
-    let begun = 0;
-    let finish = (): void => undefined;
-    connection.subscribe({ queue: 'work' }, () => {
-      begun += 1;
-      return new Promise<void>((resolve) => (finish = resolve));
+    // It delivers once more after it was told to cancel, as a broker does that has not read that yet.
+    const broker = await ScriptedBroker.start({
+      script: {
+        'basic.cancel': (session, { channel, fields }) => {
+          session.deliver(fields['consumerTag'] as string, '{}');
+          session.consumers.clear();
+          session.send('basic.cancel-ok', channel, fields);
+        },
+      },
     });
+    faults.afterwards(() => broker.close());
+    const connection = faults.connect({ urls: broker.url });
+    const finish: (() => void)[] = [];
+    connection.subscribe({ queue: 'work' }, () => new Promise<void>((resolve) => finish.push(resolve)));
     await connection.start();
     await connection.whenOpen({ timeoutMs: 5_000 });
     const session = broker.lastSession;
-    const [tag] = session.consumers.keys();
-    const deliver = (body: string): void => {
-      const { channel, queue, consumerTag } = { ...consumer, consumerTag: tag! };
-      session.consumers.set(consumerTag, { channel, queue, consumerTag });
-      session.deliver(consumerTag, body);
-    };
-    const consumer = session.consumers.get(tag!)!;
-    deliver('{}');
-    await until('the handler runs', () => begun === 1);
+    session.deliver([...session.consumers.keys()][0]!, '{}');
+    await until('the handler runs', () => finish.length === 1);
 
-    broker.ignore('basic.cancel');
     const closing = connection.close();
-    await until('basic.cancel was sent', () => session.methods.includes('basic.cancel'));
-    deliver('{}');
     await until('the late delivery was given back', () => session.methods.includes('basic.nack'));
-    finish();
-    await closing;
-    expect(begun).toBe(1);
+    expect(finish).toHaveLength(1);
+    finish[0]!();
+    expect(await closing).toMatchObject({ handlersFinished: 1 });
     expect(session.methods.filter((method) => method === 'basic.ack')).toHaveLength(1);
+  });
+
+  it('control: amqp-connection-manager cannot be closed while a handshake stalls', async () => {
+    const stalled = await ScriptedBroker.start({ stallAt: 'tune' });
+    faults.afterwards(() => stalled.close());
+    const manager = connectManager(stalled.url, { reconnectTimeInSeconds: 0.1 });
+    const ours = faults.connect({ urls: stalled.url });
+    await ours.start();
+    await until('both are in the middle of a handshake', () => stalled.openSessions.length === 2);
+    let isClosed = false;
+    const closing = manager.close().then(() => (isClosed = true));
+    await ours.close();
+    await until('only its own socket is left', () => stalled.openSessions.length === 1);
+    expect(isClosed).toBe(false);
+    stalled.lastSession.reset();
+    stalled.sessions[0]!.reset();
+    await closing;
   });
 
   describe('by SIGTERM, with 200 deliveries in flight', () => {
@@ -258,9 +262,9 @@ describe('F23: when the service is told to end', () => {
 });
 
 const ACCIDENTS = [
-  'broker',
-  'broker',
-  'broker',
+  'none',
+  'none',
+  'none',
   'half-open',
   'refused port',
   'stalled handshake',
@@ -268,6 +272,15 @@ const ACCIDENTS = [
   'silent provider',
   'failing provider',
 ] as const;
+type Accident = (typeof ACCIDENTS)[number];
+const DIRECTIONS = ['both', 'to-broker', 'to-client'] as const;
+
+interface Told {
+  /** The state it was told in. */
+  name: string;
+  at: number;
+  closing: ReturnType<RmqConnection['close']>;
+}
 
 interface ClosedFact {
   closed: { handlersFinished: number; deliveriesReturned: number };
@@ -346,13 +359,32 @@ function dice(seed: number): () => number {
   };
 }
 
-/** What keeps this process alive, counted by kind; the timer of whoever asks again and again is left out. */
+/** What keeps this process alive, counted by kind. */
 function resourceCounts(): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const kind of process.getActiveResourcesInfo()) counts[kind] = (counts[kind] ?? 0) + 1;
   return counts;
 }
 
-function sameCounts(now: Record<string, number>, before: Record<string, number>): boolean {
+function isNoMoreThan(now: Record<string, number>, before: Record<string, number>): boolean {
   return Object.keys(now).every((kind) => (now[kind] ?? 0) <= (before[kind] ?? 0));
+}
+
+/** In the middle of an event, after so many of them, or after so much time; whichever comes first. */
+function atAnyInstant(connection: RmqConnection, random: () => number, tell: () => void): void {
+  const eventsToSee = Math.floor(random() * oneOf([6, 24, 240], random));
+  let seen = 0;
+  const endListening = connection.on('*', () => {
+    if (seen++ < eventsToSee) return;
+    clearTimeout(timer);
+    endListening();
+    tell();
+  });
+  const timer = setTimeout(
+    () => {
+      endListening();
+      tell();
+    },
+    random() * oneOf([10, 80, 400], random),
+  );
 }

@@ -39,23 +39,25 @@ const services = {
     const channel = await session.createChannel();
     await channel.assertQueue(queue, { durable: true });
     await channel.prefetch(1_000);
-    await channel.consume(queue, async (message) => {
+    const handle = async (message) => {
       await work(JSON.parse(message.content.toString()));
       try {
         channel.ack(message);
       } catch (error) {
         say({ ackFailed: error.message });
       }
-    });
+    };
+    await channel.consume(queue, (message) => void handle(message));
     return () => session.close();
   },
 };
 
 const before = await resources();
 const close = await services[kind]();
-process.once('SIGTERM', async () => {
+const end = async () => {
   const report = await close();
   // What is left of the handlers that never end is their own business: nothing of ours.
   say({ closed: report ?? null, before, after: await resources() });
-});
+};
+process.once('SIGTERM', () => void end());
 say({ ready: true });

@@ -208,7 +208,7 @@ export class PrivateBroker extends BrokerControl {
    * Ends the node in order; its data stays for `restart()`. Clients see `320 CONNECTION_FORCED`.
    *
    * RabbitMQ is stopped inside the node, which closes its clients and its stores; what is left of the process is then
-   * killed. SIGTERM does the same and then idles for a second, or six with the management plugin.
+   * killed. SIGTERM does the same and then idles for a second.
    */
   async shutDown(): Promise<void> {
     // A node that does not stop in time, or no longer answers, has only the kill to come.

@@ -2,7 +2,7 @@
  * Everything that happens to a connection, as past facts: typed, one sentence each. Log lines, metrics and the dashboard
  * are written from these, so nothing here carries a password, an unredacted URL or a payload.
  */
-import { reasonOf } from '../errors.js';
+import { ChannelClosedError, ConsumerCancelledError, ConsumeRefusedError, reasonOf } from '../errors.js';
 import type { ConnectionState } from './connection-state.js';
 import type { LinkRole } from './link.js';
 import type { RecoveryReport } from './recovery.js';
@@ -35,7 +35,10 @@ export type ConnectionEvent =
       readonly type: 'consumer-attached';
       readonly subscription: string;
       readonly queue: string;
+      /** It was attached before. */
       readonly restored: boolean;
+      /** Why it was missing until now, if it was. */
+      readonly missedBecause: Error | undefined;
     }
   | { readonly type: 'consumer-lost'; readonly subscription: string; readonly queue: string; readonly cause: Error }
   | { readonly type: 'consumer-refused'; readonly subscription: string; readonly queue: string; readonly cause: Error }
@@ -130,12 +133,12 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
       return { level: 'info', sentence: `${event.entity} could be declared after all` };
     case 'consumer-attached':
       return {
-        level: event.restored ? 'info' : 'debug',
+        level: isOwnTrouble(event.missedBecause) ? 'info' : 'debug',
         sentence: `Subscription "${event.subscription}" ${event.restored ? 'consumes again' : 'consumes'} from queue "${event.queue}"`,
       };
     case 'consumer-lost':
       return {
-        level: 'warn',
+        level: isOwnTrouble(event.cause) ? 'warn' : 'debug',
         sentence: `Subscription "${event.subscription}" lost its consumer: ${reasonOf(event.cause)}`,
       };
     case 'handler-failed':
@@ -175,6 +178,15 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
     case 'listener-failed':
       return { level: 'error', sentence: `A listener of "${event.event}" threw: ${reasonOf(event.cause)}` };
   }
+}
+
+/** Trouble of one consumer. When the link is lost, a line for each of a thousand would bury the one that says so. */
+function isOwnTrouble(cause: Error | undefined): boolean {
+  return (
+    cause instanceof ChannelClosedError ||
+    cause instanceof ConsumerCancelledError ||
+    cause instanceof ConsumeRefusedError
+  );
 }
 
 function recoveredSentence(role: LinkRole, report: RecoveryReport): { level: EventLevel; sentence: string } {

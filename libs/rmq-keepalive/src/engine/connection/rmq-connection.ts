@@ -59,6 +59,9 @@ const DEAD_LETTER_LINK_WAIT_MS = 10_000;
 /** A consumer that could not even be asked for, on a link that lives. */
 const FAILED_REPAIR_RETRY_MS = 6_000;
 
+/** Shorter than the shortest stall that is reported. */
+const SAME_STALL_MS = 100;
+
 /** What `subscribe()` gives back. */
 export interface Subscription {
   readonly name: string;
@@ -93,6 +96,7 @@ export class RmqConnection {
   #published = 0;
   #publishFailed = 0;
   #republished = 0;
+  #stallSeenAt = -Infinity;
   #stalls = { stalls: 0, longestStallMs: 0, lastStallAt: null as number | null };
 
   /** @throws {@link OptionsError} before anything is dialled. */
@@ -439,15 +443,23 @@ export class RmqConnection {
       this.#updateBlocked();
       this.publisher.resume();
     }
-    if (event.type === 'event-loop-stalled') {
-      this.#stalls = {
-        stalls: this.#stalls.stalls + 1,
-        longestStallMs: Math.max(this.#stalls.longestStallMs, event.stalledForMs),
-        lastStallAt: this.#clock.wallClock(),
-      };
-    }
+    if (event.type === 'event-loop-stalled' && !this.#noteStall(event.stalledForMs)) return;
     this.#emit(event);
     if (event.type === 'gave-up') this.#closing ??= this.#close(this.#options.drainTimeoutMs, event.cause);
+  }
+
+  /** Each link has a timer that is late after a stall; false for the second one of the same stall. */
+  #noteStall(stalledForMs: number): boolean {
+    const now = this.#clock.now();
+    const isSameStall = now - this.#stallSeenAt < SAME_STALL_MS;
+    this.#stallSeenAt = now;
+    if (isSameStall) return false;
+    this.#stalls = {
+      stalls: this.#stalls.stalls + 1,
+      longestStallMs: Math.max(this.#stalls.longestStallMs, stalledForMs),
+      lastStallAt: this.#clock.wallClock(),
+    };
+    return true;
   }
 
   #updateBlocked(): void {

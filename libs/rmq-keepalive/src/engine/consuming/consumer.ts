@@ -87,6 +87,7 @@ export class Consumer {
   #missingBecause: { cause: Error; since: number } | undefined;
   readonly #running = new Set<Delivery>();
   #idle: (() => void)[] = [];
+  #channelClosed: Promise<void> | undefined;
   readonly counters = noCounts();
 
   constructor(
@@ -184,11 +185,15 @@ export class Consumer {
     return handedBack;
   }
 
-  async closeChannel(): Promise<void> {
+  /** Closing in order makes sure that the last acks are with the broker: wait for it before the link is closed. */
+  closeChannel(): Promise<void> {
+    return (this.#channelClosed ??= this.#closeChannel());
+  }
+
+  async #closeChannel(): Promise<void> {
     const attachment = this.#attachment;
     this.#attachment = undefined;
     if (attachment === undefined || !attachment.isLive) return;
-    // Closing in order makes sure that the last acks are with the broker.
     await closeChannel(attachment.channel);
     attachment.isLive = false;
   }
@@ -261,6 +266,7 @@ export class Consumer {
   #attached(attachment: Attachment, consumerTag: string): void {
     attachment.consumerTag = consumerTag;
     attachment.attachedAt = this.host.clock.now();
+    const missedBecause = this.#missingBecause?.cause;
     this.#missingBecause = undefined;
     this.#refusals = 0;
     this.host.event({
@@ -268,6 +274,7 @@ export class Consumer {
       subscription: this.name,
       queue: attachment.queueName,
       restored: this.#wasAttached,
+      missedBecause,
     });
     this.#wasAttached = true;
   }

@@ -1,0 +1,175 @@
+import { describe, expect, it } from '@jest/globals';
+import type { Channel, Message } from 'amqplib';
+import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
+import type { Delivery } from '../../libs/rmq-keepalive/src/engine/consuming/delivery.js';
+import { bareClient } from '../support/bare-amqplib.js';
+import { useFaults } from '../support/fault-fixture.js';
+import { until } from '../support/until.js';
+import { passed, recordingProxy } from '../support/wire.js';
+
+/** What no handler can reach: the raw channel, on which mistakes can be forced. */
+function rawOf(delivery: Delivery): { channel: Channel; message: Message } {
+  const { origin, message } = delivery as unknown as { origin: { channel: Channel }; message: Message };
+  return { channel: origin.channel, message };
+}
+
+const MISTAKES: Record<string, (delivery: Delivery) => void> = {
+  'acks a delivery twice': (delivery) => {
+    const { channel, message } = rawOf(delivery);
+    channel.ack(message);
+    channel.ack(message);
+  },
+  'acks a delivery tag that was never given': (delivery) => {
+    const { channel, message } = rawOf(delivery);
+    channel.ack({ ...message, fields: { ...message.fields, deliveryTag: 4_711 } });
+  },
+};
+
+describe('F10: when a channel dies of an error', () => {
+  const faults = useFaults();
+
+  const placesOf = async (queues: readonly string[]) =>
+    (await faults.broker.listConsumers(faults.vhost.name))
+      .filter(({ queue }) => queues.includes(queue))
+      .map(({ queue, consumerTag, channelPid }) => `${queue} ${consumerTag} ${channelPid}`)
+      .sort();
+
+  async function start(connection: RmqConnection): Promise<void> {
+    await connection.start();
+    await connection.whenOpen({ timeoutMs: 5_000 });
+  }
+
+  it.each(Object.entries(MISTAKES))(
+    'because somebody %s: only that channel is rebuilt, within a second',
+    async (_, make) => {
+      const connection = faults.connect();
+      let isMistaken = false;
+      const held: Delivery[] = [];
+      let letGo = (): void => undefined;
+      const inHand = new Promise<void>((resolve) => (letGo = resolve));
+      connection.subscribe({ queue: 'work', prefetch: 10 }, async (payload, delivery) => {
+        if (!isMistaken) {
+          held.push(delivery);
+          if (held.length === 10) {
+            isMistaken = true;
+            make(delivery);
+          }
+          await inHand;
+        }
+        faults.oracle.consume(payload, delivery);
+      });
+      const others = ['other-1', 'other-2', 'other-3'];
+      for (const queue of others) connection.subscribe({ queue }, faults.oracle.consume);
+      await start(connection);
+      const before = await placesOf(others);
+      for (let i = 0; i < 10; i++) await faults.oracle.publish(connection, '', 'work', `m${i}`);
+
+      const lost = await until('the channel is gone', () => faults.oracle.eventsOf('consumer-lost').at(0));
+      expect(lost.event).toMatchObject({
+        subscription: 'work',
+        cause: { code: 'RMQ_CHANNEL_CLOSED', message: expect.stringMatching(/406.*unknown delivery tag/) },
+      });
+      const attached = await until('it is rebuilt', () =>
+        faults.oracle.eventsOf('consumer-attached').find(({ event }) => event.restored),
+      );
+      expect(attached.at - lost.at).toBeLessThanOrEqual(1_000);
+      letGo();
+      // What was in hand when the channel died comes again on the new one; the late settlements are dropped.
+      await faults.oracle.expectNothingLost();
+      await until('the late settlements are counted', () => connection.status().counters.staleSettlements === 10);
+      expect(faults.oracle.eventsOf('consumer-lost')).toHaveLength(1);
+      expect(faults.oracle.eventsOf('link-lost')).toEqual([]);
+      expect(await placesOf(others)).toEqual(before);
+      await faults.oracle.expectBrokerAgrees(faults.broker, faults.vhost.name, connection, ['work', ...others]);
+    },
+  );
+
+  it('does not spin when a handler kills its channel with every delivery', async () => {
+    const connection = faults.connect();
+    connection.subscribe({ queue: 'work' }, (_, delivery) =>
+      MISTAKES['acks a delivery tag that was never given']!(delivery),
+    );
+    connection.subscribe({ queue: 'other' }, faults.oracle.consume);
+    await start(connection);
+    const before = await placesOf(['other']);
+    await connection.publisher.sendToQueue('work', { id: 'poison' });
+    await until('it has died ten times', () => faults.oracle.eventsOf('consumer-lost').length >= 10);
+    const deaths = faults.oracle.eventsOf('consumer-lost').map(({ at }) => at);
+    expect(deaths[9]! - deaths[0]!).toBeGreaterThanOrEqual(9 * 100);
+    await faults.oracle.publish(connection, '', 'other', 'm1');
+    await faults.oracle.expectNothingLost();
+    expect(await placesOf(['other'])).toEqual(before);
+  });
+
+  it('drops and counts 1,000 settlements that come after a reconnect, and sends none of them on the new channel', async () => {
+    const proxy = await recordingProxy(faults);
+    const connection = faults.connect({ urls: proxy.url(faults.vhost.url) });
+    const held: Delivery[] = [];
+    const letGo: (() => void)[] = [];
+    connection.subscribe({ queue: 'work', prefetch: 1_000 }, async (payload, delivery) => {
+      held.push(delivery);
+      await new Promise<void>((resolve) => letGo.push(resolve));
+      faults.oracle.consume(payload, delivery);
+    });
+    await start(connection);
+    await Promise.all(Array.from({ length: 1_000 }, (_, i) => faults.oracle.publish(connection, '', 'work', `m${i}`)));
+    await until('all are in hand', () => held.length === 1_000);
+
+    await faults.broker.closeAllConnections('maintenance');
+    await until('all came again', () => held.length === 2_000);
+
+    const old = held.slice(0, 1_000);
+    const settlements = [(d: Delivery) => d.ack(), (d: Delivery) => d.requeue(), (d: Delivery) => d.reject()];
+    for (const [i, delivery] of old.entries()) {
+      expect(delivery.isLive).toBe(false);
+      // Every third in each of the ways; each of them twice.
+      for (let times = 0; times < 2; times++) expect(settlements[i % 3]!(delivery)).toBe(false);
+    }
+    for (const end of letGo.splice(0, 1_000)) end();
+    expect(connection.status().counters).toMatchObject({ staleSettlements: 1_000, acked: 0, requeued: 0, rejected: 0 });
+    const sent = () => passed(proxy, ['basic.ack', 'basic.nack', 'basic.reject']);
+    expect(sent()).toEqual([]);
+
+    for (const end of letGo.splice(0)) end();
+    await until('every new one is acked', () => sent().length === 1_000);
+    expect(new Set(sent().map(({ link, channel, fields }) => `${link}/${channel}/${fields['deliveryTag']}`)).size).toBe(
+      1_000,
+    );
+    await until('the queue is empty', async () =>
+      (await faults.broker.listQueues(faults.vhost.name)).every(({ messages }) => messages === 0),
+    );
+    expect(faults.oracle.eventsOf('stale-settlement')).toHaveLength(1_000);
+    expect(faults.oracle.eventsOf('consumer-lost').map(({ event }) => event.cause.name)).toEqual(['LinkLostError']);
+    await faults.oracle.expectNothingLost();
+  });
+
+  it('control: with bare amqplib the channel stays dead, and its consumer with it', async () => {
+    const { channel, errors } = await bareClient(faults);
+    await channel.assertQueue('work');
+    channel.sendToQueue('work', Buffer.from('{}'));
+    await channel.consume('work', (message) => {
+      channel.ack(message!);
+      channel.ack(message!);
+    });
+    await until('the channel is dead', () => errors.length === 1);
+    expect(errors[0]).toMatchObject({ code: 406 });
+    expect(await faults.broker.listConsumers(faults.vhost.name)).toEqual([]);
+  });
+
+  it('control: with bare amqplib an ack of before the reconnect kills the new channel', async () => {
+    const before = await bareClient(faults);
+    await before.channel.assertQueue('work');
+    before.channel.sendToQueue('work', Buffer.from('{}'));
+    const held: Message[] = [];
+    // A tag that the new channel has not given out.
+    for (let times = 0; times < 5; times++) before.channel.sendToQueue('work', Buffer.from('{}'));
+    await before.channel.consume('work', (message) => held.push(message!));
+    await until('it is in hand', () => held.length === 6);
+    await faults.broker.closeAllConnections('maintenance');
+    await until('amqplib noticed', () => !before.isSessionOpen);
+    const after = await bareClient(faults);
+    after.channel.ack(held.at(-1)!);
+    await until('the channel is dead', () => after.errors.length === 1);
+    expect(after.errors[0]).toMatchObject({ code: 406 });
+  });
+});
