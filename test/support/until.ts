@@ -8,6 +8,8 @@ export interface UntilOptions {
   everyMs?: number;
 }
 
+export type Truthy<T> = Exclude<T, false | null | undefined | 0 | ''>;
+
 /**
  * Resolves with the first truthy answer of `probe`. Rejects after the deadline with a sentence that names `what` and the
  * last answer. A probe that throws has given no answer yet; its error is named at the end.
@@ -16,13 +18,13 @@ export async function until<T>(
   what: string,
   probe: () => T | Promise<T>,
   options: UntilOptions = {},
-): Promise<NonNullable<T>> {
+): Promise<Truthy<T>> {
   const { timeoutMs = 10_000, everyMs = 20 } = options;
   const deadline = performance.now() + timeoutMs;
   let last: { answer: T } | { error: unknown };
   do {
     last = await ask(probe);
-    if ('answer' in last && last.answer) return last.answer as NonNullable<T>;
+    if ('answer' in last && last.answer) return last.answer as Truthy<T>;
     await new Promise((resolve) => setTimeout(resolve, everyMs));
   } while (performance.now() < deadline);
   const state =
