@@ -29,7 +29,7 @@ describe('F3: when the broker crashes under load', () => {
     { type: 'classic' as const, crashes: 3 },
     { type: 'quorum' as const, crashes: 1 },
   ])(
-    'loses no confirmed message of a $type queue and leaves no publish pending, $crashes times',
+    'loses no confirmed message of a $type queue and leaves no publish pending (crashes: $crashes)',
     async ({ type, crashes }) => {
       const connection = faults.connect();
       connection.subscribe({ queue: 'work', queueOptions: { type }, prefetch: 200 }, faults.oracle.consume);
@@ -67,15 +67,16 @@ describe('F3: when the broker crashes under load', () => {
     channel.on('error', () => undefined);
     await channel.assertQueue('work');
     const outcomes = { confirmed: 0, failed: 0 };
-    for (let id = 0; id < 5_000; id++) {
+    let crash: Promise<void> | undefined;
+    for (let id = 0; id < 20_000; id++) {
       channel.publish('', 'work', Buffer.from(`{"id":"m${id}"}`), { persistent: true }, (error) => {
         if (error) outcomes.failed += 1;
         else outcomes.confirmed += 1;
+        if (outcomes.confirmed === 500) crash = faults.broker.kill();
       });
     }
-    await until('there is load on the broker', () => outcomes.confirmed > 500, { everyMs: 1 });
-    await faults.broker.kill();
-    await until('everything is settled', () => outcomes.confirmed + outcomes.failed === 5_000);
+    await until('everything is settled', () => outcomes.confirmed + outcomes.failed === 20_000);
+    await crash;
     await faults.broker.restart();
 
     expect(outcomes.failed).toBeGreaterThan(0);

@@ -132,9 +132,9 @@ describe('F10: when a channel dies of an error', () => {
 
     for (const end of letGo.splice(0)) end();
     await until('every new one is acked', () => sent().length === 1_000);
-    expect(new Set(sent().map(({ link, channel, fields }) => `${link}/${channel}/${fields['deliveryTag']}`)).size).toBe(
-      1_000,
-    );
+    expect(
+      new Set(sent().map(({ link, channel, fields }) => `${link}/${channel}/${String(fields['deliveryTag'])}`)).size,
+    ).toBe(1_000);
     await until('the queue is empty', async () =>
       (await faults.broker.listQueues(faults.vhost.name)).every(({ messages }) => messages === 0),
     );

@@ -181,15 +181,19 @@ export class ConsumeRefusedError extends RmqError {
   }
 }
 
-/** The broker cancelled the consumer: its queue was deleted, or its node went away. */
+/** The broker cancelled the consumer: its queue was deleted, its node went away, or a delivery was in hand for too long. */
 export class ConsumerCancelledError extends RmqError {
   constructor(
     readonly subscription: string,
     readonly queue: string,
+    /** The age of the oldest delivery that was not settled yet: the broker does not say why, and a long one tells. */
+    readonly oldestInHandMs?: number,
   ) {
+    const inHand =
+      oldestInHandMs === undefined ? '' : `: a delivery has been in hand for ${(oldestInHandMs / 1000).toFixed(1)} s`;
     super(
       'RMQ_CONSUMER_CANCELLED',
-      `The broker cancelled the consumer of subscription "${subscription}" on queue "${queue}" (queue deleted, moved, or an acknowledgement timed out)`,
+      `The broker cancelled the consumer of subscription "${subscription}" on queue "${queue}" (queue deleted, moved, or an acknowledgement timed out${inHand})`,
     );
   }
 }

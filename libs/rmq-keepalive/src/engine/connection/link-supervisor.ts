@@ -8,6 +8,7 @@
 import { type Clock, type Timer, withDeadline } from '../clock.js';
 import {
   asError,
+  ConnectTimeoutError,
   GaveUpError,
   LoginRefusedError,
   NoAddressError,
@@ -258,6 +259,7 @@ export class LinkSupervisor {
         outageMs,
         random: this.random,
         loginRefused: cause instanceof LoginRefusedError,
+        unanswered: cause instanceof ConnectTimeoutError || cause instanceof RecoveryStalledError,
         maxDelayMs,
       }),
     );

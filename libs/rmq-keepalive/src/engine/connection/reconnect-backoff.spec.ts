@@ -103,6 +103,14 @@ describe('when the broker comes back', () => {
   });
 });
 
+describe('when the last attempt got no answer at all', () => {
+  it('waits for 4 s at most, since the attempt itself has waited', () => {
+    expect(range({ attempt: 9, outageMs: 120_000, unanswered: true })).toEqual([100, 4_000]);
+    expect(range({ attempt: 2, outageMs: 10_000, unanswered: true })).toEqual([100, 2_000]);
+    expect(range({ attempt: 9, outageMs: 120_000, unanswered: true, maxDelayMs: 1_000 })).toEqual([100, 1_000]);
+  });
+});
+
 describe('when the login was refused', () => {
   it('waits 5 to 10 s, then longer, up to the cap, however young the outage', () => {
     expect(range({ attempt: 2, outageMs: 50, loginRefused: true })).toEqual([5000, 10_000]);

@@ -9,6 +9,10 @@
  * The jitter is full: every value between the floor and that fifth is equally likely, so that the clients of one broker,
  * which all lost it at the same instant, do not come back at the same instant. Even the first attempt is spread out.
  *
+ * A broker that accepts the connection and then says nothing (frozen, or behind a path that swallows everything) has been
+ * waited for by the attempt itself, up to its time limit, and the next attempt is the one that finds it awake. So it is
+ * made after 4 s at most, however long the outage.
+ *
  * A refused login is another matter: the broker is there, nothing but a person or a token service can help, and brokers
  * and their authentication backends count failures. It waits 5 to 10 s, then twice and three times as long.
  */
@@ -42,6 +46,8 @@ export interface ReconnectSituation {
   readonly random: () => number;
   /** The attempt before this one reached the broker and was refused the login (403). */
   readonly loginRefused: boolean;
+  /** The attempt before this one got no answer within its time limit. @default false */
+  readonly unanswered?: boolean;
   /** See {@link ReconnectOptions.maxDelayMs}. @default 30000 */
   readonly maxDelayMs?: number;
 }
@@ -53,17 +59,19 @@ const MAX_TIMER_MS = 2_147_483_647;
 const FIRST_ATTEMPT_MS = { from: 20, to: 120 };
 const FLOOR_MS = 100;
 const SHARE_OF_OUTAGE = 1 / 5;
+const UNANSWERED_MAX_MS = 4_000;
 const LOGIN_REFUSED_MS = 10_000;
 
 /** Milliseconds from now to the start of `attempt`. */
 export function reconnectDelayMs(situation: ReconnectSituation): number {
-  const { attempt, outageMs, random, loginRefused, maxDelayMs = DEFAULT_MAX_DELAY_MS } = situation;
+  const { attempt, outageMs, random, loginRefused, unanswered, maxDelayMs = DEFAULT_MAX_DELAY_MS } = situation;
   if (loginRefused) {
     const longest = Math.min(maxDelayMs, LOGIN_REFUSED_MS * 2 ** Math.max(0, attempt - 2));
     return between(longest / 2, longest, random);
   }
   if (attempt <= 1) return between(FIRST_ATTEMPT_MS.from, Math.min(FIRST_ATTEMPT_MS.to, maxDelayMs), random);
-  return between(FLOOR_MS, Math.max(FLOOR_MS, Math.min(maxDelayMs, outageMs * SHARE_OF_OUTAGE)), random);
+  const longest = Math.min(maxDelayMs, outageMs * SHARE_OF_OUTAGE, unanswered ? UNANSWERED_MAX_MS : Infinity);
+  return between(FLOOR_MS, Math.max(FLOOR_MS, longest), random);
 }
 
 /**

@@ -226,7 +226,7 @@ export class RmqConnection {
     });
     timer?.cancel();
     if (settled?.name === 'open') return;
-    if (settled !== undefined) throw new ConnectionClosedError(`Connection "${this.name}" was closed before it opened`);
+    if (settled !== undefined) throw this.#closedTooEarly();
     const { state } = this;
     throw new NotOpenError(
       this.name,
@@ -289,7 +289,14 @@ export class RmqConnection {
    * @param options.drainTimeoutMs limit for handlers and publishes together; default: the connection's
    */
   close(options: { drainTimeoutMs?: number } = {}): Promise<DrainReport> {
-    this.#closing ??= this.#close(options.drainTimeoutMs ?? this.#options.drainTimeoutMs);
+    return this.#closing ?? this.#beginClose(options.drainTimeoutMs ?? this.#options.drainTimeoutMs);
+  }
+
+  #beginClose(drainTimeoutMs: number, cause?: Error): Promise<DrainReport> {
+    let settle!: (report: Promise<DrainReport>) => void;
+    // Known before the first event of it: a listener that hears of the closing may call close() itself.
+    this.#closing = new Promise((resolve) => (settle = resolve));
+    settle(this.#close(drainTimeoutMs, cause));
     return this.#closing;
   }
 
@@ -445,7 +452,8 @@ export class RmqConnection {
     }
     if (event.type === 'event-loop-stalled' && !this.#noteStall(event.stalledForMs)) return;
     this.#emit(event);
-    if (event.type === 'gave-up') this.#closing ??= this.#close(this.#options.drainTimeoutMs, event.cause);
+    if (event.type === 'gave-up' && this.#closing === undefined)
+      void this.#beginClose(this.#options.drainTimeoutMs, event.cause);
   }
 
   /** Each link has a timer that is late after a stall; false for the second one of the same stall. */
@@ -575,8 +583,14 @@ export class RmqConnection {
     });
     endListening();
     if (opened?.name === 'open') return;
-    await this.close({ drainTimeoutMs: 0 });
-    throw new GaveUpError(failed, lastCause);
+    if (opened !== undefined) throw this.#closedTooEarly();
+    const gaveUp = new GaveUpError(failed, lastCause);
+    await (this.#closing ?? this.#beginClose(0, gaveUp));
+    throw gaveUp;
+  }
+
+  #closedTooEarly(): ConnectionClosedError {
+    return new ConnectionClosedError(`Connection "${this.name}" was closed before it opened`);
   }
 
   async #advancing(advanced: () => void, work: () => Promise<void>): Promise<void> {

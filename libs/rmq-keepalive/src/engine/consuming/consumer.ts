@@ -85,7 +85,8 @@ export class Consumer {
   #isStopped = false;
   #wasAttached = false;
   #missingBecause: { cause: Error; since: number } | undefined;
-  readonly #running = new Set<Delivery>();
+  /** With the instant of their arrival, oldest first. */
+  readonly #running = new Map<Delivery, number>();
   #idle: (() => void)[] = [];
   #channelClosed: Promise<void> | undefined;
   readonly counters = noCounts();
@@ -181,7 +182,7 @@ export class Consumer {
   /** Gives back every delivery whose handler still runs. Returns how many. */
   handBackRunning(): number {
     let handedBack = 0;
-    for (const delivery of this.#running) if (delivery.handBack()) handedBack += 1;
+    for (const delivery of this.#running.keys()) if (delivery.handBack()) handedBack += 1;
     return handedBack;
   }
 
@@ -334,12 +335,23 @@ export class Consumer {
 
   /** basic.cancel from the broker: the channel lives on, and so do its unsettled deliveries. */
   #cancelled(attachment: Attachment): void {
-    if (this.#attachment !== attachment || this.#isStopped) return;
+    const { channel, consumerTag: tag } = attachment;
+    if (this.#attachment !== attachment || this.#isStopped || tag === undefined) return;
     attachment.consumerTag = undefined;
-    const cause = new ConsumerCancelledError(this.name, attachment.queueName);
+    // RabbitMQ 4.3 keeps a consumer whose ack was late, and after that ack delivers to it again; amqplib has forgotten it.
+    // Sent now, it arrives before any such ack. The broker consents to the cancel of a consumer that it does not know.
+    channel.cancel(tag).catch(() => undefined);
+    const cause = new ConsumerCancelledError(this.name, attachment.queueName, this.#oldestInHandMs);
     this.#missing(cause);
     this.host.event({ type: 'consumer-lost', subscription: this.name, queue: attachment.queueName, cause });
     this.#repairSoon(attachment);
+  }
+
+  /** Of the deliveries that can still be settled. */
+  get #oldestInHandMs(): number | undefined {
+    for (const [delivery, arrivedAt] of this.#running)
+      if (delivery.isLive && !delivery.isSettled) return this.host.clock.now() - arrivedAt;
+    return undefined;
   }
 
   /** Runs inside amqplib's read loop: it must not throw. */
@@ -348,7 +360,7 @@ export class Consumer {
     this.counters.delivered += 1;
     // Sent before the broker knew of our basic.cancel: work that begins now would only use up the drain time of the rest.
     if (this.#isStopped) return void delivery.handBack();
-    this.#running.add(delivery);
+    this.#running.set(delivery, this.host.clock.now());
     this.host.beforeHandler();
     void this.#handle(delivery).finally(() => this.#finished(delivery));
   }

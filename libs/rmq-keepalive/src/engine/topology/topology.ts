@@ -76,7 +76,7 @@ export type Entity = Exchange | Queue | Binding;
 export function entityName(entity: Entity): string {
   if (entity.kind !== 'binding') return `${entity.kind} "${entity.name}"`;
   const key = entity.routingKey === '' ? '' : ` (${entity.routingKey})`;
-  const args = Object.keys(entity.arguments).length === 0 ? '' : ` ${JSON.stringify(entity.arguments)}`;
+  const args = Object.keys(entity.arguments).length === 0 ? '' : ` ${stableJson(entity.arguments)}`;
   const kind = entity.destinationKind === 'exchange' ? 'exchange ' : '';
   return `binding ${entity.exchange} -> ${kind}${entity.destination}${key}${args}`;
 }
@@ -230,7 +230,9 @@ export class Topology {
     }
     for (const entity of entities) {
       const key = identityOf(entity);
-      this.#entities.set(key, { entity, wishes: (this.#entities.get(key)?.wishes ?? 0) + 1 });
+      const known = this.#entities.get(key);
+      if (known === undefined) this.#entities.set(key, { entity, wishes: 1 });
+      else known.wishes += 1;
     }
   }
 

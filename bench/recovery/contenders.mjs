@@ -1,0 +1,16 @@
+/** Who takes part. Each `name` is a module in contenders/; `package` is where the version is read. */
+export const CONTENDERS = [
+  { name: 'ours', title: 'ours', package: 'nestjs-rmq-keepalive' },
+  { name: 'amqplib', title: 'amqplib + its recovery', package: 'amqplib' },
+  { name: 'acm', title: 'amqp-connection-manager', package: 'amqp-connection-manager' },
+  { name: 'golevelup', title: 'golevelup', package: '@golevelup/nestjs-rabbitmq' },
+  {
+    name: 'nest',
+    title: 'Nest Transport.RMQ',
+    package: '@nestjs/microservices',
+    maxConsumers: 100,
+    because: 'it opens one connection for each queue',
+  },
+  { name: 'rabbitmq-client', title: 'rabbitmq-client', package: 'rabbitmq-client' },
+  { name: 'cloudamqp', title: 'cloudamqp', package: '@cloudamqp/amqp-client' },
+];

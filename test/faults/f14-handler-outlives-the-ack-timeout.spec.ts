@@ -1,0 +1,90 @@
+import { describe, expect, it } from '@jest/globals';
+import { describeEvent } from '../../libs/rmq-keepalive/src/engine/connection/connection-events.js';
+import { bareClient } from '../support/bare-amqplib.js';
+import { useFaults } from '../support/fault-fixture.js';
+import { until } from '../support/until.js';
+
+const ACK_TIMEOUT_MS = 2_000;
+
+/** The broker looks at the age of deliveries every second then. */
+const BROKER = {
+  config: { consumer_timeout: `${ACK_TIMEOUT_MS}` },
+  advancedConfig: '[{rabbit,[{channel_tick_interval,1000}]}].',
+};
+
+describe.each([
+  {
+    // Until RabbitMQ 4.2 the channel is closed.
+    version: '4.0',
+    type: 'classic',
+    cause: { code: 'RMQ_CHANNEL_CLOSED', message: /406.*delivery acknowledgement on channel \d+ timed out/ },
+  },
+  {
+    // From 4.3 on only the consumer is cancelled; its queue says no more than that.
+    version: '4.3',
+    type: 'quorum',
+    cause: { code: 'RMQ_CONSUMER_CANCELLED', message: /a delivery has been in hand for \d\.\d s/ },
+  },
+] as const)(
+  "F14: when a handler outlives the broker's ack timeout ($version, $type queue)",
+  ({ version, type, cause }) => {
+    const faults = useFaults({ version, ...BROKER });
+
+    it('is back within two seconds, names the cause, and leaves the other subscriptions alone', async () => {
+      const connection = faults.connect();
+      let letGo = (): void => undefined;
+      const stuck = new Promise<void>((resolve) => (letGo = resolve));
+      let runs = 0;
+      connection.subscribe({ queue: 'slow', queueOptions: { type } }, async (payload, delivery) => {
+        if (++runs === 1) await stuck;
+        faults.oracle.consume(payload, delivery);
+      });
+      connection.subscribe({ queue: 'other' }, faults.oracle.consume);
+      await connection.start();
+      await connection.whenOpen({ timeoutMs: 10_000 });
+      const placeOfOther = async () =>
+        (await faults.broker.listConsumers(faults.vhost.name)).filter(({ queue }) => queue === 'other');
+      const before = await placeOfOther();
+      await faults.oracle.publish(connection, '', 'slow', 'm1');
+
+      const lost = await until('the consumer is lost', () => faults.oracle.eventsOf('consumer-lost').at(0));
+      expect(lost.event).toMatchObject({ subscription: 'slow', cause: { code: cause.code } });
+      expect(describeEvent(lost.event)).toMatchObject({
+        level: 'warn',
+        sentence: expect.stringMatching(cause.message),
+      });
+      const attached = await until('it is back', () =>
+        faults.oracle.eventsOf('consumer-attached').find(({ event }) => event.restored),
+      );
+      expect(attached.at - lost.at).toBeLessThanOrEqual(2_000);
+
+      // The broker gives the message out again; the first handler's ack is too late and harms nobody.
+      await until('it came again', () => runs === 2);
+      letGo();
+      await until('both are done', () => connection.status().counters.handlersRunning === 0);
+      await faults.oracle.publish(connection, '', 'slow', 'm2');
+      await faults.oracle.publish(connection, '', 'other', 'm3');
+      await faults.oracle.expectNothingLost();
+      await until('the queues are empty', async () =>
+        (await faults.broker.listQueues(faults.vhost.name)).every(({ messages }) => messages === 0),
+      );
+      expect(await placeOfOther()).toEqual(before);
+      expect(faults.oracle.eventsOf('consumer-lost')).toHaveLength(1);
+      expect(faults.oracle.eventsOf('link-lost')).toEqual([]);
+      await faults.oracle.expectBrokerAgrees(faults.broker, faults.vhost.name, connection, ['other', 'slow']);
+    });
+
+    it('control: bare amqplib consumes no more', async () => {
+      const { channel, errors } = await bareClient(faults);
+      await channel.assertQueue('slow', { arguments: { 'x-queue-type': type } });
+      const received: unknown[] = [];
+      await channel.consume('slow', (message) => received.push(message));
+      channel.sendToQueue('slow', Buffer.from('{}'));
+      await until('it was told', () => received.includes(null) || errors.length > 0);
+      const { channel: another } = await bareClient(faults);
+      another.sendToQueue('slow', Buffer.from('{}'));
+      await until('both messages wait', async () => (await another.checkQueue('slow')).messageCount === 2);
+      expect(received.filter((message) => message !== null)).toHaveLength(1);
+    });
+  },
+);
