@@ -42,7 +42,7 @@ describe('F2: when the broker restarts', () => {
     await goAway();
     await until('the loss was seen', () => connection.state.name !== 'open', { everyMs: 1 });
     const lostAt = faults.oracle.eventsOf('link-lost')[lossesBefore]!.at;
-    const held = faults.oracle.publish(connection, 'shop', 'order.held', `m${ids++}`);
+    const held = faults.oracle.publish(connection, 'shop', 'order.held', `m${ids++}`, 120_000);
     const accepting = faults.broker.untilAcceptsTcp(90_000).then(() => performance.now());
     await comeBack();
     const acceptedAt = await accepting;

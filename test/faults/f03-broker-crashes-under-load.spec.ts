@@ -11,15 +11,15 @@ describe('F3: when the broker crashes under load', () => {
 
   /** Publishes as fast as confirms come, until told to stop; resolves when every publish is settled. */
   function load(connection: RmqConnection, queue: string): { stop(): Promise<void> } {
-    let isStopped = false;
+    const ending = { isStopped: false };
     let id = 0;
-    faults.afterwards(() => (isStopped = true));
+    faults.afterwards(() => (ending.isStopped = true));
     const publishers = Array.from({ length: IN_FLIGHT }, async () => {
-      while (!isStopped) await faults.oracle.publish(connection, '', queue, `m${id++}`);
+      while (!ending.isStopped) await faults.oracle.publish(connection, '', queue, `m${id++}`);
     });
     return {
       async stop() {
-        isStopped = true;
+        ending.isStopped = true;
         await Promise.all(publishers);
       },
     };

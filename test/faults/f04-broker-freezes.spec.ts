@@ -46,6 +46,7 @@ describe('F4: when the broker freezes', () => {
     const before = await faults.broker.listConnections(faults.vhost.name);
 
     const since = freeze();
+    await untilFrozenFor(500, since); // the signal itself takes a moment
     const published = faults.oracle.publish(connection, '', 'work', 'meanwhile');
     await untilFrozenFor(5_000, since);
     expect(faults.oracle.confirmed).not.toContain('meanwhile');

@@ -1,6 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 import { OptionsError } from '../errors.js';
-import { reconnectDelayMs, resolveReconnect, type ReconnectOptions } from './reconnect-backoff.js';
+import {
+  reconnectDelayMs,
+  resolveReconnect,
+  type ReconnectOptions,
+  type ReconnectSituation,
+} from './reconnect-backoff.js';
 
 /** mulberry32: small, seeded, good enough to throw dice with. */
 function dice(seed: number): () => number {
@@ -26,7 +31,7 @@ function play(outageEndsAfterMs: number, random: () => number, maxDelayMs?: numb
 
 const LOWEST = () => 0;
 const HIGHEST = () => 1 - Number.EPSILON;
-const range = (situation: { attempt: number; outageMs: number; loginRefused?: boolean; maxDelayMs?: number }) =>
+const range = (situation: Partial<ReconnectSituation> & Pick<ReconnectSituation, 'attempt' | 'outageMs'>) =>
   [LOWEST, HIGHEST].map((random) => Math.round(reconnectDelayMs({ loginRefused: false, ...situation, random })));
 
 describe('when the link was just lost', () => {
