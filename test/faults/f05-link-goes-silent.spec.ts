@@ -117,6 +117,7 @@ describe('F5: when the link goes silent without closing', () => {
 
     for (const { afterMs } of await losses(since)) expect(afterMs).toBeLessThanOrEqual(8_500);
     await published;
+    await connection.whenOpen({ timeoutMs: 2_000 });
     // The broker still believes in the old consumer, and gives it every other message until it gives up the old link.
     const fresh = ['fresh 1', 'fresh 2', 'fresh 3'];
     await Promise.all(fresh.map((id) => faults.oracle.publish(connection, '', 'work', id)));

@@ -99,6 +99,66 @@ describe('F17: when the link takes queues and bindings with it', () => {
     await faults.oracle.expectBrokerAgrees(faults.broker, faults.vhost.name, connection, ['stays']);
   });
 
+  it('an auto-delete queue that was unsubscribed is not made again: nobody would ever empty it', async () => {
+    const connection = faults.connect();
+    const leaving = connection.subscribe(
+      { queue: 'fleeting', queueOptions: { autoDelete: true }, exchange: 'shop', routingKey: '#' },
+      faults.oracle.consume,
+    );
+    connection.subscribe({ queue: 'stays', exchange: 'shop', routingKey: '#' }, faults.oracle.consume);
+    await connection.start();
+    await connection.whenOpen({ timeoutMs: 5_000 });
+    await leaving.unsubscribe();
+    await until('the broker deleted it', async () => (await faults.broker.listQueues(faults.vhost.name)).length === 1);
+
+    await afterAClose(connection);
+
+    await faults.oracle.publish(connection, 'shop', 'any', 'm1');
+    await faults.oracle.expectNothingLost();
+    expect((await faults.broker.listQueues(faults.vhost.name)).map(({ name }) => name)).toEqual(['stays']);
+    expect((await faults.broker.listBindings(faults.vhost.name)).map(({ destination }) => destination)).toEqual([
+      'stays',
+    ]);
+  });
+
+  it('an exchange that goes with its last binding, and a queue that goes with its last consumer, come back together', async () => {
+    const connection = faults.connect({
+      topology: { exchanges: [{ name: 'all' }], bindings: [{ exchange: 'all', toExchange: 'news', routingKey: '#' }] },
+    });
+    const handle = connection.subscribe(
+      { name: 'news', queue: '', exchange: 'news', exchangeType: 'fanout', exchangeOptions: { autoDelete: true } },
+      faults.oracle.consume,
+    );
+    await connection.start();
+    await connection.whenOpen({ timeoutMs: 5_000 });
+    const names = [handle.queue];
+    for (let round = 0; round < 5; round++) {
+      await afterAClose(connection);
+      await until('it is attached', () => handle.isAttached);
+      await until('it is bound', async () => (await faults.broker.listBindings(faults.vhost.name)).length === 2);
+      names.push(handle.queue);
+      await faults.oracle.publish(connection, 'all', 'any', `m${round}`);
+    }
+    expect(new Set(names).size).toBe(6);
+    await faults.oracle.expectNothingLost();
+    expect(faults.oracle.rejected).toEqual([]);
+  });
+
+  it('a server-named queue that somebody deletes comes back under a new name too, while the link lives', async () => {
+    const connection = faults.connect();
+    const subscription = { name: 'broadcasts', queue: '', exchange: 'news', exchangeType: 'fanout' };
+    const handle = connection.subscribe(subscription, faults.oracle.consume);
+    await connection.start();
+    await connection.whenOpen({ timeoutMs: 5_000 });
+    const firstName = handle.queue;
+    await faults.broker.deleteQueue(firstName, faults.vhost.name);
+    await until('it has a new name', () => handle.isAttached && handle.queue !== firstName, { timeoutMs: 2_000 });
+    await faults.oracle.publish(connection, 'news', '', 'm1');
+    await faults.oracle.expectNothingLost();
+    expect(faults.oracle.eventsOf('link-lost')).toEqual([]);
+    await faults.oracle.expectBrokerAgrees(faults.broker, faults.vhost.name, connection, [handle.queue]);
+  });
+
   it('control: bare amqplib reconnected by hand has lost queue and bindings', async () => {
     const session = await connect(faults.vhost.url);
     const closed = new Promise((resolve) => session.once('close', resolve));

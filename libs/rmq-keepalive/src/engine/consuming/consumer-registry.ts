@@ -85,7 +85,8 @@ export class ConsumerRegistry {
   }
 
   scheduleRepair(consumer: Consumer, delayMs: number): void {
-    if (this.#isDraining) return;
+    // A listener that hears of the loss may have unsubscribed.
+    if (this.#isDraining || consumer.isStopped) return;
     this.#endRepair(consumer);
     this.#repairs.set(
       consumer,
