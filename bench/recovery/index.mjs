@@ -113,14 +113,24 @@ async function whenAcceptsTcp(port) {
   }
 }
 
-/** The body is JSON that every contender understands: `pattern` is what the Nest transport routes by. */
+/**
+ * The body is JSON that every contender understands: `pattern` is what the Nest transport routes by. A queue that was
+ * declared just before the crash may not have reached the disk: a contender declares it again, but that may be later.
+ */
 async function publishFresh(url, queues, marker) {
   const session = await connect(url, { noDelay: true });
   const channel = await session.createConfirmChannel();
   const body = Buffer.from(JSON.stringify({ pattern: 'bench', data: marker }));
-  for (const queue of queues) channel.sendToQueue(queue, body, { persistent: true, contentType: 'application/json' });
+  const options = { persistent: true, mandatory: true, contentType: 'application/json' };
+  const missing = [];
+  channel.on('return', ({ fields }) => missing.push(fields.routingKey));
+  for (const queue of queues) channel.sendToQueue(queue, body, options);
+  await channel.waitForConfirms();
+  await Promise.all(missing.map((queue) => channel.assertQueue(queue, { durable: true })));
+  for (const queue of missing.splice(0)) channel.sendToQueue(queue, body, options);
   await channel.waitForConfirms();
   await session.close();
+  if (missing.length > 0) throw new Error(`${missing.length} of ${queues.length} messages reached no queue`);
 }
 
 function tableOf(runs, contenders, columns) {

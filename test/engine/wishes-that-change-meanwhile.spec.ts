@@ -237,6 +237,27 @@ describe('when unsubscribe() is called', () => {
     expect(connection.status().counters).toMatchObject({ delivered: 1, acked: 1, handlersRunning: 0 });
   });
 
+  it('by a listener that hears of the loss: nothing is declared or attached again', async () => {
+    connect();
+    const handle = connection.subscribe({ queue: 'work' }, handler);
+    let hasEnded = false;
+    connection.on('consumer-lost', () => void handle.unsubscribe().then(() => (hasEnded = true)));
+    await connection.start();
+    await connection.whenOpen({ timeoutMs: 2_000 });
+    const session = broker.lastSession;
+    const before = requests(session).length;
+    session.cancelConsumer([...session.consumers.keys()][0]!);
+    await until('it has unsubscribed', () => hasEnded);
+    // A later wish of somebody else has been served, so that the earlier one would have been.
+    const later = connection.subscribe({ queue: 'later' }, handler);
+    await until('the later one is attached', () => later.isAttached);
+    expect(
+      requests(session)
+        .slice(before)
+        .filter((request) => request.endsWith('work')),
+    ).toEqual([]);
+  });
+
   it('what it wanted is not declared any more after the next loss, unless somebody else wants it', async () => {
     connect({ topology: { exchanges: [{ name: 'shop', type: 'fanout' }] } });
     const gone = connection.subscribe({ queue: 'gone', exchange: 'shop' }, handler);

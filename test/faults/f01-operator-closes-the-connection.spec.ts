@@ -1,5 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { connect, type ChannelModel } from 'amqplib';
+import { encodeMethod } from '../../tools/broker/amqp-codec.js';
+import { ScriptedBroker } from '../../tools/broker/scripted-broker.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 
@@ -65,6 +67,27 @@ describe('F1: when an operator closes the connection', () => {
     },
     60_000,
   );
+
+  it('dials again when the close comes in the same read as the end of the handshake', async () => {
+    let closes = 0;
+    const scripted = await ScriptedBroker.start({
+      script: {
+        'connection.open': (session) => {
+          const openOk = encodeMethod('connection.open-ok', 0, {});
+          const forced = { replyCode: 320, replyText: 'CONNECTION_FORCED - maintenance', classId: 0, methodId: 0 };
+          const close = closes++ < 3 ? encodeMethod('connection.close', 0, forced) : Buffer.alloc(0);
+          session.write(Buffer.concat([openOk, close]));
+        },
+      },
+    });
+    faults.afterwards(() => scripted.close());
+    const connection = faults.connect({ urls: scripted.url });
+    connection.subscribe({ queue: 'work' }, faults.oracle.consume);
+    await connection.start();
+    await connection.whenOpen({ timeoutMs: 5_000 });
+    expect(faults.oracle.eventsOf('attempt-failed')).toHaveLength(3);
+    expect(scripted.openSessions).toHaveLength(1);
+  });
 
   it('control: bare amqplib stays disconnected, and its consumer is gone', async () => {
     const session: ChannelModel = await connect(faults.vhost.url);

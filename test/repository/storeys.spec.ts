@@ -20,6 +20,7 @@ const ENGINE_FLOORS = [
  */
 const COMPOSITION = [
   'connection/rmq-connection.ts',
+  'connection/link-repairs.ts',
   'connection/connection-options.ts',
   'connection/connection-events.ts',
 ];

@@ -1,5 +1,6 @@
 /** One plain snapshot of everything. Health, metrics and dashboard read only this; no secret is in it. */
 import type { LinkRole } from './connection/link.js';
+import { RmqError } from './errors.js';
 import type { ConnectionState, StateName } from './connection/connection-state.js';
 
 export interface ConnectionStatus {
@@ -79,4 +80,9 @@ export interface MissingConsumer {
   readonly code: string;
   readonly message: string;
   readonly since: number;
+}
+
+/** The stable code under which an error stands in a status. */
+export function codeOf(cause: Error): string {
+  return cause instanceof RmqError ? cause.code : 'RMQ_CHANNEL_CLOSED';
 }

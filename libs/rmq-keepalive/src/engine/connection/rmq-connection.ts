@@ -1,10 +1,10 @@
 /**
  * The managed connection: one or two links, a topology, consumers and a publisher that outlive every disconnect.
  *
- * It composes; the walking is done by each link's supervisor. Its own state is the state of the link furthest from
- * `open`, moved along the same table, so an illegal sum would throw.
+ * It composes: each link's supervisor walks the lifecycle, `OverallState` sums them up, `ConnectionRecord` remembers, and
+ * `LinkRepairs` mends what broke on a link that lives.
  */
-import { BehaviorSubject, first, firstValueFrom, type Observable, Subject, takeUntil } from 'rxjs';
+import { type Observable, Subject } from 'rxjs';
 import { type Clock, systemClock, withDeadline } from '../clock.js';
 import { JsonCodec } from '../codec/json-codec.js';
 import { Consumer } from '../consuming/consumer.js';
@@ -17,19 +17,10 @@ import {
   type SubscriptionOptions,
   type WantedSubscription,
 } from '../consuming/subscription.js';
-import {
-  asError,
-  ConnectionClosedError,
-  GaveUpError,
-  NotOpenError,
-  reasonOf,
-  RecoveryStalledError,
-  RmqError,
-} from '../errors.js';
+import { ConnectionClosedError, GaveUpError, NotOpenError } from '../errors.js';
 import { RmqPublisher } from '../publishing/publisher.js';
-import type { ConnectionStatus, LinkStatus } from '../status.js';
-import { declareOrThrow } from '../topology/declare-topology.js';
-import { type Entity, entityName, toQueue, type TopologyOptions } from '../topology/topology.js';
+import type { ConnectionStatus } from '../status.js';
+import { entityName, type TopologyOptions } from '../topology/topology.js';
 import { TopologyKeeper } from '../topology/topology-keeper.js';
 import type {
   ConnectionEvent,
@@ -42,11 +33,15 @@ import {
   resolveConnectionOptions,
   type RmqConnectionOptions,
 } from './connection-options.js';
-import { type ConnectionState, nextState, weakestState } from './connection-state.js';
+import { ConnectionRecord } from './connection-record.js';
+import type { ConnectionState } from './connection-state.js';
 import { EventBus } from './event-bus.js';
+import { LinkRepairs } from './link-repairs.js';
 import { LinkSupervisor } from './link-supervisor.js';
 import type { Link, LinkRole } from './link.js';
+import { OverallState } from './overall-state.js';
 import type { RecoveryStep } from './recovery.js';
+import { takeSnapshot } from './status-snapshot.js';
 
 /**
  * How long the orderly end of channels, and then of links, may take before the sockets are destroyed: within the drain
@@ -58,9 +53,6 @@ const DEAD_LETTER_LINK_WAIT_MS = 10_000;
 
 /** A consumer that could not even be asked for, on a link that lives. */
 const FAILED_REPAIR_RETRY_MS = 6_000;
-
-/** Shorter than the shortest stall that is reported. */
-const SAME_STALL_MS = 100;
 
 /** What `subscribe()` gives back. */
 export interface Subscription {
@@ -79,33 +71,22 @@ export class RmqConnection {
   readonly #options: ResolvedConnectionOptions;
   readonly #clock: Clock;
   readonly #bus = new EventBus();
-  readonly #state$ = new BehaviorSubject<ConnectionState>({ name: 'idle' });
   readonly #supervisors: readonly LinkSupervisor[];
-  /** A further link counts from its first outcome on: dialling it for the first time takes nothing away. */
-  readonly #counting = new Set<LinkSupervisor>();
+  readonly #state: OverallState;
+  readonly #record: ConnectionRecord;
+  readonly #repairs: LinkRepairs;
   readonly #topology: TopologyKeeper;
   readonly #consumers: ConsumerRegistry;
   #recoveryAdvanced = new Set<() => void>();
   #closing: Promise<DrainReport> | undefined;
-  #stateSince: number;
-  #downSince: number | null;
-  #hasBeenOpen = false;
-  #blocked: { reason: string; since: number } | null = null;
-  #lastLoss: ConnectionStatus['lastLoss'] = null;
-  #reconnects = 0;
-  #published = 0;
-  #publishFailed = 0;
-  #republished = 0;
-  #stallSeenAt = -Infinity;
-  #stalls = { stalls: 0, longestStallMs: 0, lastStallAt: null as number | null };
 
   /** @throws {@link OptionsError} before anything is dialled. */
   constructor(options: RmqConnectionOptions, identity: { name?: string; clock?: Clock } = {}) {
     this.name = identity.name ?? 'default';
     this.#clock = identity.clock ?? systemClock;
     this.#options = resolveConnectionOptions(options);
-    this.#stateSince = this.#clock.wallClock();
-    this.#downSince = this.#stateSince;
+    this.#record = new ConnectionRecord(this.#clock);
+    this.#state = new OverallState(this.#clock, (from, to) => this.#emit({ type: 'state-changed', from, to }));
     const codec = new JsonCodec(this.#options.json);
     this.#topology = new TopologyKeeper({
       clock: this.#clock,
@@ -115,11 +96,12 @@ export class RmqConnection {
       advanced: () => this.#advanced(),
     });
     this.#topology.addOptions(this.#options.topology, 'topology');
+    this.#repairs = new LinkRepairs(this.#clock, this.#options.recoveryTimeoutMs, this.#topology);
     this.publisher = new RmqPublisher(
       {
         needLink: () => this.#start(this.#publishing),
-        repair: (link, exchanges, attach) => this.#repairPublisher(link, exchanges, attach),
-        published: () => (this.#published += 1),
+        repair: (link, exchanges, attach) => this.#repairs.publishingChannel(link, exchanges, attach),
+        published: () => (this.#record.published += 1),
         failed: (cause) => this.#publishFailedWith(cause),
         replayed: (count) => this.#replayed(count),
       },
@@ -141,19 +123,22 @@ export class RmqConnection {
           delivery,
           queue,
           { ...why, at: this.#clock.wallClock() },
-          { publisher: this.publisher, declare: (name) => this.#declareDeadLetterQueue(name) },
+          {
+            publisher: this.publisher,
+            declare: async (name) => this.#repairs.deadLetterQueue(await this.#publishingLink(), name),
+          },
         ),
     });
     this.#supervisors = this.#makeSupervisors();
   }
 
   get state(): ConnectionState {
-    return this.#state$.value;
+    return this.#state.value;
   }
 
   /** The state, now and after every change; completes when closed. */
   get state$(): Observable<ConnectionState> {
-    return this.#state$.asObservable();
+    return this.#state.value$;
   }
 
   /** All events; completes when closed. */
@@ -177,7 +162,7 @@ export class RmqConnection {
   addTopology(topology: TopologyOptions): void {
     const entities = this.#topology.addOptions(topology, 'topology');
     const link = this.#anyLink();
-    if (link !== undefined) void this.#declareOn(link, entities);
+    if (link !== undefined) void this.#repairs.topology(link, entities);
   }
 
   /** Wants a consumer from now on, through every disconnect. Before {@link start} or later. @throws {@link OptionsError} */
@@ -221,9 +206,7 @@ export class RmqConnection {
     const { timeoutMs } = options;
     const isOver = new Subject<void>();
     const timer = timeoutMs === undefined ? undefined : this.#clock.setTimer(() => isOver.next(), timeoutMs);
-    const settled = await firstValueFrom(this.#state$.pipe(first(isSettled), takeUntil(isOver)), {
-      defaultValue: undefined,
-    });
+    const settled = await this.#state.untilSettled(isOver);
     timer?.cancel();
     if (settled?.name === 'open') return;
     if (settled !== undefined) throw this.#closedTooEarly();
@@ -238,49 +221,18 @@ export class RmqConnection {
 
   /** One plain snapshot of everything; cheap, and never touches the network. */
   status(): ConnectionStatus {
-    const consumers = this.#consumers.all().filter((consumer) => !consumer.isStopped);
-    const missing = consumers.filter((consumer) => !consumer.isAttached);
-    const outbox = this.publisher.status;
-    const { maxMessages, maxBytes } = this.#options.outbox;
-    return {
+    const { downAfterMs, outbox } = this.#options;
+    return takeSnapshot({
       name: this.name,
-      state: this.state,
-      stateSince: this.#stateSince,
-      downSince: this.#downSince,
-      downAfterMs: this.#options.downAfterMs,
-      hasBeenOpen: this.#hasBeenOpen,
-      blocked: this.#blocked,
-      links: this.#supervisors.filter((supervisor) => supervisor.state.name !== 'idle').map(linkStatus),
-      lastLoss: this.#lastLoss,
-      reconnects: this.#reconnects,
-      consumers: {
-        wanted: consumers.length,
-        attached: consumers.length - missing.length,
-        missing: missing.map((consumer) => ({
-          name: consumer.name,
-          queue: consumer.queueName,
-          code: codeOf(consumer.missingBecause?.cause),
-          message: consumer.missingBecause === undefined ? 'not attached yet' : reasonOf(consumer.missingBecause.cause),
-          since: consumer.missingBecause?.since ?? this.#stateSince,
-        })),
-      },
-      topology: {
-        refused: this.#topology.refusals.map(({ entity, cause }) => ({
-          entity,
-          code: cause.code,
-          message: reasonOf(cause),
-        })),
-      },
-      outbox: { ...outbox, maxMessages, maxBytes },
-      counters: {
-        published: this.#published,
-        publishFailed: this.#publishFailed,
-        republished: this.#republished,
-        ...this.#consumers.counters(),
-        handlersRunning: this.#consumers.all().reduce((sum, consumer) => sum + consumer.running, 0),
-      },
-      eventLoop: { ...this.#stalls },
-    };
+      downAfterMs,
+      outbox,
+      state: this.#state,
+      record: this.#record,
+      links: this.#supervisors,
+      consumers: this.#consumers,
+      topology: this.#topology,
+      publisher: this.publisher,
+    });
   }
 
   /**
@@ -329,7 +281,7 @@ export class RmqConnection {
       tookMs: this.#clock.now() - startedAt,
     };
     this.#emit({ type: 'drained', report });
-    this.#state$.complete();
+    this.#state.end();
     this.#bus.end();
     return report;
   }
@@ -402,43 +354,17 @@ export class RmqConnection {
 
   #start(supervisor: LinkSupervisor): void {
     if (this.#closing !== undefined || supervisor.state.name !== 'idle') return;
-    if (this.#counting.size === 0) this.#counting.add(supervisor);
+    this.#state.linkStarts(supervisor);
     supervisor.start();
   }
 
   #linkStateChanged(supervisor: LinkSupervisor, to: ConnectionState): void {
-    if (to.name === 'open' || to.name === 'backing-off') this.#counting.add(supervisor);
-    if (to.name === 'open' && this.#lastLoss?.role === supervisor.role) this.#reconnects += 1;
-    this.#sumUp();
-  }
-
-  /** The connection's own step along the table. */
-  #sumUp(): void {
-    const states = this.#supervisors.map((supervisor) => supervisor.state);
-    const counting = [...this.#counting].map((supervisor) => supervisor.state);
-    const next = states.every(({ name }) => name === 'closed')
-      ? (states.find((state) => state.name === 'closed' && state.cause !== undefined) ?? { name: 'closed' as const })
-      : states.some(({ name }) => name === 'closing' || name === 'closed')
-        ? { name: 'closing' as const }
-        : weakestState(counting);
-    const from = this.state;
-    if (next === undefined || (next.name === from.name && next.name !== 'backing-off' && next.name !== 'connecting'))
-      return;
-    const to =
-      next.name === from.name
-        ? next
-        : nextState(from, next.name === 'open' ? { name: 'open', since: this.#clock.wallClock() } : next);
-    if (to.name !== from.name) this.#stateSince = this.#clock.wallClock();
-    if (to.name === 'open') {
-      this.#downSince = null;
-      this.#hasBeenOpen = true;
-    } else this.#downSince ??= this.#clock.wallClock();
-    this.#state$.next(to);
-    if (to.name !== from.name) this.#emit({ type: 'state-changed', from, to });
+    if (to.name === 'open') this.#record.linkOpened(supervisor.role);
+    this.#state.sumUp(supervisor, this.#supervisors);
   }
 
   #linkLost(link: Link, cause: Error): void {
-    this.#lastLoss = { at: this.#clock.wallClock(), role: link.role, code: codeOf(cause), message: reasonOf(cause) };
+    this.#record.linkLost(link, cause);
     this.#topology.linkLost();
     if (link.role !== 'publishing') this.#consumers.detachAll(cause);
     if (link.role !== 'consuming') this.publisher.detach();
@@ -450,31 +376,17 @@ export class RmqConnection {
       this.#updateBlocked();
       this.publisher.resume();
     }
-    if (event.type === 'event-loop-stalled' && !this.#noteStall(event.stalledForMs)) return;
+    if (event.type === 'event-loop-stalled' && !this.#record.noteStall(event.stalledForMs)) return;
     this.#emit(event);
     if (event.type === 'gave-up' && this.#closing === undefined)
       void this.#beginClose(this.#options.drainTimeoutMs, event.cause);
-  }
-
-  /** Each link has a timer that is late after a stall; false for the second one of the same stall. */
-  #noteStall(stalledForMs: number): boolean {
-    const now = this.#clock.now();
-    const isSameStall = now - this.#stallSeenAt < SAME_STALL_MS;
-    this.#stallSeenAt = now;
-    if (isSameStall) return false;
-    this.#stalls = {
-      stalls: this.#stalls.stalls + 1,
-      longestStallMs: Math.max(this.#stalls.longestStallMs, stalledForMs),
-      lastStallAt: this.#clock.wallClock(),
-    };
-    return true;
   }
 
   #updateBlocked(): void {
     const reason = this.#supervisors
       .map((supervisor) => supervisor.link?.blockedBecause)
       .find((because) => because !== undefined);
-    this.#blocked = reason === undefined ? null : (this.#blocked ?? { reason, since: this.#clock.wallClock() });
+    this.#record.noteAlarm(reason);
   }
 
   #addConsumer(wanted: WantedSubscription): Consumer {
@@ -493,57 +405,12 @@ export class RmqConnection {
     await this.#consumers.end(consumer);
   }
 
-  /** One consumer, while its link lives: first what leads to its queue, since that may be what is missing. */
   async #repair(consumer: Consumer, link: Link): Promise<void> {
-    const { queue } = consumer.wanted;
-    const entities = new Set([...sharedEntities(consumer.wanted), ...this.#topology.topology.leadingTo(queue.name)]);
     try {
-      await this.#withinTimeLimit(link, `subscription "${consumer.name}"`, async () => {
-        await this.#topology.declare(link, [...entities]);
-        await consumer.attach(link);
-      });
+      await this.#repairs.consumer(consumer, link);
     } catch {
       // With the link lost, recovery attaches everything; on one that lives (out of channels, say) it is tried again.
       if (link.isUp) this.#consumers.scheduleRepair(consumer, FAILED_REPAIR_RETRY_MS);
-    }
-  }
-
-  async #repairPublisher(link: Link, exchanges: ReadonlySet<string>, attach: () => Promise<void>): Promise<void> {
-    try {
-      await this.#withinTimeLimit(link, 'the publishing channel', async () => {
-        await this.#topology.declare(link, this.#topology.topology.around(exchanges));
-        await attach();
-      });
-    } catch (thrown) {
-      // Without a channel the link is of no use; a new link brings a new one.
-      link.destroy(asError(thrown));
-    }
-  }
-
-  async #declareOn(link: Link, entities: readonly Entity[]): Promise<void> {
-    try {
-      await this.#withinTimeLimit(link, 'a new topology', () => this.#topology.declare(link, entities));
-    } catch (thrown) {
-      // A lost link declares everything in its recovery; one that lives but cannot declare is of no use.
-      link.destroy(asError(thrown));
-    }
-  }
-
-  async #declareDeadLetterQueue(name: string): Promise<void> {
-    const queue = this.#topology.topology.queueNamed(name) ?? toQueue({ name }, 'deadLetter');
-    const link = await this.#publishingLink();
-    await this.#withinTimeLimit(link, `dead-letter queue "${name}"`, () => declareOrThrow(link, queue));
-  }
-
-  /** A broker that does not answer in time is no use any more, and neither is the link to it. */
-  async #withinTimeLimit(link: Link, what: string, work: () => Promise<void>): Promise<void> {
-    const { recoveryTimeoutMs } = this.#options;
-    const stalled = new RecoveryStalledError(what, recoveryTimeoutMs);
-    try {
-      await withDeadline(this.#clock, work(), recoveryTimeoutMs, () => stalled);
-    } catch (thrown) {
-      if (thrown === stalled) link.destroy(stalled);
-      throw thrown;
     }
   }
 
@@ -578,9 +445,7 @@ export class RmqConnection {
       failed += 1;
       if (failed === allowed) spent.next();
     });
-    const opened = await firstValueFrom(this.#state$.pipe(first(isSettled), takeUntil(spent)), {
-      defaultValue: undefined,
-    });
+    const opened = await this.#state.untilSettled(spent);
     endListening();
     if (opened?.name === 'open') return;
     if (opened !== undefined) throw this.#closedTooEarly();
@@ -607,40 +472,16 @@ export class RmqConnection {
   }
 
   #publishFailedWith(cause: Error): void {
-    this.#publishFailed += 1;
+    this.#record.publishFailed += 1;
     this.#emit({ type: 'publish-failed', cause });
   }
 
   #replayed(count: number): void {
-    this.#republished += count;
+    this.#record.republished += count;
     this.#emit({ type: 'publishes-replayed', count });
   }
 
   #emit(event: ConnectionEvent): void {
     this.#bus.emit(event);
   }
-}
-
-/** Open, or never to be. */
-function isSettled({ name }: ConnectionState): boolean {
-  return name === 'open' || name === 'closing' || name === 'closed';
-}
-
-function linkStatus(supervisor: LinkSupervisor): LinkStatus {
-  const plan = supervisor.heartbeatPlan;
-  const ages = supervisor.link === undefined ? undefined : supervisor.lastByteAges();
-  return {
-    role: supervisor.role,
-    state: supervisor.state.name,
-    endpoint: supervisor.endpoint ?? null,
-    attempt: supervisor.attempt,
-    heartbeatTimeoutSeconds: plan === undefined ? null : plan.timeoutMs / 1000,
-    heartbeatIntervalMs: plan?.sendAfterMs ?? null,
-    lastByteReceivedAgoMs: ages === undefined ? null : Math.round(ages.receivedAgoMs),
-    lastByteSentAgoMs: ages === undefined ? null : Math.round(ages.sentAgoMs),
-  };
-}
-
-function codeOf(cause: Error | undefined): string {
-  return cause instanceof RmqError ? cause.code : 'RMQ_CHANNEL_CLOSED';
 }

@@ -1,0 +1,50 @@
+/** What a connection remembers of its past: losses, reconnects, alarms, stalls, and counts. */
+import type { Clock } from '../clock.js';
+import { reasonOf } from '../errors.js';
+import { type ConnectionStatus, codeOf } from '../status.js';
+import type { Link, LinkRole } from './link.js';
+
+/** Shorter than the shortest stall that is reported. */
+const SAME_STALL_MS = 100;
+
+export class ConnectionRecord {
+  published = 0;
+  publishFailed = 0;
+  republished = 0;
+  reconnects = 0;
+  lastLoss: ConnectionStatus['lastLoss'] = null;
+  blocked: ConnectionStatus['blocked'] = null;
+  eventLoop: ConnectionStatus['eventLoop'] = { stalls: 0, longestStallMs: 0, lastStallAt: null };
+  readonly #lost = new Set<LinkRole>();
+  #stallSeenAt = -Infinity;
+
+  constructor(private readonly clock: Clock) {}
+
+  linkOpened(role: LinkRole): void {
+    if (this.#lost.delete(role)) this.reconnects += 1;
+  }
+
+  linkLost({ role }: Link, cause: Error): void {
+    this.#lost.add(role);
+    this.lastLoss = { at: this.clock.wallClock(), role, code: codeOf(cause), message: reasonOf(cause) };
+  }
+
+  /** `reason`: why the broker blocks one of the links now, if it does. */
+  noteAlarm(reason: string | undefined): void {
+    this.blocked = reason === undefined ? null : (this.blocked ?? { reason, since: this.clock.wallClock() });
+  }
+
+  /** Each link has a timer that is late after a stall; false for the second one of the same stall. */
+  noteStall(stalledForMs: number): boolean {
+    const now = this.clock.now();
+    const isSameStall = now - this.#stallSeenAt < SAME_STALL_MS;
+    this.#stallSeenAt = now;
+    if (isSameStall) return false;
+    this.eventLoop = {
+      stalls: this.eventLoop.stalls + 1,
+      longestStallMs: Math.max(this.eventLoop.longestStallMs, stalledForMs),
+      lastStallAt: this.clock.wallClock(),
+    };
+    return true;
+  }
+}

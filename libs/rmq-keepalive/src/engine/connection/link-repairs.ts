@@ -1,0 +1,67 @@
+/**
+ * Repairs on a link that lives: one consumer, the publishing channel, a topology that was added, a dead-letter queue.
+ * Each within a time limit: a broker that does not answer is no use any more, and neither is the link to it.
+ */
+import { type Clock, withDeadline } from '../clock.js';
+import type { Consumer } from '../consuming/consumer.js';
+import { sharedEntities } from '../consuming/subscription.js';
+import { asError, RecoveryStalledError } from '../errors.js';
+import { declareOrThrow } from '../topology/declare-topology.js';
+import { type Entity, toQueue } from '../topology/topology.js';
+import type { TopologyKeeper } from '../topology/topology-keeper.js';
+import type { Link } from './link.js';
+
+export class LinkRepairs {
+  constructor(
+    private readonly clock: Clock,
+    private readonly timeoutMs: number,
+    private readonly keeper: TopologyKeeper,
+  ) {}
+
+  /** First what leads to its queue, since that may be what is missing. Rejects when the link is lost, or out of channels. */
+  async consumer(consumer: Consumer, link: Link): Promise<void> {
+    const { queue } = consumer.wanted;
+    const entities = new Set([...sharedEntities(consumer.wanted), ...this.keeper.topology.leadingTo(queue.name)]);
+    await this.#withinTimeLimit(link, `subscription "${consumer.name}"`, async () => {
+      await this.keeper.declare(link, [...entities]);
+      await consumer.attach(link);
+    });
+  }
+
+  /** The broker closed the channel, over an exchange that is missing, perhaps: what is known of these comes first. */
+  async publishingChannel(link: Link, exchanges: ReadonlySet<string>, attach: () => Promise<void>): Promise<void> {
+    await this.#orDiscard(link, 'the publishing channel', async () => {
+      await this.keeper.declare(link, this.keeper.topology.around(exchanges));
+      await attach();
+    });
+  }
+
+  async topology(link: Link, entities: readonly Entity[]): Promise<void> {
+    await this.#orDiscard(link, 'a new topology', () => this.keeper.declare(link, entities));
+  }
+
+  /** @throws {@link TopologyRefusedError} */
+  async deadLetterQueue(link: Link, name: string): Promise<void> {
+    const queue = this.keeper.topology.queueNamed(name) ?? toQueue({ name }, 'deadLetter');
+    await this.#withinTimeLimit(link, `dead-letter queue "${name}"`, () => declareOrThrow(link, queue));
+  }
+
+  /** A lost link does all of it in its recovery; one that lives but cannot do it is discarded for one that can. */
+  async #orDiscard(link: Link, what: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await this.#withinTimeLimit(link, what, work);
+    } catch (thrown) {
+      link.destroy(asError(thrown));
+    }
+  }
+
+  async #withinTimeLimit(link: Link, what: string, work: () => Promise<void>): Promise<void> {
+    const stalled = new RecoveryStalledError(what, this.timeoutMs);
+    try {
+      await withDeadline(this.clock, work(), this.timeoutMs, () => stalled);
+    } catch (thrown) {
+      if (thrown === stalled) link.destroy(stalled);
+      throw thrown;
+    }
+  }
+}

@@ -1,0 +1,82 @@
+/** Takes the snapshot that status.ts describes. */
+import type { Consumer } from '../consuming/consumer.js';
+import type { ConsumerRegistry } from '../consuming/consumer-registry.js';
+import { reasonOf } from '../errors.js';
+import type { ResolvedOutbox } from '../publishing/outbox.js';
+import type { RmqPublisher } from '../publishing/publisher.js';
+import { codeOf, type ConnectionStatus, type LinkStatus, type MissingConsumer } from '../status.js';
+import type { TopologyKeeper } from '../topology/topology-keeper.js';
+import type { ConnectionRecord } from './connection-record.js';
+import type { LinkSupervisor } from './link-supervisor.js';
+import type { OverallState } from './overall-state.js';
+
+export interface SnapshotSources {
+  readonly name: string;
+  readonly downAfterMs: number;
+  readonly outbox: ResolvedOutbox;
+  readonly state: OverallState;
+  readonly record: ConnectionRecord;
+  readonly links: readonly LinkSupervisor[];
+  readonly consumers: ConsumerRegistry;
+  readonly topology: TopologyKeeper;
+  readonly publisher: RmqPublisher;
+}
+
+export function takeSnapshot(sources: SnapshotSources): ConnectionStatus {
+  const { state, record, consumers, topology, publisher, outbox } = sources;
+  const wanted = consumers.all().filter((consumer) => !consumer.isStopped);
+  const missing = wanted.filter((consumer) => !consumer.isAttached);
+  return {
+    name: sources.name,
+    state: state.value,
+    stateSince: state.since,
+    downSince: state.downSince,
+    downAfterMs: sources.downAfterMs,
+    hasBeenOpen: state.hasBeenOpen,
+    blocked: record.blocked,
+    links: sources.links.filter((link) => link.state.name !== 'idle').map(linkStatus),
+    lastLoss: record.lastLoss,
+    reconnects: record.reconnects,
+    consumers: {
+      wanted: wanted.length,
+      attached: wanted.length - missing.length,
+      missing: missing.map((consumer) => missingConsumer(consumer, state.since)),
+    },
+    topology: {
+      refused: topology.refusals.map(({ entity, cause }) => ({ entity, code: cause.code, message: reasonOf(cause) })),
+    },
+    outbox: { ...publisher.status, maxMessages: outbox.maxMessages, maxBytes: outbox.maxBytes },
+    counters: {
+      published: record.published,
+      publishFailed: record.publishFailed,
+      republished: record.republished,
+      ...consumers.counters(),
+      handlersRunning: consumers.all().reduce((sum, consumer) => sum + consumer.running, 0),
+    },
+    eventLoop: record.eventLoop,
+  };
+}
+
+function missingConsumer(consumer: Consumer, stateSince: number): MissingConsumer {
+  const { name, queueName: queue, missingBecause } = consumer;
+  if (missingBecause === undefined) {
+    return { name, queue, code: 'RMQ_CHANNEL_CLOSED', message: 'not attached yet', since: stateSince };
+  }
+  const { cause, since } = missingBecause;
+  return { name, queue, code: codeOf(cause), message: reasonOf(cause), since };
+}
+
+function linkStatus(link: LinkSupervisor): LinkStatus {
+  const plan = link.heartbeatPlan;
+  const ages = link.link === undefined ? undefined : link.lastByteAges();
+  return {
+    role: link.role,
+    state: link.state.name,
+    endpoint: link.endpoint ?? null,
+    attempt: link.attempt,
+    heartbeatTimeoutSeconds: plan === undefined ? null : plan.timeoutMs / 1000,
+    heartbeatIntervalMs: plan?.sendAfterMs ?? null,
+    lastByteReceivedAgoMs: ages === undefined ? null : Math.round(ages.receivedAgoMs),
+    lastByteSentAgoMs: ages === undefined ? null : Math.round(ages.sentAgoMs),
+  };
+}
