@@ -17,5 +17,11 @@ if (!Object.hasOwn(KINDS, kind ?? '')) {
 } else {
   await installPeers();
   const { run } = await import(`./${kind}/index.mjs`);
-  await run(rest);
+  try {
+    await run(rest);
+  } catch (error) {
+    if (!(error instanceof RangeError) && !`${error?.code}`.startsWith('ERR_PARSE_ARGS')) throw error;
+    console.error(`${error.message}; see bench/README.md`);
+    process.exitCode = 2;
+  }
 }

@@ -3,7 +3,7 @@
  * and calls `got(message)` for every message; it resolves when its library says that all of them consume.
  *
  *   to us:   { expect: mark }
- *   from us: { type: 'ready' }, { type: 'all', mark, at }, { type: 'crashed', reason }
+ *   from us: { type: 'ready' }, { type: 'expecting', mark }, { type: 'all', mark, at }, { type: 'crashed', reason }
  *
  * Messages are counted here and not at the parent, so that a thousand reports do not weigh on what is measured.
  */
@@ -29,6 +29,7 @@ function report(message) {
 process.on('message', ({ expect }) => {
   expected = expect;
   received.clear();
+  report({ type: 'expecting', mark: expect });
 });
 process.on('disconnect', () => process.exit());
 process.on('uncaughtException', (error) => {

@@ -99,7 +99,7 @@ async function takeTurn({ broker, url, contender, count, faultNames, outage }) {
 /** Every consumer gets a message before anything is broken. */
 async function warmUp(child, producer) {
   const mark = newMark('warm-up');
-  child.tell({ expect: mark });
+  await expect(child, mark);
   await producer.command('publish', mark);
   if ((await child.waitFor(isAll(mark), PATIENCE_MS)) === undefined)
     throw new Error('it said that it was ready, but not every consumer got a message');
@@ -108,11 +108,18 @@ async function warmUp(child, producer) {
 async function suffer(fault, { broker, child, producer, outage }) {
   await sleep(SETTLE_MS);
   const mark = newMark(fault);
-  child.tell({ expect: mark });
+  await expect(child, mark);
   const { since, outageMs } = await faults[fault](broker, producer, mark, outage);
   const all = await child.waitFor(isAll(mark), PATIENCE_MS - (Date.now() - since));
   if (producer.hasEnded) throw new Error('The producer ended: nothing was measured');
   return { fault, ms: all === undefined ? null : Math.max(0, all.at - since), outageMs };
+}
+
+/** Resolves when the contender knows the mark: a message that overtook the news of it would not be counted. */
+async function expect(child, mark) {
+  child.tell({ expect: mark });
+  const isExpecting = ({ type, mark: known }) => type === 'expecting' && known === mark;
+  if ((await child.waitFor(isExpecting, PATIENCE_MS)) === undefined) throw new Error('its event loop is stuck');
 }
 
 function isAll(mark) {

@@ -7,7 +7,7 @@
  */
 import { connect } from 'amqplib';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { encode, ignore, queueName } from './protocol.mjs';
+import { decode, encode, ignore, queueName } from './protocol.mjs';
 
 const REDIAL_MS = 10;
 const [, , url, count] = process.argv;
@@ -51,9 +51,20 @@ async function dial(name) {
   return connection;
 }
 
+/** A queue that was declared just before a crash may not have reached the disk: what comes back finds it declared. */
 async function publish(mark) {
   const { channel } = open;
-  for (let index = 0; index < Number(count); index++) channel.sendToQueue(queueName(index), encode(mark, index), {});
+  const send = (index) => channel.sendToQueue(queueName(index), encode(mark, index), { mandatory: true });
+  const returned = [];
+  const onReturn = (message) => returned.push(decode(message.content).queueIndex);
+  channel.on('return', onReturn);
+  for (let index = 0; index < Number(count); index++) send(index);
+  await channel.waitForConfirms();
+  channel.off('return', onReturn);
+  for (const index of returned) {
+    await channel.assertQueue(queueName(index), { durable: true });
+    send(index);
+  }
   await channel.waitForConfirms();
 }
 

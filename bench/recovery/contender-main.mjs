@@ -16,6 +16,9 @@ process.on('message', ({ expect }) => {
   for (const queue of queues) missing.add(queue);
 });
 
+// Whoever measures us is gone.
+process.once('disconnect', () => process.exit());
+
 const { consume } = await CONTENDERS[name].load();
 await consume(url, queues, received);
 process.send({ ready: true });

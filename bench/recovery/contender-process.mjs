@@ -8,20 +8,17 @@ const PROGRAM = fileURLToPath(new URL('contender-main.mjs', import.meta.url));
 export class ContenderProcess {
   #child;
   #lastWords = '';
-  #name;
 
   constructor(name, url, queues) {
-    this.#name = name;
     this.#child = fork(PROGRAM, [name, url, `${queues.length}`], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
     this.#child.stderr.setEncoding('utf8').on('data', (text) => {
       this.#lastWords = (this.#lastWords + text).slice(-2_000);
     });
   }
 
-  /** Resolves when all its consumers are attached. */
+  /** Whether all its consumers are attached before the limit. */
   async untilReady(timeoutMs) {
-    if ((await this.#hear('ready', timeoutMs)) === undefined)
-      throw new Error(`${this.#name} was not ready within ${timeoutMs} ms. Its last words: ${this.#lastWords}`);
+    return (await this.#hear('ready', timeoutMs)) !== undefined;
   }
 
   /** Resolves with the instant (bigint, nanoseconds) at which the last queue's message with this marker came; undefined after the limit. */

@@ -1,4 +1,4 @@
-/** Reads `--name value` pairs; a name that is not known, or a value that cannot be, ends the program with a sentence. */
+/** Reads `--name value` pairs; a name that is not known, or a value that cannot be, throws a RangeError with a sentence. */
 import { parseArgs } from 'node:util';
 
 export function readOptions(args, kinds) {
@@ -14,7 +14,8 @@ export function readOptions(args, kinds) {
 
 export function wholeNumber(text, name) {
   const number = Number(text);
-  if (!Number.isSafeInteger(number) || number < 1) throw new Error(`${name}: ${text} is not a whole number above 0`);
+  if (!Number.isSafeInteger(number) || number < 1)
+    throw new RangeError(`${name}: ${text} is not a whole number above 0`);
   return number;
 }
 
@@ -26,7 +27,7 @@ export function namesAmong(known) {
   return (text, name) => {
     const names = text.split(',');
     const unknown = names.find((wanted) => !known.includes(wanted));
-    if (unknown !== undefined) throw new Error(`${name}: there is no "${unknown}". Known: ${known.join(', ')}`);
+    if (unknown !== undefined) throw new RangeError(`${name}: there is no "${unknown}". Known: ${known.join(', ')}`);
     return names;
   };
 }

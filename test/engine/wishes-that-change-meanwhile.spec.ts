@@ -160,7 +160,10 @@ describe('when unsubscribe() is called', () => {
     await unsubscribed;
     expect(requests(broker.lastSession)).not.toContain('basic.consume work');
     // The lane of the declaration, and the consumer's own.
-    expect(requests(broker.lastSession).filter((request) => request === 'channel.close')).toHaveLength(2);
+    await until(
+      'both channels are closed',
+      () => requests(broker.lastSession).filter((request) => request === 'channel.close').length === 2,
+    );
   });
 
   it('between basic.consume and its consent: the consumer is cancelled, and no handler runs afterwards', async () => {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
-import type { Options } from 'amqplib';
+import type { GetMessage, Options } from 'amqplib';
 import { DEAD_LETTER_HEADERS, type DeliveryHandler, type RmqConnection } from 'nestjs-rmq-keepalive';
 import { bareClient } from '../support/bare-amqplib.js';
+import { nestedTable, publishWithHeaderTable } from '../support/raw-publish.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 
@@ -95,6 +96,40 @@ describe('F26: when a message is hostile', () => {
     expect({ ...received }).toEqual({ tenant: 'a' });
     expect((received as { isAdmin?: boolean }).isAdmin).toBeUndefined();
     expect(({} as { isAdmin?: boolean }).isAdmin).toBeUndefined();
+  });
+
+  it('headers nested without end cost that one message: it is dead, and neither the link nor its neighbours are', async () => {
+    const connection = await consumeWith();
+    const { session } = await bareClient(faults);
+    const channel = await session.createConfirmChannel();
+    const neighbours = ['before', 'between', 'after'];
+    for (const id of neighbours) {
+      await faults.oracle.publish(connection, '', 'work', id);
+      if (id !== 'after')
+        await publishWithHeaderTable(channel, 'work', {
+          body: Buffer.from(`"beside ${id}"`),
+          table: nestedTable(10_000),
+        });
+    }
+    await until('both are moved', () => connection.status().counters.deadLettered === 2);
+    await faults.oracle.expectNothingLost();
+    const dead = [await channel.get('work.dead', { noAck: true }), await channel.get('work.dead', { noAck: true })];
+    for (const [i, letter] of dead.entries()) {
+      expect(letter).toMatchObject({ properties: { headers: { [DEAD_LETTER_HEADERS.reason]: 'not-decodable' } } });
+      expect((letter as GetMessage).content.toString()).toBe(`"beside ${neighbours[i]}"`);
+    }
+    expect(faults.oracle.eventsOf('link-lost')).toEqual([]);
+    expect(connection.status().counters).toMatchObject({ delivered: 5, acked: 5 });
+  });
+
+  it('control: headers nested without end cost bare amqplib its connection', async () => {
+    const { channel, errors } = await bareClient(faults);
+    const publisher = await (await bareClient(faults)).session.createConfirmChannel();
+    await channel.assertQueue('bare');
+    await publishWithHeaderTable(publisher, 'bare', { body: Buffer.from('{}'), table: nestedTable(10_000) });
+    await channel.consume('bare', () => undefined);
+    await until('the connection is lost', () => errors.length > 0);
+    expect(errors[0]?.message).toMatch(/call stack/);
   });
 
   it('copies, a foreign user id and a time to live are not carried over to the dead letter', async () => {

@@ -31,9 +31,7 @@ async function main(): Promise<void> {
     await broker.stop();
     process.exit(0);
   };
-  // Once each: who asks a second time does not want to wait.
-  process.once('SIGTERM', () => void stop().catch(fail));
-  process.once('SIGINT', () => void stop().catch(fail));
+  onSignals(() => void stop().catch(fail));
   try {
     await app.listen(settings.port);
   } catch (error) {
@@ -42,6 +40,21 @@ async function main(): Promise<void> {
     throw error;
   }
   say(`The shop is open: ${(await app.getUrl()).replace('[::1]', 'localhost')}`);
+}
+
+/** After this time a second signal is a second wish: not to wait. */
+const SAME_WISH_MS = 1_000;
+
+/** Ctrl-C reaches this process twice within milliseconds, from the terminal and from npm: both mean the same. */
+function onSignals(stop: () => void): void {
+  let firstAt: number | undefined;
+  const onSignal = (): void => {
+    if (firstAt === undefined) {
+      firstAt = performance.now();
+      stop();
+    } else if (performance.now() - firstAt > SAME_WISH_MS) process.exit(130);
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, onSignal);
 }
 
 /** One sentence for what a person can put right; the whole error for what nobody foresaw. */

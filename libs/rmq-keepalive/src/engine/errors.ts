@@ -226,7 +226,7 @@ export class LoginRefusedError extends RmqError {
   constructor(endpoint: string, cause: unknown) {
     super(
       'RMQ_LOGIN_REFUSED',
-      `${endpoint} refused the login (403). Check user, password and vhost rights; the next attempt asks the address provider again`,
+      `${endpoint} refused the login (403). Check user, password and vhost rights. It is tried again, slowly`,
       { cause },
     );
   }
@@ -362,7 +362,7 @@ function shortened(text: string): string {
 
 /** Replaces the user-info part of every URL in `text`: `amqp://user:secret@host` becomes `amqp://***@host`. */
 export function redactSecrets(text: string): string {
-  return text.replace(/\b([a-z][a-z0-9+.-]*:\/\/)[^\s"'<>]*@/gi, '$1***@');
+  return text.replace(/\b([a-z][a-z0-9+.-]*:\/\/)\S*@/gi, '$1***@');
 }
 
 /** True for errors, also for those of another realm (worker, jest), which `instanceof Error` misses. */

@@ -6,6 +6,7 @@
  * handler on a controller would run unguarded. We know the module, and tell.
  */
 import 'reflect-metadata';
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { Injectable } from '@nestjs/common';
 import { ContextIdFactory, ExternalContextCreator, ModuleRef, type ContextId } from '@nestjs/core';
 import type { ParamsFactory } from '@nestjs/core/helpers/external-context-creator.js';
@@ -13,6 +14,7 @@ import { Injector } from '@nestjs/core/injector/injector.js';
 import { RpcParamtype } from '@nestjs/microservices/enums/rpc-paramtype.enum.js';
 import { isObservable, lastValueFrom } from 'rxjs';
 import type { Delivery } from '../engine/consuming/delivery.js';
+import { Settlement } from '../engine/consuming/settlement.js';
 import type { DeliveryHandler } from '../engine/consuming/subscription.js';
 import { HandlerMetadataAccessor } from './handler-metadata.accessor.js';
 import type { DiscoveredHandler } from './rmq.explorer.js';
@@ -57,9 +59,10 @@ export class HandlerInvoker {
   #bind(handler: DiscoveredHandler, instance: object, contextId?: ContextId): DeliveryHandler {
     const { wrapper, methodName } = handler;
     const method = (instance as Record<string, Callback>)[methodName]!;
+    const settlements = new AsyncLocalStorage<{ said?: Settlement }>();
     const call = contextsInModule(this.contexts, handler.module.token).create(
       instance,
-      method,
+      rememberingSettlement(method, settlements),
       methodName,
       this.metadata.parametersKeyOf(instance.constructor, method, methodName),
       PARAMETERS,
@@ -69,7 +72,11 @@ export class HandlerInvoker {
       RUN_EVERYTHING,
       'rpc',
     );
-    return async (payload, delivery) => awaitedResult(await call(payload, delivery));
+    return async (payload, delivery) => {
+      const settlement: { said?: Settlement } = {};
+      const result = await settlements.run(settlement, async () => awaitedResult(await call(payload, delivery)));
+      return settlement.said ?? result;
+    };
   }
 
   /** The context of one delivery: what asks for REQUEST gets the delivery (or what a durable provider's strategy made of it). */
@@ -86,6 +93,22 @@ export class HandlerInvoker {
     const collection = kind === 'controller' ? module.controllers : module.providers;
     return this.#injector.loadPerContext(wrapper.instance, module, collection, contextId, wrapper);
   }
+}
+
+/**
+ * What a handler decides about its delivery is not for interceptors to change: one that wraps every result
+ * (`{ data: result }`) would turn a reject into an ack. So the decision is noted where it is made.
+ */
+function rememberingSettlement(method: Callback, settlements: AsyncLocalStorage<{ said?: Settlement }>): Callback {
+  const remembering = async function (this: unknown, ...args: unknown[]): Promise<unknown> {
+    const result = await awaitedResult(await method.apply(this, args));
+    const settlement = settlements.getStore();
+    if (result instanceof Settlement && settlement !== undefined) settlement.said = result;
+    return result;
+  };
+  // Nest reads the metadata of guards, pipes and filters off the function; they are found along its prototypes.
+  Object.setPrototypeOf(remembering, method);
+  return Object.defineProperty(remembering, 'name', { value: method.name });
 }
 
 /** The same creator, for handlers of one module. */

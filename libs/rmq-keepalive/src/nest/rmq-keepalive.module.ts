@@ -27,7 +27,7 @@ export class RmqKeepaliveModule extends ConfigurableModuleClass {
    * beside the factory, because Nest has to know them before it runs.
    *
    * ```ts
-   * RmqKeepaliveModule.forRootAsync({ inject: [ConfigService], useFactory: (config) => ({ urls: config.get('RMQ_URLS') }) })
+   * RmqKeepaliveModule.forRootAsync({ inject: [ConfigService], useFactory: (config) => ({ urls: config.get('RMQ_URLS').split(',') }) })
    * ```
    */
   static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {

@@ -37,12 +37,13 @@ export class RmqRegistrar implements OnModuleInit, OnApplicationBootstrap, Befor
 
   /** Now every `onModuleInit` has run, so handlers may be called. */
   async onApplicationBootstrap(): Promise<void> {
-    const starts = await Promise.allSettled(this.connections.all.map((connection) => connection.start()));
-    const failed = starts.find((start) => start.status === 'rejected');
-    if (failed === undefined) return;
-    // The application will not run, and nobody else would close the connections that did start.
-    await this.#closeAll();
-    throw failed.reason;
+    try {
+      await Promise.all(this.connections.all.map((connection) => connection.start()));
+    } catch (failure) {
+      // The application will not run, and nobody else would close the connections that did start, or still try to.
+      await this.#closeAll();
+      throw failure;
+    }
   }
 
   /** After this moment Nest closes the HTTP server and the microservice transports; until then handlers can use both. */

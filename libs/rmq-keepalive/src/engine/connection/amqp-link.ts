@@ -4,6 +4,7 @@ import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib';
 import { type Clock, type Timer, withDeadline } from '../clock.js';
 import { ConnectionClosedError } from '../errors.js';
 import type { Link, LinkRole } from './link.js';
+import { surviveUnreadableProperties } from './unreadable-properties.js';
 
 /** The part of amqplib's connection that its types do not show: socket, negotiated timeout, heartbeat frame. */
 interface RawConnection {
@@ -30,6 +31,7 @@ export class AmqpLink implements Link {
     private readonly clock: Clock,
   ) {
     this.#raw = session.connection as unknown as RawConnection;
+    surviveUnreadableProperties(session.connection as object);
     const { stream } = this.#raw;
     // amqplib listens to 'error' and 'end' only: a socket that was destroyed without either would look up for ever.
     stream.once('close', () => {

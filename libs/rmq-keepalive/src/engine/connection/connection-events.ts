@@ -24,7 +24,13 @@ export type ConnectionEvent =
       readonly retryInMs: number;
     }
   | { readonly type: 'link-lost'; readonly role: LinkRole; readonly cause: Error; readonly retryInMs: number }
-  | { readonly type: 'recovered'; readonly role: LinkRole; readonly report: RecoveryReport }
+  | {
+      readonly type: 'recovered';
+      readonly role: LinkRole;
+      readonly report: RecoveryReport;
+      /** How long the link had been lost; 0 the first time. */
+      readonly downForMs: number;
+    }
   | { readonly type: 'gave-up'; readonly cause: Error }
   | { readonly type: 'blocked'; readonly role: LinkRole; readonly reason: string }
   | { readonly type: 'unblocked'; readonly role: LinkRole }
@@ -100,9 +106,9 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
         })`,
       };
     case 'attempt-failed':
-      // A long outage has many attempts; the 1st, 2nd, 4th, 8th ... are news enough.
+      // A long outage has many attempts; the 1st, 16th (some seconds), 64th (a minute or two) ... are news enough.
       return {
-        level: Number.isInteger(Math.log2(event.attempt)) ? 'warn' : 'debug',
+        level: isNewsworthy(event.attempt) ? 'warn' : 'debug',
         sentence: `${link(event.role)}, attempt ${event.attempt}: ${reasonOf(event.cause)}; next attempt in ${seconds(event.retryInMs)}`,
       };
     case 'link-lost':
@@ -111,7 +117,7 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
         sentence: `${link(event.role)}: ${reasonOf(event.cause)}; next attempt in ${seconds(event.retryInMs)}`,
       };
     case 'recovered':
-      return recoveredSentence(event.role, event.report);
+      return recoveredSentence(event.role, event.report, event.downForMs);
     case 'gave-up':
       return { level: 'error', sentence: reasonOf(event.cause) };
     case 'blocked':
@@ -180,6 +186,10 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
   }
 }
 
+function isNewsworthy(attempt: number): boolean {
+  return attempt === 1 || (attempt >= 16 && Number.isInteger(Math.log2(attempt) / 2));
+}
+
 /** Trouble of one consumer. When the link is lost, a line for each of a thousand would bury the one that says so. */
 function isOwnTrouble(cause: Error | undefined): boolean {
   return (
@@ -189,14 +199,19 @@ function isOwnTrouble(cause: Error | undefined): boolean {
   );
 }
 
-function recoveredSentence(role: LinkRole, report: RecoveryReport): { level: EventLevel; sentence: string } {
-  const done = `${link(role)} recovered in ${Math.round(report.tookMs)} ms`;
+function recoveredSentence(
+  role: LinkRole,
+  report: RecoveryReport,
+  downForMs: number,
+): { level: EventLevel; sentence: string } {
+  const outage = downForMs > 0 ? `, after ${seconds(downForMs)} without it` : '';
+  const done = `${link(role)} recovered in ${Math.round(report.tookMs)} ms${outage}`;
   const consumers =
     report.consumersWanted > 0 ? `, ${report.consumersAttached} of ${report.consumersWanted} consumers attached` : '';
   if (report.refused.length === 0) return { level: 'info', sentence: done + consumers };
   return {
-    level: 'error',
-    sentence: `${done}${consumers}; refused: ${report.refused.map((r) => r.entity).join(', ')}`,
+    level: 'warn',
+    sentence: `${done}${consumers}; still refused: ${report.refused.map((r) => r.entity).join(', ')}`,
   };
 }
 

@@ -95,6 +95,15 @@ export interface ResolvedConnectionOptions {
 
 /** @throws {@link OptionsError} naming the option, the value and the way out. */
 export function resolveConnectionOptions(options: RmqConnectionOptions): ResolvedConnectionOptions {
+  for (const extra of ['name', 'isGlobal']) {
+    if (typeof options === 'object' && options !== null && extra in options) {
+      throw new OptionsError(
+        extra,
+        'it is no option of the connection',
+        'With forRootAsync it stands beside useFactory, not in what the factory returns',
+      );
+    }
+  }
   checkOptionsObject(options, OPTION_NAMES, 'options');
   const urls = resolveUrls(options.urls);
   const { wish, warnings } = resolveHeartbeat(options.heartbeat);
@@ -123,6 +132,9 @@ export function resolveConnectionOptions(options: RmqConnectionOptions): Resolve
 
 function resolveUrls(urls: RmqConnectionOptions['urls']): readonly string[] | AddressProvider {
   if (typeof urls === 'function') return urls;
+  if (typeof urls === 'string' && /,\s*amqps?:/.test(urls)) {
+    throw new OptionsError('urls', 'it is one string with several addresses', "Give an array: urls.split(',')");
+  }
   const list: readonly unknown[] = typeof urls === 'string' ? [urls] : Array.isArray(urls) ? urls : [];
   if (list.length === 0 || !list.every((url): url is string => typeof url === 'string')) {
     throw new OptionsError(

@@ -8,6 +8,7 @@
 import { type Clock, type Timer, withDeadline } from '../clock.js';
 import {
   asError,
+  ConnectionClosedError,
   ConnectTimeoutError,
   GaveUpError,
   LoginRefusedError,
@@ -24,7 +25,7 @@ import { type ConnectionState, nextState } from './connection-state.js';
 import type { Link, LinkRole } from './link.js';
 import { type Dial, ManagedLink } from './managed-link.js';
 import { reconnectDelayMs, type ResolvedReconnect } from './reconnect-backoff.js';
-import { type RecoveryReport, type RecoveryStep, recover } from './recovery.js';
+import { type RecoveryStep, recover } from './recovery.js';
 
 export interface LinkSupervisorOptions {
   readonly role: LinkRole;
@@ -67,7 +68,9 @@ export class LinkSupervisor {
   #lastDeathAt = 0;
   #endpoint: string | undefined;
   #wakeEarly: (() => void) | undefined;
-  #lastReport: RecoveryReport | undefined;
+  /** Ends the wait for an address provider. */
+  #abandonDial: (() => void) | undefined;
+  #retryDueAt = 0;
 
   constructor(
     private readonly options: LinkSupervisorOptions,
@@ -84,6 +87,11 @@ export class LinkSupervisor {
     return this.#state;
   }
 
+  /** How many addresses are known; with a provider, in its last answer. */
+  get addressCount(): number {
+    return this.options.endpoints.count;
+  }
+
   get attempt(): number {
     return this.#attempt;
   }
@@ -94,10 +102,6 @@ export class LinkSupervisor {
 
   get heartbeatPlan(): HeartbeatPlan | undefined {
     return this.#plan;
-  }
-
-  get lastReport(): RecoveryReport | undefined {
-    return this.#lastReport;
   }
 
   /** The link while it is up, also during recovery. */
@@ -132,6 +136,7 @@ export class LinkSupervisor {
     if (this.#state.name === 'closing' || this.#state.name === 'closed') return;
     this.#moveTo({ name: 'closing' });
     this.#wakeEarly?.();
+    this.#abandonDial?.();
   }
 
   async close(deadlineMs: number, cause?: Error): Promise<void> {
@@ -149,9 +154,10 @@ export class LinkSupervisor {
     this.#attempt += 1;
     this.#moveTo({ name: 'connecting', attempt: this.#attempt });
     const { dial, endpoints, heartbeat } = this.options;
+    const ending = new Promise<never>((_, reject) => (this.#abandonDial = () => reject(new ConnectionClosedError())));
     const endpoint = await withDeadline(
       this.clock,
-      endpoints.next(),
+      Promise.race([endpoints.next(), ending]),
       dial.timeoutMs,
       () => new NoAddressError(`the address provider did not answer within ${dial.timeoutMs} ms`),
     );
@@ -171,8 +177,6 @@ export class LinkSupervisor {
     this.#wakeEarly = undefined;
   }
 
-  #retryDueAt = 0;
-
   async #up(link: AmqpLink): Promise<void> {
     if (this.#isEnding) return;
     this.#moveTo({ name: 'recovering', attempt: this.#attempt });
@@ -187,12 +191,12 @@ export class LinkSupervisor {
     try {
       const report = await recover(link, this.options.recoverySteps, this.clock, this.options.recoveryTimeoutMs);
       if (!link.isUp || this.#state.name !== 'recovering') return;
-      this.#lastReport = report;
+      const downForMs = this.#attempt > 0 && this.#openedAt > 0 ? this.clock.now() - (this.#outageSince ?? 0) : 0;
       this.#attempt = 0;
       this.#outageSince = undefined;
       this.#openedAt = this.clock.now();
       this.#moveTo({ name: 'open', since: this.clock.wallClock() });
-      this.hooks.event({ type: 'recovered', role: this.role, report });
+      this.hooks.event({ type: 'recovered', role: this.role, report, downForMs });
     } catch (thrown) {
       // A link that was lost meanwhile reports that by itself; one that lives but cannot be used is discarded here.
       link.destroy(asError(thrown));

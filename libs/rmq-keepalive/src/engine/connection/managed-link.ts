@@ -93,6 +93,9 @@ export class ManagedLink {
     this.#stopped = true;
     const closed = new ConnectionClosedError();
     this.#shutGate?.(closed);
+    // A dial may have been handed over in this very turn. node:net revives a socket whose signal was aborted before it
+    // connects, so the abort waits until the manager has made the socket.
+    if (this.#dialling !== undefined) await this.clock.untilSocketsPolled();
     this.#dialling?.abort.abort(closed);
     // First: a manager that is not closed dials again as soon as the session has ended. It closes the session a little
     // later than we do, and is told that this was done already.
@@ -112,7 +115,9 @@ export class ManagedLink {
     for (;;) {
       if (this.#stopped) throw new ConnectionClosedError();
       try {
-        return this.#beginDial(await Promise.race([this.events.nextDial(), stopped]));
+        const dial = await Promise.race([this.events.nextDial(), stopped]);
+        // Stopped in the very turn in which the dial came: nothing was there yet that stop() could have aborted.
+        if (!this.#stopped) return this.#beginDial(dial);
       } catch (thrown) {
         this.#attemptFailed(thrown);
       }

@@ -2,7 +2,7 @@
  * The state of a connection that needs several links: that of the link furthest from `open`, moved along the same table,
  * so that an illegal sum throws.
  */
-import { BehaviorSubject, first, firstValueFrom, NEVER, type Observable, takeUntil } from 'rxjs';
+import { BehaviorSubject, defer, first, firstValueFrom, NEVER, type Observable, of, takeUntil } from 'rxjs';
 import type { Clock } from '../clock.js';
 import { type ConnectionState, nextState, type StateName, weakestState } from './connection-state.js';
 
@@ -18,6 +18,7 @@ export class OverallState {
   #since: number;
   #downSince: number | null;
   #hasBeenOpen = false;
+  #hasEnded = false;
 
   constructor(
     private readonly clock: Clock,
@@ -31,8 +32,9 @@ export class OverallState {
     return this.#state$.value;
   }
 
+  /** Now and after every change; a late subscriber gets the last one. */
   get value$(): Observable<ConnectionState> {
-    return this.#state$.asObservable();
+    return defer(() => (this.#hasEnded ? of(this.value) : this.#state$));
   }
 
   /** Epoch ms of the last change of the state's name. */
@@ -69,10 +71,11 @@ export class OverallState {
 
   /** Resolves with the state when it is open or never to be; with undefined when `over` comes first. */
   untilSettled(over: Observable<unknown> = NEVER): Promise<ConnectionState | undefined> {
-    return firstValueFrom(this.#state$.pipe(first(isSettled), takeUntil(over)), { defaultValue: undefined });
+    return firstValueFrom(this.value$.pipe(first(isSettled), takeUntil(over)), { defaultValue: undefined });
   }
 
   end(): void {
+    this.#hasEnded = true;
     this.#state$.complete();
   }
 

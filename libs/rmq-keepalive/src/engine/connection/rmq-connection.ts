@@ -4,7 +4,7 @@
  * It composes: each link's supervisor walks the lifecycle, `OverallState` sums them up, `ConnectionRecord` remembers, and
  * `LinkRepairs` mends what broke on a link that lives.
  */
-import { type Observable, Subject } from 'rxjs';
+import { first, firstValueFrom, type Observable, Subject, takeUntil } from 'rxjs';
 import { type Clock, systemClock, withDeadline } from '../clock.js';
 import { JsonCodec } from '../codec/json-codec.js';
 import { Consumer } from '../consuming/consumer.js';
@@ -75,10 +75,12 @@ export class RmqConnection {
   readonly #state: OverallState;
   readonly #record: ConnectionRecord;
   readonly #repairs: LinkRepairs;
+  readonly #linkChanged = new Subject<void>();
   readonly #topology: TopologyKeeper;
   readonly #consumers: ConsumerRegistry;
   #recoveryAdvanced = new Set<() => void>();
   #closing: Promise<DrainReport> | undefined;
+  #gaveUp: Error | undefined;
 
   /** @throws {@link OptionsError} before anything is dialled. */
   constructor(options: RmqConnectionOptions, identity: { name?: string; clock?: Clock } = {}) {
@@ -117,7 +119,8 @@ export class RmqConnection {
       isAnyRefused: (entities) => this.#topology.isAnyRefused(entities),
       link: () => this.#consuming.link,
       repair: (consumer, link) => this.#repair(consumer, link),
-      beforeHandler: () => this.#consuming.beforeHandler(),
+      // All of them: a handler that blocks the loop silences every link.
+      beforeHandler: () => this.#supervisors.forEach((supervisor) => supervisor.beforeHandler()),
       moveToDeadLetters: (delivery, queue, why) =>
         moveToDeadLetters(
           delivery,
@@ -197,8 +200,10 @@ export class RmqConnection {
     const first = this.#consumers.size > 0 ? this.#consuming : this.#publishing;
     this.#start(first);
     if (this.#options.startup === 'background') return;
-    if (this.#options.startup === 'wait') return this.whenOpen();
-    await this.#openOrGiveUp();
+    // Of this very link: the other one may be open already, for a publish that came earlier.
+    const opened = this.#untilLinkOpens(first);
+    if (this.#options.startup === 'wait') return opened;
+    await this.#openOrGiveUp(first, opened);
   }
 
   /** Resolves when the connection is open. @throws {@link NotOpenError} after `timeoutMs`; {@link ConnectionClosedError} when it closes */
@@ -257,6 +262,7 @@ export class RmqConnection {
     const left = (): number => Math.max(0, drainTimeoutMs - (this.#clock.now() - startedAt));
     const leftForOrder = (): number => Math.min(ORDERLY_END_MS.most, Math.max(ORDERLY_END_MS.beyondDrain, left()));
     for (const supervisor of this.#supervisors) supervisor.beginClosing();
+    this.publisher.beginClosing();
     const heldAtStart = this.publisher.status;
     const drained = await this.#consumers.drain(left());
     const abandonable = this.#publishing.link === undefined ? 0 : left();
@@ -309,10 +315,14 @@ export class RmqConnection {
       run: (link, progress) => this.#consumers.attachAll(link, progress),
     };
     const replay: RecoveryStep = { name: 'opening the publishing channel', run: (link) => this.publisher.attach(link) };
+    const headStart: RecoveryStep = {
+      name: 'waiting for queues that died with the link',
+      run: () => this.#untilOwnQueuesAreBack(),
+    };
     if (this.#options.links === 'shared') return [this.#makeSupervisor('shared', [declare, attach, replay])];
     return [
       this.#makeSupervisor('consuming', [declare, attach]),
-      this.#makeSupervisor('publishing', [declare, replay]),
+      this.#makeSupervisor('publishing', [declare, headStart, replay]),
     ];
   }
 
@@ -361,13 +371,35 @@ export class RmqConnection {
   #linkStateChanged(supervisor: LinkSupervisor, to: ConnectionState): void {
     if (to.name === 'open') this.#record.linkOpened(supervisor.role);
     this.#state.sumUp(supervisor, this.#supervisors);
+    this.#linkChanged.next();
+  }
+
+  /** Rejects when it never will. */
+  async #untilLinkOpens(supervisor: LinkSupervisor): Promise<void> {
+    const isSettled = (): boolean => ['open', 'closing', 'closed'].includes(supervisor.state.name);
+    if (!isSettled()) await firstValueFrom(this.#linkChanged.pipe(first(isSettled)));
+    if (supervisor.state.name !== 'open') throw this.#closedTooEarly();
+  }
+
+  /**
+   * Queues that die with the link are declared by the consuming link alone. A message that goes out before they are back
+   * would be returned as unroutable, so the publishing link gives the other one a head start.
+   */
+  async #untilOwnQueuesAreBack(): Promise<void> {
+    const consuming = this.#consuming;
+    const isBack = (): boolean => !['connecting', 'recovering', 'backing-off'].includes(consuming.state.name);
+    if (isBack() || !this.#consumers.all().some((consumer) => consumer.wanted.isOwnQueue)) return;
+    const isOver = new Subject<void>();
+    const timer = this.#clock.setTimer(() => isOver.next(), this.#options.recoveryTimeoutMs / 2);
+    await firstValueFrom(this.#linkChanged.pipe(first(isBack), takeUntil(isOver)), { defaultValue: undefined });
+    timer.cancel();
   }
 
   #linkLost(link: Link, cause: Error): void {
     this.#record.linkLost(link, cause);
     this.#topology.linkLost();
     if (link.role !== 'publishing') this.#consumers.detachAll(cause);
-    if (link.role !== 'consuming') this.publisher.detach();
+    if (link.role !== 'consuming') this.publisher.detach(cause);
     this.#updateBlocked();
   }
 
@@ -378,6 +410,7 @@ export class RmqConnection {
     }
     if (event.type === 'event-loop-stalled' && !this.#record.noteStall(event.stalledForMs)) return;
     this.#emit(event);
+    if (event.type === 'gave-up') this.#gaveUp = event.cause;
     if (event.type === 'gave-up' && this.#closing === undefined)
       void this.#beginClose(this.#options.drainTimeoutMs, event.cause);
   }
@@ -435,27 +468,36 @@ export class RmqConnection {
     return this.#supervisors.map((supervisor) => supervisor.link).find((link) => link !== undefined);
   }
 
-  async #openOrGiveUp(): Promise<void> {
-    const allowed = Math.max(1, this.#options.addressCount);
+  async #openOrGiveUp(link: LinkSupervisor, opened: Promise<void>): Promise<void> {
     let failed = 0;
-    let lastCause: Error | undefined;
-    const spent = new Subject<void>();
-    const endListening = this.on('attempt-failed', ({ cause }) => {
-      lastCause = cause;
-      failed += 1;
-      if (failed === allowed) spent.next();
+    let endListening: (() => void)[] = [];
+    const spent = new Promise<never>((_, reject) => {
+      const countFailure = (role: LinkRole, cause: Error): void => {
+        if (role !== link.role) return;
+        failed += 1;
+        // Asked now: an address provider has answered by now.
+        if (failed >= Math.max(1, link.addressCount)) reject(new GaveUpError(failed, cause));
+      };
+      // A broker that lets us in and loses us before we are open has failed as well.
+      endListening = [
+        this.on('attempt-failed', ({ role, cause }) => countFailure(role, cause)),
+        this.on('link-lost', ({ role, cause }) => countFailure(role, cause)),
+      ];
     });
-    const opened = await this.#state.untilSettled(spent);
-    endListening();
-    if (opened?.name === 'open') return;
-    if (opened !== undefined) throw this.#closedTooEarly();
-    const gaveUp = new GaveUpError(failed, lastCause);
-    await (this.#closing ?? this.#beginClose(0, gaveUp));
-    throw gaveUp;
+    try {
+      await Promise.race([opened, spent]);
+    } catch (thrown) {
+      if (thrown instanceof GaveUpError && this.#closing === undefined) void this.#beginClose(0, thrown);
+      await this.#closing;
+      throw thrown;
+    } finally {
+      for (const end of endListening) end();
+    }
   }
 
-  #closedTooEarly(): ConnectionClosedError {
-    return new ConnectionClosedError(`Connection "${this.name}" was closed before it opened`);
+  /** With the reason, if we gave up. */
+  #closedTooEarly(): Error {
+    return this.#gaveUp ?? new ConnectionClosedError(`Connection "${this.name}" was closed before it opened`);
   }
 
   async #advancing(advanced: () => void, work: () => Promise<void>): Promise<void> {

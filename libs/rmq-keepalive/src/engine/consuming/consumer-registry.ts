@@ -55,6 +55,11 @@ export class ConsumerRegistry {
     this.#leaving.add(consumer);
     await consumer.cancel();
     consumer.endPauses();
+    // Not waited for: a handler may be the one who unsubscribes.
+    void this.#leave(consumer);
+  }
+
+  async #leave(consumer: Consumer): Promise<void> {
     await consumer.untilIdle();
     await consumer.closeChannel();
     this.#leaving.delete(consumer);

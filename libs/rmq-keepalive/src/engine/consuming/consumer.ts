@@ -82,6 +82,7 @@ export class Consumer {
   #attachment: Attachment | undefined;
   #attaching: { link: Link; done: Promise<void> } | undefined;
   #refusals = 0;
+  #strayQueue: { link: Link; name: string } | undefined;
   #isStopped = false;
   #wasAttached = false;
   #missingBecause: { cause: Error; since: number } | undefined;
@@ -237,8 +238,10 @@ export class Consumer {
     const { channel } = attachment;
     const { wanted } = this;
     if (wanted.isOwnQueue) {
+      await this.#deleteStrayQueue(attachment);
       const { queue } = await channel.assertQueue(wanted.queue.name, wanted.queue.options);
       attachment.queueName = queue;
+      if (wanted.queue.name === '') this.#strayQueue = { link: attachment.link, name: queue };
     }
     if (wanted.isOwnQueue || wanted.ifQueueMissing === 'wait') await this.#bind(attachment);
     await channel.prefetch(wanted.prefetch);
@@ -262,6 +265,13 @@ export class Consumer {
     }
     this.#attached(attachment, consumerTag);
     if (isCancelled) this.#cancelled(attachment);
+  }
+
+  /** The broker names a new queue each time; the one before lives as long as the link, and would fill without a consumer. */
+  async #deleteStrayQueue({ link, channel }: Attachment): Promise<void> {
+    const stray = this.#strayQueue;
+    this.#strayQueue = undefined;
+    if (stray?.link === link) await channel.deleteQueue(stray.name);
   }
 
   #attached(attachment: Attachment, consumerTag: string): void {
@@ -426,6 +436,7 @@ export class Consumer {
           retryInMs,
         });
         await this.#pause(retryInMs);
+        if (this.#isStopped) return void delivery.handBack();
         retryInMs = Math.min(retryInMs * 2, DEAD_LETTER_RETRY_MS.max);
       }
     }

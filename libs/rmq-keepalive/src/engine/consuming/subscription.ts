@@ -113,7 +113,8 @@ export function resolveSubscription(
       "Use 'declare'",
     );
 
-  const queueDefaults = isServerNamed ? { exclusive: true, durable: false } : {};
+  // Auto-delete: without it the queue would stay, and fill, when only its channel or its consumer ends.
+  const queueDefaults = isServerNamed ? { exclusive: true, durable: false, autoDelete: true } : {};
   const queue = toQueue({ ...queueDefaults, ...options.queueOptions, name: options.queue }, `${path}.queueOptions`);
   const exchange = resolveExchange(options, knownExchange, path);
   return {

@@ -8,9 +8,15 @@ export class ConfirmLedger<T> {
     return this.#waiting.size;
   }
 
-  /** Notes the next publish on the channel. Call it for every message sent, in order: the broker counts from 1. */
-  sent(entry: T): void {
+  /** Notes the next publish on the channel. Call it for every message sent, in order: the broker counts from 1. @returns its tag */
+  sent(entry: T): number {
     this.#waiting.set(++this.#lastTag, entry);
+    return this.#lastTag;
+  }
+
+  /** Nobody waits for this confirm any more; when it comes it settles nothing. */
+  forget(tag: number): void {
+    this.#waiting.delete(tag);
   }
 
   /** Takes out what a basic.ack or basic.nack settles. */

@@ -6,6 +6,7 @@ class Entry implements OutboxEntry {
   readonly exchange = '';
   readonly routingKey = 'work';
   isHeld = false;
+  wasSent = false;
   error: Error | undefined;
   isSettled = false;
   /** As the publisher does: what is settled makes room. */

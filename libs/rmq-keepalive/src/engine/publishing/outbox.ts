@@ -41,6 +41,8 @@ export interface OutboxEntry extends PublishAddress {
   /** Settles the caller's promise; the first call counts. */
   settle(error?: Error): void;
   readonly isSettled: boolean;
+  /** It may have reached the broker: dropping it would invite a duplicate under another id. */
+  readonly wasSent: boolean;
   /** Set by the outbox while the entry counts towards its bound. */
   isHeld: boolean;
 }
@@ -206,7 +208,7 @@ export class Outbox<E extends OutboxEntry> {
     let messages = this.#heldMessages;
     let bytes = this.#heldBytes;
     for (const queued of this.#queued) {
-      if (queued.isSettled) continue;
+      if (queued.isSettled || queued.wasSent) continue;
       victims.push(queued);
       messages -= 1;
       bytes -= queued.bytes;

@@ -111,6 +111,8 @@ class Outgoing implements OutboxEntry {
   isSettled = false;
   sends = 0;
   channelCloses = 0;
+  /** While it is in flight: its tag in the ledger. */
+  tag: number | undefined;
   returned: { replyCode: number; replyText: string } | undefined;
   readonly messageId: string;
 
@@ -124,6 +126,10 @@ class Outgoing implements OutboxEntry {
 
   get exchange(): string {
     return this.message.exchange;
+  }
+
+  get wasSent(): boolean {
+    return this.sends > 0;
   }
 
   get routingKey(): string {
@@ -158,6 +164,8 @@ export class RmqPublisher {
   #suspects = new Set<Outgoing>();
   #sweeper: Timer | undefined;
   #isClosed = false;
+  #isClosing = false;
+  #abandoned = 0;
   #toReplay = 0;
   #emptied: (() => void)[] = [];
 
@@ -251,7 +259,8 @@ export class RmqPublisher {
 
   /** @internal Sends bytes as they are; the message id must be set. */
   async send(message: OutgoingMessage): Promise<void> {
-    if (this.#isClosed) throw new ConnectionClosedError('The connection is closed: nothing can be published any more');
+    if (this.#isClosed || (this.#isClosing && this.#link === undefined))
+      throw new ConnectionClosedError('The connection is closed: nothing can be published any more');
     if (message.signal?.aborted === true) throw new PublishAbortedError(addressOf(message), message.signal.reason);
     await new Promise<void>((resolve, reject) => {
       const entry = new Outgoing(message, this.clock.now() + message.timeoutMs, (settled, error) => {
@@ -298,11 +307,19 @@ export class RmqPublisher {
   }
 
   /** @internal The link is gone: everything in flight goes back to the front of the outbox. */
-  detach(): void {
+  detach(cause: Error): void {
     this.#link = undefined;
     this.#channel = undefined;
-    this.#takeBackInFlight();
-    this.#suspects.clear();
+    const inFlight = this.#takeBackInFlight();
+    if (isOverOurFrames(cause)) this.#suspect(inFlight, cause);
+    else this.#suspects.clear();
+    if (this.#isClosing) this.#abandonAll();
+  }
+
+  /** @internal No link comes up any more: what has no channel now never gets one, and is told at once. */
+  beginClosing(): void {
+    this.#isClosing = true;
+    if (this.#channel === undefined && this.#link === undefined) this.#abandonAll();
   }
 
   /** @internal The broker's alarm is over, or room was made: go on sending. */
@@ -314,13 +331,17 @@ export class RmqPublisher {
   close(): number {
     this.#isClosed = true;
     this.#sweeper?.cancel();
-    const left = [...this.#takeBackInFlight(), ...this.#outbox.unsent()];
-    const abandoned = new Set(left.filter((entry) => !entry.isSettled));
-    for (const entry of abandoned)
-      entry.settle(
-        new ConnectionClosedError(`The connection was closed before message ${entry.messageId} was confirmed`),
-      );
-    return abandoned.size;
+    this.#abandonAll();
+    return this.#abandoned;
+  }
+
+  #abandonAll(): void {
+    for (const entry of [...this.#takeBackInFlight(), ...this.#outbox.unsent()]) {
+      if (entry.isSettled) continue;
+      this.#abandoned += 1;
+      entry.settle(closedBefore(entry));
+    }
+    this.#outbox.forgetSettled();
   }
 
   #pump(): void {
@@ -345,7 +366,7 @@ export class RmqPublisher {
     try {
       this.#isWritable = (this.#channel as ConfirmChannel).publish(exchange, routingKey, content, finalOptions);
       entry.sends += 1;
-      this.#ledger.sent(entry);
+      entry.tag = this.#ledger.sent(entry);
     } catch (thrown) {
       if (this.#channelEndsWith(thrown)) this.#outbox.putBack([entry]);
       // A value that the AMQP codec cannot encode (a header, say): only this message is wrong.
@@ -388,6 +409,7 @@ export class RmqPublisher {
     const entry = this.#ledger.find(
       (sent) =>
         sent.returned === undefined &&
+        sent.message.options.mandatory === true &&
         sent.messageId === message.properties.messageId &&
         sent.exchange === exchange &&
         sent.routingKey === routingKey,
@@ -401,12 +423,18 @@ export class RmqPublisher {
     if (cause === undefined || link === undefined) return;
     this.#channel = undefined;
     const inFlight = this.#takeBackInFlight();
-    if (inFlight.length === 1 || this.#suspects.size > 0) this.#accuse(inFlight, cause);
-    for (const entry of inFlight) if (!entry.isSettled) this.#suspects.add(entry);
+    this.#suspect(inFlight, cause);
+    // They go again to find the guilty one, not because they were lost.
+    this.#toReplay = 0;
     const exchanges = new Set(inFlight.map(({ exchange }) => exchange));
     void this.host.repair(link, exchanges, async () => {
       if (link === this.#link) await this.attach(link);
     });
+  }
+
+  #suspect(inFlight: readonly Outgoing[], cause: Error): void {
+    if (inFlight.length === 1 || this.#suspects.size > 0) this.#accuse(inFlight, cause);
+    for (const entry of inFlight) if (!entry.isSettled) this.#suspects.add(entry);
   }
 
   /** One message alone in flight and the channel closed: that one it was. It gets a second chance after the topology was declared again. */
@@ -420,7 +448,7 @@ export class RmqPublisher {
 
   #takeBackInFlight(): Outgoing[] {
     const inFlight = this.#ledger.takeAll().filter((entry) => !entry.isSettled);
-    for (const entry of inFlight) entry.returned = undefined;
+    for (const entry of inFlight) entry.returned = entry.tag = undefined;
     this.#outbox.putBack(inFlight);
     this.#toReplay += inFlight.length;
     return inFlight;
@@ -428,6 +456,8 @@ export class RmqPublisher {
 
   #settled(entry: Outgoing, error: Error | undefined): void {
     this.#suspects.delete(entry);
+    // A body that nobody waits for is not kept until a confirm that may never come.
+    if (entry.tag !== undefined) this.#ledger.forget(entry.tag);
     this.#outbox.release(entry);
     if (error === undefined) this.host.published();
     else this.host.failed(error);
@@ -460,6 +490,17 @@ export class RmqPublisher {
   }
 }
 
+function closedBefore({ messageId, wasSent }: Outgoing): ConnectionClosedError {
+  const fate = wasSent ? 'it was sent and may have arrived' : 'it was never sent';
+  return new ConnectionClosedError(`The connection was closed before message ${messageId} was confirmed; ${fate}`);
+}
+
+/** The broker ended the whole connection over something that we sent (frame, syntax, command, not allowed, internal error). */
+function isOverOurFrames(cause: Error): boolean {
+  const code: unknown = (cause.cause as { code?: unknown } | undefined)?.code;
+  return typeof code === 'number' && [501, 502, 503, 504, 505, 541].includes(code);
+}
+
 function addressOf({ exchange, routingKey, options }: OutgoingMessage): PublishAddress {
   return { exchange, routingKey, messageId: options.messageId as string };
 }
@@ -476,12 +517,18 @@ function checkPublish(exchange: string, routingKey: string, options: PublishOpti
   checkOptionsObject(options, OPTION_NAMES, 'publish options');
   if (options.timeoutMs !== undefined)
     checkNumber(options.timeoutMs, { min: 1, max: 2_147_483_647, unit: 'milliseconds' }, 'publish options.timeoutMs');
+  if (options.priority !== undefined)
+    checkNumber(options.priority, { min: 0, max: 255, unit: 'priority', integer: true }, 'publish options.priority');
   // The protocol's shortstr: one length octet.
   for (const [name, value] of [
     ['exchange', exchange],
     ['routingKey', routingKey],
     ['messageId', options.messageId ?? ''],
+    ['correlationId', options.correlationId ?? ''],
+    ['replyTo', options.replyTo ?? ''],
+    ['type', options.type ?? ''],
   ] as const) {
+    if (typeof value !== 'string') throw new OptionsError(name, `${shown(value)} is not a string`, 'Give a string');
     if (Buffer.byteLength(value) > 255)
       throw new OptionsError(
         name,

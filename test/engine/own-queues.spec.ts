@@ -1,0 +1,76 @@
+import { describe, expect, it } from '@jest/globals';
+import { useFaults } from '../support/fault-fixture.js';
+import { until } from '../support/until.js';
+
+describe('queues that the broker names', () => {
+  const faults = useFaults();
+  const queues = async (): Promise<string[]> =>
+    (await faults.broker.listQueues(faults.vhost.name)).map(({ name }) => name);
+
+  it('do not pile up while their consumer cannot be attached', async () => {
+    const connection = faults.connect({ links: 'shared' });
+    connection.addTopology({ exchanges: [{ name: 'news', type: 'fanout' }] });
+    await connection.start();
+    await connection.whenOpen({ timeoutMs: 5_000 });
+    await faults.broker.control(
+      `rabbit_auth_backend_internal:set_permissions(<<"guest">>, <<"${faults.vhost.name}">>, <<".*">>, <<".*">>, <<"^amq.gen.*">>, <<"test">>)`,
+    );
+    connection.subscribe({ name: 'news', queue: '', exchange: 'news', exchangeType: 'fanout' }, faults.oracle.consume);
+    await until('it was refused', () => faults.oracle.eventsOf('consumer-refused').length > 0);
+    const attempts = (): number => connection.status().consumers.missing.length;
+    expect(attempts()).toBe(1);
+    await until('the quick retries are over', async () => (await queues()).length <= 1, { timeoutMs: 5_000 });
+    await faults.broker.setPermissions('guest', faults.vhost.name);
+    await until('it is attached', () => connection.status().consumers.attached === 1, { timeoutMs: 10_000 });
+    expect(await queues()).toHaveLength(1);
+  });
+
+  it('go when their subscription does', async () => {
+    const connection = faults.connect({ links: 'shared' });
+    const handle = connection.subscribe(
+      { name: 'news', queue: '', exchange: 'news', exchangeType: 'fanout' },
+      faults.oracle.consume,
+    );
+    await connection.start();
+    await connection.whenOpen({ timeoutMs: 5_000 });
+    expect(await queues()).toHaveLength(1);
+    await handle.unsubscribe();
+    await until('the queue is gone', async () => (await queues()).length === 0);
+  });
+
+  it('are back before publishes made in the outage go out, so that none of these is returned', async () => {
+    const connection = faults.connect();
+    for (let i = 0; i < 30; i++) {
+      connection.subscribe({ name: `news-${i}`, queue: '', exchange: 'news', exchangeType: 'fanout' }, () => undefined);
+    }
+    await connection.start();
+    await connection.whenOpen({ timeoutMs: 5_000 });
+    for (let round = 0; round < 8; round++) {
+      await faults.oracle.publish(connection, 'news', '', `before-${round}`);
+      await faults.broker.closeAllConnections('maintenance');
+      await until('both links were lost', () => connection.status().links.every(({ state }) => state !== 'open'), {
+        everyMs: 1,
+      });
+      await Promise.all(
+        Array.from({ length: 5 }, (_, i) => faults.oracle.publish(connection, 'news', '', `during-${round}-${i}`)),
+      );
+      await connection.whenOpen({ timeoutMs: 10_000 });
+    }
+    expect(faults.oracle.rejected).toEqual([]);
+  });
+
+  it('a handler may unsubscribe itself, and is waited for at close', async () => {
+    const connection = faults.connect({ links: 'shared' });
+    const seen: string[] = [];
+    const handle = connection.subscribe({ queue: 'work' }, async (payload) => {
+      await handle.unsubscribe();
+      seen.push((payload as { id: string }).id);
+    });
+    await connection.start();
+    await connection.whenOpen({ timeoutMs: 5_000 });
+    await connection.publisher.sendToQueue('work', { id: 'the one' });
+    await until('it came', () => seen.length === 1);
+    await until('it was acked', () => connection.status().counters.acked === 1);
+    expect(connection.status().consumers.wanted).toBe(0);
+  });
+});

@@ -1,0 +1,62 @@
+/** Publishes a message with a header table that no client library would write. */
+import type { ConfirmChannel } from 'amqplib';
+import { encodeMethod } from '../../tools/broker/amqp-codec.js';
+import { FRAME_END } from '../../tools/broker/amqp-frames.js';
+
+/** The parts of amqplib behind a channel; what is written there goes out as it is. */
+interface RawChannel {
+  ch: number;
+  connection: { channels: { buffer: { write(bytes: Buffer): void } }[] };
+}
+
+const BASIC_CLASS = 60;
+const HEADERS_FLAG = 0x2000;
+
+/** Resolves when the broker has confirmed it. `table` are the bytes of the header table, without their length. */
+export async function publishWithHeaderTable(
+  channel: ConfirmChannel,
+  queue: string,
+  message: { body: Buffer; table: Buffer },
+): Promise<void> {
+  const { ch, connection } = channel as unknown as RawChannel;
+  const { body, table } = message;
+  const publish = encodeMethod('basic.publish', ch, {
+    ticket: 0,
+    exchange: '',
+    routingKey: queue,
+    mandatory: false,
+    immediate: false,
+  });
+  const header = Buffer.alloc(18);
+  header.writeUInt16BE(BASIC_CLASS, 0);
+  header.writeBigUInt64BE(BigInt(body.length), 4);
+  header.writeUInt16BE(HEADERS_FLAG, 12);
+  header.writeUInt32BE(table.length, 14);
+  connection.channels[ch]!.buffer.write(
+    Buffer.concat([publish, frame(2, ch, Buffer.concat([header, table])), frame(3, ch, body)]),
+  );
+  await new Promise<void>((resolve, reject) => {
+    channel.once('ack', () => resolve());
+    channel.once('close', () => reject(new Error('The broker did not take it')));
+  });
+}
+
+/** A table in a table in a table ..., each under an empty name. */
+export function nestedTable(levels: number): Buffer {
+  const innermost = Buffer.from('\x01xV', 'latin1');
+  const heads: Buffer[] = [];
+  for (let level = 0, length = innermost.length; level < levels; level++, length += 6) {
+    const head = Buffer.from('\x00F\x00\x00\x00\x00', 'latin1');
+    head.writeUInt32BE(length, 2);
+    heads.push(head);
+  }
+  return Buffer.concat([...heads.toReversed(), innermost]);
+}
+
+function frame(type: number, channel: number, payload: Buffer): Buffer {
+  const preamble = Buffer.alloc(7);
+  preamble.writeUInt8(type, 0);
+  preamble.writeUInt16BE(channel, 1);
+  preamble.writeUInt32BE(payload.length, 3);
+  return Buffer.concat([preamble, payload, Buffer.from([FRAME_END])]);
+}
