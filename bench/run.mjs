@@ -1,27 +1,30 @@
-// `npm run bench -- <what> [options]`: measurements beside the peers. Each kind has a folder with an `index.mjs`.
+// `npm run bench -- recovery [options]`: measurements beside the peers. Installs the peers when they are missing.
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { installPeers } from './support/install-peers.mjs';
+import { join } from 'node:path';
 
-const KINDS = { recovery: 'until every consumer has a fresh message again, after a forced close and after a crash' };
-const BUILT = ['../libs/rmq-keepalive/dist/index.js', '../dist/tools/broker/private-broker.js'];
+const BENCH = import.meta.dirname;
+const KINDS = ['recovery'];
 
-const [kind, ...rest] = process.argv.slice(2);
-if (!Object.hasOwn(KINDS, kind ?? '')) {
-  console.error('Usage: npm run bench -- <kind> [options]; the options are in bench/README.md\n');
-  for (const [name, what] of Object.entries(KINDS)) console.error(`  ${name}   ${what}`);
-  process.exitCode = 2;
-} else if (BUILT.some((file) => !existsSync(fileURLToPath(new URL(file, import.meta.url))))) {
-  console.error('The library is not built: start this with `npm run bench`, or run `npm run build` first');
-  process.exitCode = 2;
-} else {
-  await installPeers();
-  const { run } = await import(`./${kind}/index.mjs`);
-  try {
-    await run(rest);
-  } catch (error) {
-    if (!(error instanceof RangeError) && !`${error?.code}`.startsWith('ERR_PARSE_ARGS')) throw error;
-    console.error(`${error.message}; see bench/README.md`);
-    process.exitCode = 2;
-  }
+const [kind, ...options] = process.argv.slice(2);
+if (!KINDS.includes(kind)) {
+  console.error(
+    `Say what to measure: npm run bench -- ${KINDS.join(' | ')} [options]. The options are in bench/README.md.`,
+  );
+  process.exit(2);
+}
+if (!options.includes('--help')) installPeers();
+const { main } = await import(`./${kind}/main.mjs`);
+process.exitCode = await main(options);
+
+/** The peers live under bench/ only: neither the product's lock file nor its node_modules ever see them. */
+function installPeers() {
+  // Npm writes it last: a node_modules without it was not finished.
+  if (existsSync(join(BENCH, 'node_modules', '.package-lock.json'))) return;
+  console.log('The libraries to compare with are not installed yet: running "npm ci" in bench/ (once)...');
+  const flags = ['--prefix', BENCH, '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
+  const { status } = spawnSync('npm', ['ci', ...flags], { cwd: BENCH, stdio: 'inherit' });
+  if (status === 0) return;
+  console.error('The peers could not be installed; the bench needs them. See the lines above.');
+  process.exit(1);
 }

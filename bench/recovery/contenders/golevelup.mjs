@@ -1,12 +1,12 @@
-// What its module makes of `@RabbitSubscribe`: one subscriber for each handler, all on the default channel.
 import 'reflect-metadata';
-import { AmqpConnection } from '@golevelup/nestjs-rabbitmq';
+import { AmqpConnection, RabbitMQModule } from '@golevelup/nestjs-rabbitmq';
+import { NestFactory } from '@nestjs/core';
 
-export async function consume(url, queues, received) {
-  const connection = new AmqpConnection({ uri: url });
-  await connection.init();
+export default async function start({ url, queues, got }) {
+  const app = await NestFactory.createApplicationContext(RabbitMQModule.forRoot({ uri: url }), { logger: false });
+  const connection = app.get(AmqpConnection);
   for (const queue of queues) {
-    const handler = ({ data }) => Promise.resolve(received(queue, data));
-    await connection.createSubscriber(handler, { queue, queueOptions: { durable: true } }, queue);
+    const options = { queue, queueOptions: { durable: true } };
+    await connection.createSubscriber(async (message) => got(message.data), options, queue);
   }
 }

@@ -1,8 +1,7 @@
-import { RmqConnection } from '../../../libs/rmq-keepalive/dist/index.js';
+import { RmqConnection } from 'nestjs-rmq-keepalive';
 
-export async function consume(url, queues, received) {
-  const connection = new RmqConnection({ urls: url });
-  for (const queue of queues) connection.subscribe({ queue }, ({ data }) => received(queue, data));
+export default async function start({ url, queues, got }) {
+  const connection = new RmqConnection({ urls: url, startup: 'wait' });
+  for (const queue of queues) connection.subscribe({ queue }, (payload) => got(payload.data));
   await connection.start();
-  await connection.whenOpen();
 }

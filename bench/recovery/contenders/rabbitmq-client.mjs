@@ -1,14 +1,16 @@
+import { once } from 'node:events';
 import { Connection } from 'rabbitmq-client';
+import { decode, ignore } from '../protocol.mjs';
 
-export async function consume(url, queues, received) {
+export default async function start({ url, queues, got }) {
   const connection = new Connection(url);
-  connection.on('error', () => undefined);
-  await Promise.all(
-    queues.map(async (queue) => {
-      const handler = ({ body }) => received(queue, body.data);
-      const consumer = connection.createConsumer({ queue, queueOptions: { durable: true } }, handler);
-      consumer.on('error', () => undefined);
-      await new Promise((resolve) => consumer.once('ready', resolve));
-    }),
-  );
+  connection.on('error', ignore);
+  const ready = queues.map((queue) => {
+    const consumer = connection.createConsumer({ queue, queueOptions: { durable: true } }, async (message) => {
+      got(decode(message.body));
+    });
+    consumer.on('error', ignore);
+    return once(consumer, 'ready');
+  });
+  await Promise.all(ready);
 }

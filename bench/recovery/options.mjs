@@ -5,7 +5,7 @@ export const FAULTS = ['close', 'kill'];
 export const SERIES = ['3.10', '4.0', '4.3'];
 const NAMES = CONTENDERS.map(({ name }) => name);
 
-export const USAGE = `Usage: node bench/recovery-by-turns/run.mjs [options]
+export const USAGE = `Usage: npm run bench -- recovery [options]
 
   --consumers 1,100,1000   how many consumers, one queue each
   --rounds 5               how often each figure is taken; contenders take turns
