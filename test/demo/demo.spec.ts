@@ -150,6 +150,15 @@ describe('the demo', () => {
     expect(demo.hasEnded).toBe(false);
   }, 60_000);
 
+  it('takes Ctrl-C for one wish, though the terminal and npm both pass it on', async () => {
+    const demo = await launch();
+    await untilUp(demo);
+    void demo.kill('SIGINT');
+    await until('it is stopping', () => demo.output.includes('Stopping'), { everyMs: 1 });
+    expect(await demo.kill('SIGINT')).toEqual({ exitCode: 0, signal: null });
+    expect(demo.output).toContain('Closed in');
+  });
+
   it('drains and exits with 0 on SIGTERM, and the next one ships what it left', async () => {
     const demo = await launch();
     await untilUp(demo);
