@@ -114,10 +114,12 @@ describe('F26: when a message is hostile', () => {
     await until('both are moved', () => connection.status().counters.deadLettered === 2);
     await faults.oracle.expectNothingLost();
     const dead = [await channel.get('work.dead', { noAck: true }), await channel.get('work.dead', { noAck: true })];
-    for (const [i, letter] of dead.entries()) {
+    for (const letter of dead) {
       expect(letter).toMatchObject({ properties: { headers: { [DEAD_LETTER_HEADERS.reason]: 'not-decodable' } } });
-      expect((letter as GetMessage).content.toString()).toBe(`"beside ${neighbours[i]}"`);
     }
+    // Two moves go on at the same time, and the first of them may have to declare the queue: their order is not promised.
+    const bodies = dead.map((letter) => (letter as GetMessage).content.toString());
+    expect(bodies.toSorted()).toEqual(['"beside before"', '"beside between"']);
     expect(faults.oracle.eventsOf('link-lost')).toEqual([]);
     expect(connection.status().counters).toMatchObject({ delivered: 5, acked: 5 });
   });
