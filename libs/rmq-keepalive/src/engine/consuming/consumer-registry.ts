@@ -54,7 +54,6 @@ export class ConsumerRegistry {
     this.#consumers.delete(consumer.name);
     this.#leaving.add(consumer);
     await consumer.cancel();
-    consumer.endPauses();
     // Not waited for: a handler may be the one who unsubscribes.
     void this.#leave(consumer);
   }
@@ -111,7 +110,6 @@ export class ConsumerRegistry {
     const consumers = this.all();
     const running = (): number => consumers.reduce((sum, consumer) => sum + consumer.running, 0);
     const runningAtStart = running();
-    for (const consumer of consumers) consumer.endPauses();
     const allIdle = Promise.all(
       consumers.map(async (consumer) => {
         await consumer.cancel();

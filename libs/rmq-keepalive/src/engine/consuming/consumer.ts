@@ -1,15 +1,11 @@
 /**
- * One subscription's live attachment: its channel, its consumer tag, its deliveries under way.
+ * One subscription's live attachment: its channel and its consumer tag.
  *
  * Duty: whatever ends the attachment (link, channel error, broker cancel), be attached again, and be named until then.
- * Danger: a channel error must not touch other subscriptions; a delivery must never be settled on a later channel; a
- * handler that throws inside amqplib's read loop would close the channel.
+ * Danger: a channel error must not touch other subscriptions; a delivery must never be settled on a later channel.
  * Choice: one channel each; everything that belongs to one channel hangs on one `Attachment` object, which dies with it.
  */
 import type { Channel, ConsumeMessage } from 'amqplib';
-import type { Clock, Timer } from '../clock.js';
-import type { Codec } from '../codec/codec.js';
-import type { ConnectionEvent } from '../connection/connection-events.js';
 import { closeChannel, openGuardedChannel } from '../connection/guarded-channel.js';
 import type { Link } from '../connection/link.js';
 import {
@@ -21,26 +17,17 @@ import {
   reasonOf,
 } from '../errors.js';
 import type { Entity } from '../topology/topology.js';
-import type { DeadLetterReason } from './dead-letter.js';
 import { Delivery, type DeliveryOrigin } from './delivery.js';
-import { Settlement, type SettlementKind } from './settlement.js';
+import { DeliveryHandling, type HandlingHost } from './delivery-handling.js';
+import { FailedDeliveries, type FailureHost } from './failed-deliveries.js';
+import type { SettlementKind } from './settlement.js';
 import { sharedEntities, type WantedSubscription } from './subscription.js';
 
-export interface ConsumerHost {
-  readonly clock: Clock;
-  readonly codec: Codec;
-  event(event: ConnectionEvent): void;
+export interface ConsumerHost extends HandlingHost, FailureHost {
   /** Whether the broker refuses to declare any of these. */
   isAnyRefused(entities: readonly Entity[]): boolean;
   /** The consumer has to be attached again while its link lives; call back `attach` after `delayMs`. */
   needsRepair(consumer: Consumer, delayMs: number): void;
-  /** Called just before a handler runs: it may block the event loop. */
-  beforeHandler(): void;
-  moveToDeadLetters(
-    delivery: Delivery,
-    queue: string,
-    why: { reason: DeadLetterReason; error?: unknown },
-  ): Promise<void>;
 }
 
 export interface ConsumerCounters {
@@ -75,7 +62,6 @@ const WAITING_RETRIES_MS = [1_000] as const;
 /** What dies young is restored a little later: a handler that kills its channel each time cannot spin. */
 const YOUNG_MS = 1_000;
 const YOUNG_RETRY_MS = 100;
-const DEAD_LETTER_RETRY_MS = { first: 1_000, max: 30_000 };
 const NOT_FOUND = 404;
 
 export class Consumer {
@@ -86,16 +72,16 @@ export class Consumer {
   #isStopped = false;
   #wasAttached = false;
   #missingBecause: { cause: Error; since: number } | undefined;
-  /** With the instant of their arrival, oldest first. */
-  readonly #running = new Map<Delivery, number>();
-  #idle: (() => void)[] = [];
   #channelClosed: Promise<void> | undefined;
   readonly counters = noCounts();
+  readonly #handling: DeliveryHandling;
 
   constructor(
     readonly wanted: WantedSubscription,
     private readonly host: ConsumerHost,
-  ) {}
+  ) {
+    this.#handling = new DeliveryHandling(wanted, host, new FailedDeliveries(wanted, host, this.counters));
+  }
 
   get name(): string {
     return this.wanted.name;
@@ -124,7 +110,7 @@ export class Consumer {
   }
 
   get running(): number {
-    return this.#running.size;
+    return this.#handling.running;
   }
 
   /**
@@ -165,6 +151,7 @@ export class Consumer {
   /** No more deliveries; what runs goes on. Idempotent. */
   async cancel(): Promise<void> {
     this.#isStopped = true;
+    this.#handling.stop();
     // An attachment under way stops before it consumes, or cancels at once.
     await this.#attaching?.done.catch(() => undefined);
     const attachment = this.#attachment;
@@ -176,15 +163,13 @@ export class Consumer {
   }
 
   /** Resolves when no handler runs any more. */
-  async untilIdle(): Promise<void> {
-    if (this.#running.size > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  untilIdle(): Promise<void> {
+    return this.#handling.untilIdle();
   }
 
   /** Gives back every delivery whose handler still runs. Returns how many. */
   handBackRunning(): number {
-    let handedBack = 0;
-    for (const delivery of this.#running.keys()) if (delivery.handBack()) handedBack += 1;
-    return handedBack;
+    return this.#handling.handBackRunning();
   }
 
   /** Closing in order makes sure that the last acks are with the broker: wait for it before the link is closed. */
@@ -351,118 +336,16 @@ export class Consumer {
     // RabbitMQ 4.3 keeps a consumer whose ack was late, and after that ack delivers to it again; amqplib has forgotten it.
     // Sent now, it arrives before any such ack. The broker consents to the cancel of a consumer that it does not know.
     channel.cancel(tag).catch(() => undefined);
-    const cause = new ConsumerCancelledError(this.name, attachment.queueName, this.#oldestInHandMs);
+    const cause = new ConsumerCancelledError(this.name, attachment.queueName, this.#handling.oldestInHandMs);
     this.#missing(cause);
     this.host.event({ type: 'consumer-lost', subscription: this.name, queue: attachment.queueName, cause });
     this.#repairSoon(attachment);
   }
 
-  /** Of the deliveries that can still be settled. */
-  get #oldestInHandMs(): number | undefined {
-    for (const [delivery, arrivedAt] of this.#running)
-      if (delivery.isLive && !delivery.isSettled) return this.host.clock.now() - arrivedAt;
-    return undefined;
-  }
-
   /** Runs inside amqplib's read loop: it must not throw. */
   #arrived(attachment: Attachment, message: ConsumeMessage): void {
-    const delivery = new Delivery(attachment.queueName, this.name, message, attachment);
     this.counters.delivered += 1;
-    // Sent before the broker knew of our basic.cancel: work that begins now would only use up the drain time of the rest.
-    if (this.#isStopped) return void delivery.handBack();
-    this.#running.set(delivery, this.host.clock.now());
-    this.host.beforeHandler();
-    void this.#handle(delivery).finally(() => this.#finished(delivery));
-  }
-
-  #finished(delivery: Delivery): void {
-    this.#running.delete(delivery);
-    if (this.#running.size > 0) return;
-    for (const resolve of this.#idle.splice(0)) resolve();
-  }
-
-  async #handle(delivery: Delivery): Promise<void> {
-    let payload: unknown;
-    try {
-      payload = this.host.codec.decode(delivery.body, delivery.properties);
-    } catch (thrown) {
-      return this.#giveUp(delivery, 'not-decodable', thrown);
-    }
-    let result: unknown;
-    try {
-      result = await this.wanted.handler(payload, delivery);
-    } catch (thrown) {
-      this.host.event({
-        type: 'handler-failed',
-        subscription: this.name,
-        messageId: delivery.messageId,
-        cause: asError(thrown),
-      });
-      return this.#giveUp(delivery, 'handler-failed', thrown);
-    }
-    if (!(result instanceof Settlement) || result.kind === 'ack') delivery.ack();
-    else if (result.kind === 'requeue') delivery.requeue();
-    else await this.#giveUp(delivery, 'rejected', undefined);
-  }
-
-  /** To the dead-letter queue; if that fails, again and again: nothing is dropped, and the prefetch bounds what is held. */
-  async #giveUp(delivery: Delivery, reason: DeadLetterReason, error: unknown): Promise<void> {
-    const { deadLetter } = this.wanted;
-    if (delivery.isSettled) return;
-    if (deadLetter === false) {
-      if (delivery.reject()) this.host.event({ type: 'delivery-rejected', subscription: this.name, reason });
-      return;
-    }
-    let retryInMs = DEAD_LETTER_RETRY_MS.first;
-    // A stale delivery comes again by itself: moving it as well would make two of it.
-    while (delivery.isLive && !delivery.isSettled) {
-      try {
-        await this.host.moveToDeadLetters(delivery, deadLetter, { reason, error });
-        if (delivery.ack()) this.counters.deadLettered += 1;
-        this.host.event({
-          type: 'delivery-dead-lettered',
-          subscription: this.name,
-          deadLetterQueue: deadLetter,
-          reason,
-        });
-        return;
-      } catch (thrown) {
-        if (!delivery.isLive || this.#isStopped) return void delivery.handBack();
-        this.host.event({
-          type: 'dead-letter-failed',
-          subscription: this.name,
-          deadLetterQueue: deadLetter,
-          cause: asError(thrown),
-          retryInMs,
-        });
-        await this.#pause(retryInMs);
-        if (this.#isStopped) return void delivery.handBack();
-        retryInMs = Math.min(retryInMs * 2, DEAD_LETTER_RETRY_MS.max);
-      }
-    }
-    if (!delivery.isSettled) delivery.ack(); // stale: counted as such
-  }
-
-  #pause(delayMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer: Timer = this.host.clock.setTimer(() => {
-        this.#wakers.delete(wake);
-        resolve();
-      }, delayMs);
-      const wake = (): void => {
-        timer.cancel();
-        this.#wakers.delete(wake);
-        resolve();
-      };
-      this.#wakers.add(wake);
-    });
-  }
-
-  readonly #wakers = new Set<() => void>();
-
-  /** Ends every pause of a dead letter that could not be moved: at shutdown it is handed back instead. */
-  endPauses(): void {
-    for (const wake of this.#wakers) wake();
+    this.#handling.arrived(new Delivery(attachment.queueName, this.name, message, attachment));
   }
 
   #countSettled(kind: SettlementKind): void {
