@@ -52,6 +52,8 @@ export interface ConnectionStatus {
     readonly requeued: number;
     readonly rejected: number;
     readonly deadLettered: number;
+    /** Copies acked without a call of the handler, because the message had been handled. */
+    readonly duplicatesSkipped: number;
     readonly staleSettlements: number;
     readonly handlersRunning: number;
   };

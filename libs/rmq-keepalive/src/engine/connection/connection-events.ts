@@ -2,7 +2,13 @@
  * Everything that happens to a connection, as past facts: typed, one sentence each. Log lines, metrics and the dashboard
  * are written from these, so nothing here carries a password, an unredacted URL or a payload.
  */
-import { ChannelClosedError, ConsumerCancelledError, ConsumeRefusedError, reasonOf } from '../errors.js';
+import {
+  ChannelClosedError,
+  ConsumerCancelledError,
+  ConsumeRefusedError,
+  type DeduplicationStep,
+  reasonOf,
+} from '../errors.js';
 import type { ConnectionState } from './connection-state.js';
 import type { LinkRole } from './link.js';
 import type { RecoveryReport } from './recovery.js';
@@ -67,6 +73,13 @@ export type ConnectionEvent =
       readonly deadLetterQueue: string;
       readonly cause: Error;
       readonly retryInMs: number;
+    }
+  | { readonly type: 'duplicate-skipped'; readonly subscription: string; readonly messageId: string }
+  | {
+      readonly type: 'deduplication-failed';
+      readonly subscription: string;
+      readonly step: DeduplicationStep;
+      readonly cause: Error;
     }
   | { readonly type: 'stale-settlement'; readonly subscription: string; readonly settlement: string }
   | { readonly type: 'publish-failed'; readonly cause: Error }
@@ -167,6 +180,13 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
         level: 'error',
         sentence: `A delivery of "${event.subscription}" cannot be moved to "${event.deadLetterQueue}": ${reasonOf(event.cause)}; it is kept and tried again in ${seconds(event.retryInMs)}`,
       };
+    case 'duplicate-skipped':
+      return {
+        level: 'debug',
+        sentence: `Message ${event.messageId} of "${event.subscription}" was handled before; this copy is skipped`,
+      };
+    case 'deduplication-failed':
+      return { level: 'warn', sentence: reasonOf(event.cause) };
     case 'stale-settlement':
       return {
         level: 'debug',

@@ -12,6 +12,11 @@ import {
   toExchange,
   toQueue,
 } from '../topology/topology.js';
+import {
+  type DeduplicationOptions,
+  type ResolvedDeduplication,
+  resolveDeduplication,
+} from './deduplication-options.js';
 import type { Delivery } from './delivery.js';
 
 /** Called for every delivery. Resolves: ack. Throws or rejects: dead-letter. Returns a `Settlement`: that. */
@@ -39,6 +44,8 @@ export interface SubscriptionOptions {
   prefetch?: number;
   /** Where a delivery goes whose handler failed or whose body cannot be decoded. `false`: rejected, and so dropped unless the queue has a dead-letter exchange. @default `<queue>.dead` (`<name>.dead` for a server-named queue) */
   deadLetter?: string | false;
+  /** Skips copies of a message that was handled before, by its message id; a message without one is never skipped. @default every copy is handled */
+  deduplicate?: DeduplicationOptions;
   /** Passed to basic.consume, e.g. `{ 'x-priority': 10 }`. */
   consumerArguments?: Record<string, unknown>;
 }
@@ -55,6 +62,7 @@ const OPTION_NAMES = [
   'ifQueueMissing',
   'prefetch',
   'deadLetter',
+  'deduplicate',
   'consumerArguments',
 ] as const satisfies readonly (keyof SubscriptionOptions)[];
 
@@ -71,6 +79,7 @@ export interface WantedSubscription {
   readonly ifQueueMissing: 'declare' | 'wait';
   readonly prefetch: number;
   readonly deadLetter: string | false;
+  readonly deduplicate: ResolvedDeduplication | undefined;
   readonly consumerArguments: Record<string, unknown>;
   readonly handler: DeliveryHandler;
 }
@@ -126,6 +135,7 @@ export function resolveSubscription(
     ifQueueMissing,
     prefetch,
     deadLetter: resolveDeadLetter(options, name, path),
+    deduplicate: resolveDeduplication(options.deduplicate, `${path}.deduplicate`),
     consumerArguments: options.consumerArguments ?? {},
     handler,
   };
