@@ -38,6 +38,9 @@ export class MemoryDeduplicationStore implements DeduplicationStore {
   readonly #claims = new Map<string, string>();
   /** When each is to be forgotten, by message id, in the order of handling. */
   readonly #done = new Map<string, number>();
+  /** One walk for good, just ahead of the forgetting: each new one would step over all that was ever deleted. */
+  readonly #walk = this.#done.entries();
+  #oldest: [string, number] | undefined;
 
   constructor(
     private readonly clock: Clock,
@@ -62,13 +65,21 @@ export class MemoryDeduplicationStore implements DeduplicationStore {
     this.#claims.delete(messageId);
     this.#done.delete(messageId);
     this.#done.set(messageId, now + ttlMs);
-    for (const [oldest, forgetAt] of this.#done) {
-      if (this.#done.size <= this.maxEntries && forgetAt > now) return;
-      this.#done.delete(oldest);
-    }
+    this.#forgetOld(now);
   }
 
   release({ messageId, holder }: DeduplicationClaim): void {
     if (this.#claims.get(messageId) === holder) this.#claims.delete(messageId);
+  }
+
+  #forgetOld(now: number): void {
+    while ((this.#oldest ??= this.#walk.next().value) !== undefined) {
+      const [messageId, forgetAt] = this.#oldest;
+      // Else it was handled once more, and stands further back by now.
+      const isCurrent = this.#done.get(messageId) === forgetAt;
+      if (isCurrent && this.#done.size <= this.maxEntries && forgetAt > now) return;
+      if (isCurrent) this.#done.delete(messageId);
+      this.#oldest = undefined;
+    }
   }
 }
