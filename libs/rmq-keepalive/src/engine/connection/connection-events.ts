@@ -93,14 +93,16 @@ export type ConnectionEventListener<T extends ConnectionEventType> = (event: Con
 
 /** What an orderly close did, in counts. */
 export interface DrainReport {
-  /** Handlers that finished within the deadline. */
+  /** Handlers that were running when it began, and finished within the deadline. */
   readonly handlersFinished: number;
-  /** Deliveries given back to their queues because their handlers did not. */
+  /** Deliveries given back to their queues: their handlers did not finish, or they came too late to begin with. */
   readonly deliveriesReturned: number;
-  /** Publishes that were confirmed while draining. */
+  /** Publishes that were confirmed while draining, those of the handlers included. */
   readonly publishesFlushed: number;
   /** Publishes that were not, and were rejected with RMQ_CLOSED. */
   readonly publishesAbandoned: number;
+  /** Whether abort() ended the wait. */
+  readonly wasAborted: boolean;
   readonly tookMs: number;
 }
 
@@ -236,9 +238,16 @@ function recoveredSentence(
 }
 
 function drainedSentence(report: DrainReport): string {
-  return `Closed in ${Math.round(report.tookMs)} ms: ${report.handlersFinished} handlers finished, ${report.deliveriesReturned} deliveries given back, ${report.publishesFlushed} publishes confirmed, ${report.publishesAbandoned} abandoned`;
+  const { handlersFinished, deliveriesReturned, publishesFlushed, publishesAbandoned, wasAborted, tookMs } = report;
+  return [
+    `${wasAborted ? 'Aborted after' : 'Closed in'} ${seconds(tookMs)}: ${counted(handlersFinished, 'handler')} finished`,
+    `${counted(deliveriesReturned, 'delivery', 'deliveries')} given back`,
+    `${counted(publishesFlushed, 'publish', 'publishes')} confirmed`,
+    `${publishesAbandoned} abandoned`,
+  ].join(', ');
 }
 
+const counted = (count: number, one: string, many = `${one}s`): string => `${count} ${count === 1 ? one : many}`;
 const link = (role: LinkRole): string =>
   role === 'shared' ? 'Link' : `${role === 'publishing' ? 'Publishing' : 'Consuming'} link`;
 const seconds = (ms: number): string => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);

@@ -130,6 +130,11 @@ export function resolveConnectionOptions(options: RmqConnectionOptions): Resolve
   };
 }
 
+/** @throws {@link OptionsError} */
+export function checkDrainTimeout(drainTimeoutMs: number): void {
+  milliseconds(drainTimeoutMs, 0, 'drainTimeoutMs');
+}
+
 function resolveUrls(urls: RmqConnectionOptions['urls']): readonly string[] | AddressProvider {
   if (typeof urls === 'function') return urls;
   if (typeof urls === 'string' && /,\s*amqps?:/.test(urls)) {

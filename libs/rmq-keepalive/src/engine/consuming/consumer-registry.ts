@@ -103,8 +103,8 @@ export class ConsumerRegistry {
     );
   }
 
-  /** Cancels all, lets running handlers finish until `deadlineMs`, gives back the rest. */
-  async drain(deadlineMs: number): Promise<{ finished: number; handedBack: number }> {
+  /** Cancels all, lets running handlers finish until `isOver` resolves, gives back the rest. @returns how many finished */
+  async drain(isOver: Promise<void>): Promise<number> {
     this.#isDraining = true;
     for (const consumer of this.#repairs.keys()) this.#endRepair(consumer);
     const consumers = this.all();
@@ -116,12 +116,10 @@ export class ConsumerRegistry {
         await consumer.untilIdle();
       }),
     );
-    let timer: Timer | undefined;
-    const deadline = new Promise<void>((resolve) => (timer = this.host.clock.setTimer(resolve, deadlineMs)));
-    await Promise.race([allIdle, deadline]);
-    timer?.cancel();
-    const handedBack = consumers.reduce((sum, consumer) => sum + consumer.handBackRunning(), 0);
-    return { finished: Math.max(0, runningAtStart - running()), handedBack };
+    await Promise.race([allIdle, isOver]);
+    const finished = Math.max(0, runningAtStart - running());
+    for (const consumer of consumers) consumer.handBackRunning();
+    return finished;
   }
 
   async closeChannels(): Promise<void> {
