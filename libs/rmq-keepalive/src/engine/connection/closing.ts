@@ -40,6 +40,8 @@ const BLOCKED_FLUSH_MS = 3_000;
 
 export class Closing {
   readonly report: Promise<DrainReport>;
+  /** Whether the publishing link may still be dialled. */
+  mayDialToPublish = false;
   readonly #deadline: Deadline;
   #orderlyEnd: Deadline | undefined;
   #isAborted = false;
@@ -71,13 +73,13 @@ export class Closing {
   }
 
   async #run(cause: Error | undefined): Promise<DrainReport> {
-    const { clock, links, consumers, publisher, topology } = this.parts;
+    const { clock, consumers, publisher, topology } = this.parts;
     const startedAt = clock.now();
     const requeuedBefore = consumers.counters().requeued;
     const confirmedBefore = this.parts.confirmed();
-    for (const link of links) link.beginClosing();
-    publisher.beginClosing();
+    this.#endNeeds(consumers.isBusy);
     const handlersFinished = await consumers.drain(this.#deadline.passed);
+    this.#endNeeds(false);
     await this.#flush();
     const publishesAbandoned = publisher.close();
     topology.end();
@@ -94,6 +96,17 @@ export class Closing {
     };
     this.parts.ended(report);
     return report;
+  }
+
+  /**
+   * From here on no link is dialled any more. Only the publishing link may be while `handlersRun`, if nobody has published
+   * so far: one of them may be about to, and would fail for that alone.
+   */
+  #endNeeds(handlersRun: boolean): void {
+    const { links, publishing, publisher } = this.parts;
+    this.mayDialToPublish = handlersRun && publishing.state.name === 'idle';
+    for (const link of links) if (link !== publishing || !this.mayDialToPublish) link.beginClosing();
+    if (!this.mayDialToPublish) publisher.beginClosing();
   }
 
   /** What is left when this resolves cannot be confirmed any more. */

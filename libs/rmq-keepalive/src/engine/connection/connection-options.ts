@@ -95,7 +95,7 @@ export interface ResolvedConnectionOptions {
 
 /** @throws {@link OptionsError} naming the option, the value and the way out. */
 export function resolveConnectionOptions(options: RmqConnectionOptions): ResolvedConnectionOptions {
-  for (const extra of ['name', 'isGlobal']) {
+  for (const extra of ['name', 'isGlobal', 'abortOnSecondSignal']) {
     if (typeof options === 'object' && options !== null && extra in options) {
       throw new OptionsError(
         extra,

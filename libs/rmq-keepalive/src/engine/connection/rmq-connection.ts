@@ -352,7 +352,7 @@ export class RmqConnection {
   }
 
   #start(supervisor: LinkSupervisor): void {
-    if (this.#closing !== undefined || supervisor.state.name !== 'idle') return;
+    if (this.#closing?.mayDialToPublish === false || supervisor.state.name !== 'idle') return;
     this.#state.linkStarts(supervisor);
     supervisor.start();
   }

@@ -27,6 +27,11 @@ export class ConsumerRegistry {
     return this.#consumers.size;
   }
 
+  /** Whether a handler runs. */
+  get isBusy(): boolean {
+    return this.all().some(({ running }) => running > 0);
+  }
+
   /** Also those that were unsubscribed and still finish what they run. */
   all(): Consumer[] {
     return [...this.#consumers.values(), ...this.#leaving];
