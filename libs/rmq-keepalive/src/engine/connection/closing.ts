@@ -19,6 +19,7 @@ import type { LinkSupervisor } from './link-supervisor.js';
 export interface ClosingParts {
   readonly clock: Clock;
   readonly links: readonly LinkSupervisor[];
+  readonly consuming: LinkSupervisor;
   readonly publishing: LinkSupervisor;
   readonly consumers: ConsumerRegistry;
   readonly publisher: RmqPublisher;
@@ -30,9 +31,9 @@ export interface ClosingParts {
 }
 
 /**
- * How long the orderly end of channels, and then of links, may take before the sockets are destroyed: within the drain
- * timeout, and beyond it as little as keeps the promise that close() is over a second after the drain timeout. An abort
- * waits just long enough for a broker that lives to read what was handed back.
+ * How long the broker's answers to basic.cancel, then to channel.close, then to connection.close are waited for: within the
+ * drain timeout, and beyond it as little as keeps the promise that close() is over a second after the drain timeout. An
+ * abort waits just long enough for a broker that lives to read what was handed back.
  */
 const ORDERLY_END_MS = { most: 2_000, beyondDrain: 300, aborted: 100 };
 /** While the broker's alarm blocks us no publish gets through, and an alarm may last for hours. */
@@ -78,7 +79,7 @@ export class Closing {
     const requeuedBefore = consumers.counters().requeued;
     const confirmedBefore = this.parts.confirmed();
     this.#endNeeds(consumers.isBusy);
-    const handlersFinished = await consumers.drain(this.#deadline.passed);
+    const handlersFinished = await this.#inOrder((limit) => consumers.drain(this.#deadline.passed, limit.passed));
     this.#endNeeds(false);
     await this.#flush();
     const publishesAbandoned = publisher.close();
@@ -121,11 +122,12 @@ export class Closing {
     patience.end();
   }
 
-  async #inOrder(step: (limit: Deadline) => Promise<unknown>): Promise<void> {
+  async #inOrder<T>(step: (limit: Deadline) => Promise<T>): Promise<T> {
     const limit = new Deadline(this.parts.clock, this.#orderlyEndMs);
     this.#orderlyEnd = limit;
-    await step(limit);
+    const result = await step(limit);
     limit.end();
+    return result;
   }
 
   async #closeLinks(limit: Deadline, cause: Error | undefined): Promise<void> {
@@ -137,6 +139,9 @@ export class Closing {
 
   get #orderlyEndMs(): number {
     const { most, beyondDrain, aborted } = ORDERLY_END_MS;
-    return this.#isAborted ? aborted : Math.min(most, Math.max(beyondDrain, this.#deadline.leftMs));
+    if (this.#isAborted) return aborted;
+    // The broker reads nothing from a link that its alarm blocks, so it answers nothing either.
+    if (this.parts.consuming.link?.blockedBecause !== undefined) return beyondDrain;
+    return Math.min(most, Math.max(beyondDrain, this.#deadline.leftMs));
   }
 }

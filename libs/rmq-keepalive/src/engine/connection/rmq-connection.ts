@@ -260,6 +260,7 @@ export class RmqConnection {
       {
         clock: this.#clock,
         links: this.#supervisors,
+        consuming: this.#consuming,
         publishing: this.#publishing,
         consumers: this.#consumers,
         publisher: this.publisher,

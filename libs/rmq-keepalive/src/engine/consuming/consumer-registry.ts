@@ -108,8 +108,12 @@ export class ConsumerRegistry {
     );
   }
 
-  /** Cancels all, lets running handlers finish until `isOver` resolves, gives back the rest. @returns how many finished */
-  async drain(isOver: Promise<void>): Promise<number> {
+  /**
+   * Cancels all, lets running handlers finish until `isOver` resolves, gives back the rest. A broker that has not answered
+   * the cancels when `isUnanswered` resolves is not waited for.
+   * @returns how many finished
+   */
+  async drain(isOver: Promise<void>, isUnanswered: Promise<void>): Promise<number> {
     this.#isDraining = true;
     for (const consumer of this.#repairs.keys()) this.#endRepair(consumer);
     const consumers = this.all();
@@ -117,7 +121,7 @@ export class ConsumerRegistry {
     const runningAtStart = running();
     const allIdle = Promise.all(
       consumers.map(async (consumer) => {
-        await consumer.cancel();
+        await Promise.race([consumer.cancel(), isUnanswered]);
         await consumer.untilIdle();
       }),
     );
