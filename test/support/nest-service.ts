@@ -30,7 +30,9 @@ export interface Work {
 
 export type ServiceFact =
   | { fact: 'ready' }
-  | { fact: 'begun' | 'finished'; id: string; redelivered: boolean }
+  | { fact: 'begun'; id: string }
+  /** `too-late`: it had been given back meanwhile, so there is nothing to ack any more. */
+  | { fact: 'finished' | 'too-late'; id: string }
   | { fact: 'log'; level: string; context: string; message: string };
 
 const { connection, prefetch, abortOnSecondSignal } = JSON.parse(process.argv[2]!) as NestServiceOptions;
@@ -41,11 +43,11 @@ class Worker {
   constructor(private readonly publisher: RmqPublisher) {}
 
   @Subscribe({ queue: 'work', prefetch, deadLetter: false })
-  async onWork({ id, workMs, forward }: Work, { redelivered }: Delivery): Promise<void> {
-    tell({ fact: 'begun', id, redelivered });
+  async onWork({ id, workMs, forward }: Work, delivery: Delivery): Promise<void> {
+    tell({ fact: 'begun', id });
     await new Promise((resolve) => workMs !== undefined && setTimeout(resolve, workMs));
     if (forward === true) await this.publisher.sendToQueue('forwarded', { id });
-    tell({ fact: 'finished', id, redelivered });
+    tell({ fact: delivery.isSettled ? 'too-late' : 'finished', id });
   }
 }
 
