@@ -91,6 +91,7 @@ export class RmqConnection {
     const codec = new JsonCodec(this.#options.json);
     this.#topology = new TopologyKeeper({
       clock: this.#clock,
+      stallTimeoutMs: this.#options.recoveryTimeoutMs,
       link: () => this.#anyLink(),
       refused: (entity, cause) => this.#emit({ type: 'entity-refused', entity, cause }),
       healed: (entity) => this.#healed(entity),
@@ -391,6 +392,7 @@ export class RmqConnection {
       this.#updateBlocked();
       this.publisher.resume();
     }
+    if (event.type === 'attempt-failed') this.#record.noteFailedAttempt(event.role, event.cause);
     if (event.type === 'event-loop-stalled' && !this.#record.noteStall(event.stalledForMs)) return;
     this.#emit(event);
     if (event.type === 'gave-up') this.#gaveUp = event.cause;
