@@ -248,7 +248,7 @@ export class RmqConnection {
 
   /**
    * Ends at once, also in the middle of {@link close}: running deliveries are handed back, publishes without a confirm
-   * rejected with `RMQ_CLOSED`, sockets destroyed if the broker has not taken that in after a fifth of a second.
+   * rejected with `RMQ_CLOSED`, sockets destroyed if the broker has not taken that in after 0.3 s.
    */
   abort(): Promise<DrainReport> {
     const closing = this.#closing ?? this.#beginClosing(0);
