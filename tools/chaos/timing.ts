@@ -19,9 +19,6 @@ export interface Pause {
   readonly during: readonly string[];
 }
 
-/** The wounds of an accident that has been over for so long are taken to be healed. */
-const MENDED_AFTER_MS = 1_000;
-
 interface Arrival {
   readonly at: number;
   readonly publishedAt: number;
@@ -34,22 +31,27 @@ export function aftermathOf(
 ): Aftermath[] {
   const publishedAt = publishInstants(produced);
   const arrivals = new Map<string, Arrival[]>();
-  return accidents.map((accident) => {
+  const alone = accidents.map((accident) => {
     const { shownBy, startedAt, overAt } = accident;
     if (!arrivals.has(shownBy)) arrivals.set(shownBy, arrivalsOn(shownBy, consumed, publishedAt));
     const onQueue = arrivals.get(shownBy)!;
     const back = onQueue.find((one) => one.publishedAt > overAt);
-    const until = back?.at ?? Infinity;
-    const gaps = pausesIn(onQueue).filter(({ ms, endedAt }) => endedAt > startedAt && endedAt - ms < until);
-    const isMet = (other: PastAccident): boolean =>
-      other !== accident && other.startedAt < until && other.overAt > startedAt - MENDED_AFTER_MS;
+    const wellAt = back?.at ?? Infinity;
+    const gaps = pausesIn(onQueue).filter(({ ms, endedAt }) => endedAt > startedAt && endedAt - ms < wellAt);
     return {
-      ...accident,
-      overlapped: accidents.some(isMet),
+      accident,
+      wellAt,
       backAfterMs: back === undefined ? null : back.at - overAt,
       longestPauseMs: Math.max(0, ...gaps.map(({ ms }) => ms)),
     };
   });
+  return alone.map(({ accident, wellAt, ...times }) => ({
+    ...accident,
+    ...times,
+    overlapped: alone.some(
+      (other) => other.accident !== accident && other.accident.startedAt < wellAt && accident.startedAt < other.wellAt,
+    ),
+  }));
 }
 
 /** The longest time in which no message came out of `queue`, and who is to blame. */
