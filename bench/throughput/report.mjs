@@ -45,7 +45,7 @@ export function outageTable(samples, { contenders, messages }) {
     'how',
     'confirmed in the end',
     'rejected',
-    'never told',
+    'open after 40 s',
   ];
   const rows = contenders.map(({ name, title }) => {
     const own = samples.filter((one) => one.contender === name && one.meanwhile !== undefined);
