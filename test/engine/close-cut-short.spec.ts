@@ -6,7 +6,7 @@ import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 
 const LONG_MS = 60_000;
-/** An abort waits for nothing but the broker's last answers, two times a tenth of a second. */
+/** An abort waits for nothing but the broker's last answers, two times a quarter of a second. */
 const AT_ONCE_MS = 1_000;
 
 describe('when whoever closes a connection does not want to wait any longer', () => {

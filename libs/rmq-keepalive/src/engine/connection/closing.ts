@@ -35,7 +35,7 @@ export interface ClosingParts {
  * drain timeout, and beyond it as little as keeps the promise that close() is over a second after the drain timeout. An
  * abort waits just long enough for a broker that lives to read what was handed back.
  */
-const ORDERLY_END_MS = { most: 2_000, beyondDrain: 300, aborted: 100 };
+const ORDERLY_END_MS = { most: 2_000, beyondDrain: 300, aborted: 250 };
 /** While the broker's alarm blocks us no publish gets through, and an alarm may last for hours. */
 const BLOCKED_FLUSH_MS = 3_000;
 
@@ -71,6 +71,11 @@ export class Closing {
     this.#isAborted = true;
     this.#deadline.shorten(0);
     this.#orderlyEnd?.shorten(ORDERLY_END_MS.aborted);
+  }
+
+  /** The one attempt to dial the publishing link has failed: whoever waits for it is told. */
+  cannotDial(): void {
+    if (this.mayDialToPublish) this.#endNeeds(false);
   }
 
   async #run(cause: Error | undefined): Promise<DrainReport> {

@@ -248,7 +248,7 @@ export class RmqConnection {
 
   /**
    * Ends at once, also in the middle of {@link close}: running deliveries are handed back, publishes without a confirm
-   * rejected with `RMQ_CLOSED`, sockets destroyed if the broker has not taken that in after 0.3 s.
+   * rejected with `RMQ_CLOSED`, sockets destroyed if the broker has not taken that in after half a second.
    */
   abort(): Promise<DrainReport> {
     const closing = this.#closing ?? this.#beginClosing(0);
@@ -395,6 +395,7 @@ export class RmqConnection {
     if (event.type === 'attempt-failed') this.#record.noteFailedAttempt(event.role, event.cause);
     if (event.type === 'event-loop-stalled' && !this.#record.noteStall(event.stalledForMs)) return;
     this.#emit(event);
+    if (event.type === 'attempt-failed') this.#closing?.cannotDial();
     if (event.type === 'gave-up') this.#gaveUp = event.cause;
     if (event.type === 'gave-up' && this.#closing === undefined)
       this.#beginClosing(this.#options.drainTimeoutMs, event.cause);
