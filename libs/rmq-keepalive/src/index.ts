@@ -12,7 +12,6 @@ export { DEFAULT_CONNECTION_NAME, getRmqConnectionToken, getRmqPublisherToken } 
 
 // --- the connection --------------------------------------------------------------------------------------------------
 export { RmqConnection } from './engine/connection/rmq-connection.js';
-export type { Subscription } from './engine/connection/rmq-connection.js';
 export type { RmqConnectionOptions } from './engine/connection/connection-options.js';
 export type { AddressProvider } from './engine/connection/broker-endpoints.js';
 export type { ReconnectOptions } from './engine/connection/reconnect-backoff.js';
@@ -39,9 +38,19 @@ export type { BindingOptions, ExchangeOptions, QueueOptions, TopologyOptions } f
 
 // --- consuming -------------------------------------------------------------------------------------------------------
 export { Delivery } from './engine/consuming/delivery.js';
+export type { MessageHeaders } from './engine/consuming/delivery.js';
+export { DeliveryBatch } from './engine/consuming/delivery-batch.js';
 export { Settlement } from './engine/consuming/settlement.js';
 export type { SettlementKind } from './engine/consuming/settlement.js';
-export type { DeliveryHandler, SubscriptionOptions } from './engine/consuming/subscription.js';
+export type {
+  BatchHandler,
+  BatchSubscriptionOptions,
+  DeliveryHandler,
+  SubscriptionOptions,
+} from './engine/consuming/subscription.js';
+export type { BatchOptions, HandlingOptions } from './engine/consuming/handling-options.js';
+export type { StreamStart } from './engine/consuming/stream-position.js';
+export type { Subscription } from './engine/consuming/subscription-handle.js';
 export { DEAD_LETTER_HEADERS } from './engine/consuming/dead-letter.js';
 export type { DeadLetterReason } from './engine/consuming/dead-letter.js';
 
@@ -59,6 +68,7 @@ export {
   ConsumerCancelledError,
   ConsumeRefusedError,
   GaveUpError,
+  HandlerTimeoutError,
   IllegalStateError,
   LinkLostError,
   LoginRefusedError,

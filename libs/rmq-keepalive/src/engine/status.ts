@@ -30,6 +30,8 @@ export interface ConnectionStatus {
     readonly wanted: number;
     readonly attached: number;
     readonly missing: readonly MissingConsumer[];
+    /** Names of subscriptions that were paused; they are neither wanted nor missing. */
+    readonly paused: readonly string[];
   };
   readonly topology: {
     readonly refused: readonly { readonly entity: string; readonly code: string; readonly message: string }[];
@@ -53,6 +55,8 @@ export interface ConnectionStatus {
     readonly rejected: number;
     readonly deadLettered: number;
     readonly staleSettlements: number;
+    /** Came without acks (`ack: 'none'`), more than could wait. */
+    readonly dropped: number;
     readonly handlersRunning: number;
   };
   /** Blocked event loop, as the heartbeat timers saw it. */

@@ -15,7 +15,12 @@ export interface HealthDetails {
   readonly reconnects: number;
   /** The last lost link: when, and the code of the error. */
   readonly lastLoss: { readonly at: string; readonly code: string } | null;
-  readonly consumers: { readonly wanted: number; readonly attached: number; readonly missing: readonly string[] };
+  readonly consumers: {
+    readonly wanted: number;
+    readonly attached: number;
+    readonly missing: readonly string[];
+    readonly paused: readonly string[];
+  };
   /** Entities that the broker refuses to declare. */
   readonly refused: readonly string[];
   /** The broker's resource alarm; null without one. */
@@ -42,6 +47,7 @@ export function healthDetails(status: ConnectionStatus): HealthDetails {
       wanted: consumers.wanted,
       attached: consumers.attached,
       missing: consumers.missing.map((consumer) => consumer.name),
+      paused: consumers.paused,
     },
     refused: topology.refused.map(({ entity }) => entity),
     blocked: blocked && { reason: blocked.reason, since: isoTime(blocked.since) },

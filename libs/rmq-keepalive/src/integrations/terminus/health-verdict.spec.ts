@@ -36,7 +36,7 @@ function statusOf(changes: Partial<ConnectionStatus> = {}): ConnectionStatus {
     ],
     lastLoss: null,
     reconnects: 0,
-    consumers: { wanted: 2, attached: 2, missing: [] },
+    consumers: { wanted: 2, attached: 2, missing: [], paused: [] },
     topology: { refused: [] },
     outbox: { queued: 0, inFlight: 0, waiting: 0, bytes: 0, maxMessages: 10, maxBytes: 100 },
     counters: {
@@ -49,6 +49,7 @@ function statusOf(changes: Partial<ConnectionStatus> = {}): ConnectionStatus {
       rejected: 0,
       deadLettered: 0,
       staleSettlements: 0,
+      dropped: 0,
       handlersRunning: 0,
     },
     eventLoop: { stalls: 0, longestStallMs: 0, lastStallAt: null },
@@ -101,7 +102,7 @@ describe('health', () => {
   });
 
   it('is degraded while a consumer is missing, since the first of them', () => {
-    const consumers = { wanted: 2, attached: 0, missing: [missing(ago(20)), missing(ago(90))] };
+    const consumers = { wanted: 2, attached: 0, missing: [missing(ago(20)), missing(ago(90))], paused: [] };
     expect(verdict(statusOf({ consumers }), NOW)).toEqual({
       status: 'degraded',
       reason: 'consumer-missing',
@@ -120,7 +121,7 @@ describe('health', () => {
   });
 
   it('names the missing consumer rather than the alarm when both are so', () => {
-    const consumers = { wanted: 1, attached: 0, missing: [missing(ago(20))] };
+    const consumers = { wanted: 1, attached: 0, missing: [missing(ago(20))], paused: [] };
     const blocked = { reason: 'low on memory', since: ago(300) };
     expect(verdict(statusOf({ consumers, blocked }), NOW).reason).toBe('consumer-missing');
   });
@@ -135,7 +136,7 @@ describe('the health report', () => {
     const details = healthDetails(
       statusOf({
         lastLoss: { at: ago(5), role: 'consuming', code: 'RMQ_LINK_LOST', message: 'at secret-host' },
-        consumers: { wanted: 2, attached: 1, missing: [missing(ago(20))] },
+        consumers: { wanted: 2, attached: 1, missing: [missing(ago(20))], paused: [] },
         topology: { refused: [{ entity: 'queue "q"', code: 'RMQ_TOPOLOGY_REFUSED', message: 'at secret-host' }] },
         blocked: { reason: 'low on memory', since: ago(300) },
       }),
@@ -153,7 +154,7 @@ describe('the health report', () => {
         },
       ],
       lastLoss: { at: '2023-12-31T23:59:59.995Z', code: 'RMQ_LINK_LOST' },
-      consumers: { wanted: 2, attached: 1, missing: ['Orders.onCreated'] },
+      consumers: { wanted: 2, attached: 1, missing: ['Orders.onCreated'], paused: [] },
       refused: ['queue "q"'],
       blocked: { reason: 'low on memory', since: '2023-12-31T23:59:59.700Z' },
       outbox: { queued: 0, maxMessages: 10 },
