@@ -5,6 +5,8 @@ export { RmqKeepaliveModule } from './nest/rmq-keepalive.module.js';
 export type { RmqModuleExtras } from './nest/rmq-keepalive.module-definition.js';
 export { Subscribe } from './nest/decorators/subscribe.decorator.js';
 export type { SubscribeOptions } from './nest/decorators/subscribe.decorator.js';
+export { SubscribeBatch } from './nest/decorators/subscribe-batch.decorator.js';
+export type { SubscribeBatchOptions } from './nest/decorators/subscribe-batch.decorator.js';
 export { DeliveryHeaders } from './nest/decorators/delivery-headers.decorator.js';
 export { InjectRmqConnection } from './nest/decorators/inject-rmq-connection.decorator.js';
 export { InjectRmqPublisher } from './nest/decorators/inject-rmq-publisher.decorator.js';

@@ -127,8 +127,9 @@ export class ConsumerRegistry {
     const deadline = new Promise<void>((resolve) => (timer = this.host.clock.setTimer(resolve, deadlineMs)));
     await Promise.race([allIdle, deadline]);
     timer?.cancel();
+    const finished = Math.max(0, runningAtStart - running());
     const handedBack = consumers.reduce((sum, consumer) => sum + consumer.handBackRunning(), 0);
-    return { finished: Math.max(0, runningAtStart - running()), handedBack };
+    return { finished, handedBack };
   }
 
   async closeChannels(): Promise<void> {

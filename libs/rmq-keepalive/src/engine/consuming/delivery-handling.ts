@@ -67,6 +67,11 @@ export class DeliveryHandling {
     return this.#runs.size + this.#movedAside;
   }
 
+  /** Whose handlers run. */
+  get inHand(): Delivery[] {
+    return [...this.#runs].flatMap(({ deliveries }) => deliveries);
+  }
+
   /** Does not throw. */
   arrived(delivery: Delivery, now: number): void {
     // Sent before the broker knew of our basic.cancel: work that begins now would only use up the drain time of the rest.
@@ -109,20 +114,15 @@ export class DeliveryHandling {
     if (this.wanted.ack === 'none') return;
     this.#batcher?.takeAll();
     this.#lanes.takeWaiting();
-    const running = [...this.#runs];
+    const { inHand } = this;
     // Nobody can settle these any more.
     for (const run of new Set(this.#left.values())) this.#finished(run);
-    abortAll(running, cause);
+    for (const delivery of inHand) delivery.abort(cause);
   }
 
   /** Resolves when nothing runs, nor waits to. */
   async untilIdle(): Promise<void> {
     if (!this.#isIdle) await new Promise<void>((resolve) => this.#idle.push(resolve));
-  }
-
-  /** The time to drain is over. */
-  abort(cause: Error): void {
-    abortAll([...this.#runs], cause);
   }
 
   /** One was settled, by whomever. */
@@ -271,7 +271,7 @@ export class DeliveryHandling {
       unsettled.map((delivery) => delivery.takeOver()),
       error,
     );
-    abortAll([run], error);
+    for (const delivery of run.deliveries) delivery.abort(error);
   }
 
   #undecodable(delivery: Delivery, thrown: unknown): void {
@@ -306,10 +306,6 @@ export class DeliveryHandling {
 /** Its deliveries were taken from it: each call is counted, and does nothing. */
 function late(run: HandlerRun): void {
   for (const delivery of run.deliveries) delivery.ack();
-}
-
-function abortAll(runs: readonly HandlerRun[], cause: Error): void {
-  for (const run of runs) for (const delivery of run.deliveries) delivery.abort(cause);
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

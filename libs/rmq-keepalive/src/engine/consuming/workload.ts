@@ -94,9 +94,11 @@ export class Workload {
   /** The time is over: every delivery that is not settled is given back. Returns how many. */
   handBackRunning(): number {
     const cause = new ConnectionClosedError('The connection is closing, and the time for handlers to finish is over');
-    let handedBack = 0;
-    for (const attachment of this.#attachments) handedBack += attachment.handBackAll();
-    for (const { handling } of this.#attachments) handling.abort(cause);
+    const attachments = [...this.#attachments];
+    // Before: a delivery that is given back counts as done where its handler has returned.
+    const inHand = attachments.flatMap(({ handling }) => handling.inHand);
+    const handedBack = attachments.reduce((sum, attachment) => sum + attachment.handBackAll(), 0);
+    for (const delivery of inHand) delivery.abort(cause);
     return handedBack;
   }
 
