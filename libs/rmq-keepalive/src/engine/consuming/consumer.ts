@@ -158,16 +158,19 @@ export class Consumer {
     this.host.needsRepair(this, 0);
   }
 
+  /** One after the other: between two of them the consumer may have been attached again. */
   #cancelConsumer(): Promise<void> {
     return (this.#cancelling = this.#cancelling.then(async () => {
       // An attachment under way stops before it consumes, or cancels at once.
       await this.#attaching?.done.catch(() => undefined);
       const attachment = this.#attachment;
       const tag = attachment?.consumerTag;
-      if (attachment === undefined || tag === undefined || !attachment.isLive) return;
-      attachment.consumerTag = undefined;
-      // If the channel ends first, there is nothing left to cancel.
-      await attachment.channel.cancel(tag).catch(() => undefined);
+      if (attachment !== undefined && tag !== undefined && attachment.isLive) {
+        attachment.consumerTag = undefined;
+        // If the channel ends first, there is nothing left to cancel.
+        await attachment.channel.cancel(tag).catch(() => undefined);
+      }
+      this.#work.handBackRefused();
     }));
   }
 

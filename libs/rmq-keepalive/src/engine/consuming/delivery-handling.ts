@@ -41,6 +41,7 @@ export class DeliveryHandling {
   readonly #toStart = new Fifo<HandlerRun>();
   /** Whose handler has returned without settling it (`ack: 'manual'`). */
   readonly #left = new Map<Delivery, HandlerRun>();
+  #refused: Delivery[] = [];
   /** Deliveries that no handler saw and that are being moved away. */
   #movedAside = 0;
   #isStarting = false;
@@ -75,7 +76,7 @@ export class DeliveryHandling {
   /** Does not throw. */
   arrived(delivery: Delivery, now: number): void {
     // Sent before the broker knew of our basic.cancel: work that begins now would only use up the drain time of the rest.
-    if (this.#isRefusing && !delivery.isSettled) return void delivery.handBack();
+    if (this.#isRefusing && !delivery.isSettled) return void this.#refused.push(delivery);
     if (this.wanted.ack === 'none' && this.#lanes.waiting >= MAX_WAITING) return this.dropped();
     let payload: unknown;
     try {
@@ -94,12 +95,20 @@ export class DeliveryHandling {
     if (this.#lanes.enter(run, key)) this.#begin(run, now);
   }
 
-  /** What arrives or waits from now on is handed back; what runs goes on. Without acks nothing can be handed back. */
+  /**
+   * What waits or arrives from now on is not begun; {@link handBackRefused} follows. What runs goes on. Without acks
+   * nothing can be handed back, so all of it is begun.
+   */
   refuse(): void {
     this.#isRefusing = true;
     if (this.wanted.ack === 'none') return;
-    for (const { delivery } of this.#batcher?.takeAll() ?? []) delivery.handBack();
-    for (const run of this.#lanes.takeWaiting()) for (const delivery of run.deliveries) delivery.handBack();
+    for (const { delivery } of this.#batcher?.takeAll() ?? []) this.#refused.push(delivery);
+    for (const { deliveries } of this.#lanes.takeWaiting()) this.#refused.push(...deliveries);
+  }
+
+  /** Once the broker has been told to send no more: what is handed back before that, it sends to us again. */
+  handBackRefused(): void {
+    for (const delivery of this.#refused.splice(0)) delivery.handBack();
   }
 
   /** The other way round: what arrives from now on is handled. */
@@ -114,6 +123,7 @@ export class DeliveryHandling {
     if (this.wanted.ack === 'none') return;
     this.#batcher?.takeAll();
     this.#lanes.takeWaiting();
+    this.#refused = [];
     const { inHand } = this;
     // Nobody can settle these any more.
     for (const run of new Set(this.#left.values())) this.#finished(run);

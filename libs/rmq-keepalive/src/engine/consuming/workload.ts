@@ -64,9 +64,13 @@ export class Workload {
     return attachment;
   }
 
-  /** What was not begun yet is given back, and so is what arrives from now on. */
+  /** What was not begun yet, or arrives from now on, is not begun any more; {@link handBackRefused} follows. */
   refuse(): void {
     for (const { handling } of this.#attachments) handling.refuse();
+  }
+
+  handBackRefused(): void {
+    for (const { handling } of this.#attachments) handling.handBackRefused();
   }
 
   /** The other way round. */
