@@ -11,7 +11,6 @@ import type { Codec } from '../codec/codec.js';
 import type { ConnectionEvent } from '../connection/connection-events.js';
 import { asError, HandlerTimeoutError } from '../errors.js';
 import { Batcher } from './batcher.js';
-import type { DeadLetterReason } from './dead-letter.js';
 import type { Delivery } from './delivery.js';
 import { DeliveryBatch } from './delivery-batch.js';
 import type { FailedDeliveries } from './failed-deliveries.js';
@@ -89,7 +88,7 @@ export class DeliveryHandling {
     try {
       key = this.wanted.orderedBy?.(payload, delivery);
     } catch (thrown) {
-      return this.#keyless(delivery, thrown);
+      return this.#moveAside(this.#fail([delivery], thrown));
     }
     const run = new HandlerRun(payload, delivery, [delivery], key);
     if (this.#lanes.enter(run, key)) this.#begin(run, now);
@@ -208,16 +207,13 @@ export class DeliveryHandling {
   }
 
   #failed(run: HandlerRun, thrown: unknown): void {
-    if (run.isDecided) return;
-    this.#report(run.deliveries, thrown);
-    this.#giveUp(run, run.deliveries, thrown);
+    if (!run.isDecided) this.#finishedAfter(run, this.#fail(run.deliveries, thrown));
   }
 
-  #giveUp(run: HandlerRun, deliveries: readonly Delivery[], thrown: unknown): void {
-    this.#finishedAfter(
-      run,
-      deliveries.map((delivery) => this.failures.giveUp(delivery, 'handler-failed', thrown)),
-    );
+  /** The way of every delivery whose handler threw, took too long, or could not be called. */
+  #fail(deliveries: readonly Delivery[], thrown: unknown): Promise<void>[] {
+    this.#report(deliveries, thrown);
+    return deliveries.map((delivery) => this.failures.giveUp(delivery, 'handler-failed', thrown));
   }
 
   /** With `ack: 'manual'`: whoever holds the delivery settles it. Until then it counts as running. */
@@ -275,29 +271,21 @@ export class DeliveryHandling {
     const unsettled = run.deliveries.filter((delivery) => !delivery.isSettled);
     for (const delivery of unsettled) this.#left.delete(delivery);
     run.left = 0;
-    this.#report(unsettled, error);
-    this.#giveUp(
-      run,
-      unsettled.map((delivery) => delivery.takeOver()),
-      error,
-    );
+    const taken = unsettled.map((delivery) => delivery.takeOver());
+    this.#finishedAfter(run, this.#fail(taken, error));
     for (const delivery of run.deliveries) delivery.abort(error);
   }
 
   #undecodable(delivery: Delivery, thrown: unknown): void {
     // A message that is gone already can be reported, and no more.
     if (delivery.isSettled) this.#report([delivery], thrown);
-    this.#moveAside(delivery, 'not-decodable', thrown);
+    this.#moveAside([this.failures.giveUp(delivery, 'not-decodable', thrown)]);
   }
 
-  #keyless(delivery: Delivery, thrown: unknown): void {
-    this.#report([delivery], thrown);
-    this.#moveAside(delivery, 'handler-failed', thrown);
-  }
-
-  #moveAside(delivery: Delivery, reason: DeadLetterReason, thrown: unknown): void {
+  /** Of deliveries that take up no handler's turn. */
+  #moveAside(moves: readonly Promise<void>[]): void {
     this.#movedAside += 1;
-    void this.failures.giveUp(delivery, reason, thrown).finally(() => {
+    void Promise.all(moves).finally(() => {
       this.#movedAside -= 1;
       this.#tellIfIdle();
     });
