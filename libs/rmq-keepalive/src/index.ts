@@ -5,6 +5,8 @@ export { RmqKeepaliveModule } from './nest/rmq-keepalive.module.js';
 export type { RmqModuleExtras } from './nest/rmq-keepalive.module-definition.js';
 export { Subscribe } from './nest/decorators/subscribe.decorator.js';
 export type { SubscribeOptions } from './nest/decorators/subscribe.decorator.js';
+export { SubscribeBatch } from './nest/decorators/subscribe-batch.decorator.js';
+export type { SubscribeBatchOptions } from './nest/decorators/subscribe-batch.decorator.js';
 export { DeliveryHeaders } from './nest/decorators/delivery-headers.decorator.js';
 export { InjectRmqConnection } from './nest/decorators/inject-rmq-connection.decorator.js';
 export { InjectRmqPublisher } from './nest/decorators/inject-rmq-publisher.decorator.js';
@@ -12,7 +14,6 @@ export { DEFAULT_CONNECTION_NAME, getRmqConnectionToken, getRmqPublisherToken } 
 
 // --- the connection --------------------------------------------------------------------------------------------------
 export { RmqConnection } from './engine/connection/rmq-connection.js';
-export type { Subscription } from './engine/connection/rmq-connection.js';
 export type { RmqConnectionOptions } from './engine/connection/connection-options.js';
 export type { AddressProvider } from './engine/connection/broker-endpoints.js';
 export type { ReconnectOptions } from './engine/connection/reconnect-backoff.js';
@@ -39,11 +40,21 @@ export type { BindingOptions, ExchangeOptions, QueueOptions, TopologyOptions } f
 
 // --- consuming -------------------------------------------------------------------------------------------------------
 export { Delivery } from './engine/consuming/delivery.js';
+export type { MessageHeaders } from './engine/consuming/delivery.js';
+export { DeliveryBatch } from './engine/consuming/delivery-batch.js';
 export { Settlement } from './engine/consuming/settlement.js';
 export type { SettlementKind } from './engine/consuming/settlement.js';
-export type { DeliveryHandler, SubscriptionOptions } from './engine/consuming/subscription.js';
 export type { DeduplicationOptions } from './engine/consuming/deduplication-options.js';
 export type { ClaimAnswer, DeduplicationClaim, DeduplicationStore } from './engine/consuming/deduplication-store.js';
+export type {
+  BatchHandler,
+  BatchSubscriptionOptions,
+  DeliveryHandler,
+  SubscriptionOptions,
+} from './engine/consuming/subscription.js';
+export type { BatchOptions, HandlingOptions } from './engine/consuming/handling-options.js';
+export type { StreamStart } from './engine/consuming/stream-position.js';
+export type { Subscription } from './engine/consuming/subscription-handle.js';
 export { DEAD_LETTER_HEADERS } from './engine/consuming/dead-letter.js';
 export type { DeadLetterReason } from './engine/consuming/dead-letter.js';
 
@@ -62,6 +73,7 @@ export {
   ConsumeRefusedError,
   DeduplicationError,
   GaveUpError,
+  HandlerTimeoutError,
   IllegalStateError,
   LinkLostError,
   LoginRefusedError,

@@ -7,6 +7,7 @@ export type RmqErrorCode =
   | 'RMQ_PAYLOAD_NOT_ENCODABLE'
   | 'RMQ_PAYLOAD_NOT_DECODABLE'
   | 'RMQ_DEDUPLICATION_FAILED'
+  | 'RMQ_HANDLER_TIMEOUT'
   | 'RMQ_PUBLISH_NACKED'
   | 'RMQ_PUBLISH_RETURNED'
   | 'RMQ_PUBLISH_REFUSED'
@@ -79,6 +80,19 @@ export class DeduplicationError extends RmqError {
       'RMQ_DEDUPLICATION_FAILED',
       `The deduplication store of "${about.subscription}" could not ${STEP_MEANINGS[step]} message ${about.messageId}: ${reasonOf(cause)}; ${about.consequence}`,
       { cause },
+    );
+  }
+}
+
+/** A handler took longer than `handlerTimeoutMs`. Its delivery goes the way of a failed one; what it still settles is a no-op. */
+export class HandlerTimeoutError extends RmqError {
+  constructor(
+    readonly subscription: string,
+    readonly timeoutMs: number,
+  ) {
+    super(
+      'RMQ_HANDLER_TIMEOUT',
+      `The handler of subscription "${subscription}" did not settle a delivery within handlerTimeoutMs (${timeoutMs} ms). Make it end when delivery.signal aborts, or raise the limit, and the broker's consumer_timeout with it`,
     );
   }
 }

@@ -32,6 +32,8 @@ export interface ConnectionStatus {
     readonly wanted: number;
     readonly attached: number;
     readonly missing: readonly MissingConsumer[];
+    /** Names of subscriptions that were paused; they are neither wanted nor missing. */
+    readonly paused: readonly string[];
   };
   readonly topology: {
     readonly refused: readonly { readonly entity: string; readonly code: string; readonly message: string }[];
@@ -57,6 +59,8 @@ export interface ConnectionStatus {
     /** Copies acked without a call of the handler, because the message had been handled. */
     readonly duplicatesSkipped: number;
     readonly staleSettlements: number;
+    /** Came without acks (`ack: 'none'`), more than could wait. */
+    readonly dropped: number;
     readonly handlersRunning: number;
   };
   /** Blocked event loop, as the heartbeat timers saw it. */

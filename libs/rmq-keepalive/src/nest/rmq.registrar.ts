@@ -59,10 +59,12 @@ export class RmqRegistrar implements OnModuleInit, OnApplicationBootstrap, Befor
   }
 
   #subscribe(subscription: HandlerSubscription): void {
-    const { handler, connection, options, where } = subscription;
-    const { connections, invoker } = this;
+    const { handler, connection: name, options, batch, where } = subscription;
     try {
-      connections.get(connection, where).subscribe(options, invoker.handlerFor(handler));
+      const connection = this.connections.get(name, where);
+      const bound = this.invoker.handlerFor(handler);
+      if (batch === undefined) connection.subscribe(options, bound);
+      else connection.subscribeBatch({ ...options, batch }, bound);
     } catch (thrown) {
       throw namingTheHandler(thrown, subscription);
     }

@@ -179,7 +179,15 @@ function refuseForeignEncoding(contentEncoding: string | undefined, charset: str
   }
 }
 
+const BYTE_ORDER_MARK = 0xfeff;
+/** What Node puts in the place of bytes that are not UTF-8. */
+const REPLACEMENT = '\ufffd';
+
 function decodeUtf8(body: Buffer): string {
+  // Many times faster than the strict decoder, which only what is in doubt has to pass. A text of Latin letters cannot
+  // hold the replacement character, and V8 knows that without looking.
+  const text = body.toString();
+  if (!text.includes(REPLACEMENT) && text.charCodeAt(0) !== BYTE_ORDER_MARK) return text;
   try {
     return utf8.decode(body);
   } catch {

@@ -54,6 +54,8 @@ export type ConnectionEvent =
     }
   | { readonly type: 'consumer-lost'; readonly subscription: string; readonly queue: string; readonly cause: Error }
   | { readonly type: 'consumer-refused'; readonly subscription: string; readonly queue: string; readonly cause: Error }
+  | { readonly type: 'subscription-paused'; readonly subscription: string }
+  | { readonly type: 'subscription-resumed'; readonly subscription: string }
   | {
       readonly type: 'handler-failed';
       readonly subscription: string;
@@ -80,6 +82,12 @@ export type ConnectionEvent =
       readonly subscription: string;
       readonly step: DeduplicationStep;
       readonly cause: Error;
+    }
+  | {
+      readonly type: 'deliveries-dropped';
+      readonly subscription: string;
+      /** So far, in all. Told of the first, the tenth, the hundredth ... */
+      readonly dropped: number;
     }
   | { readonly type: 'stale-settlement'; readonly subscription: string; readonly settlement: string }
   | { readonly type: 'publish-failed'; readonly cause: Error }
@@ -162,6 +170,10 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
         level: isOwnTrouble(event.cause) ? 'warn' : 'debug',
         sentence: `Subscription "${event.subscription}" lost its consumer: ${reasonOf(event.cause)}`,
       };
+    case 'subscription-paused':
+      return { level: 'info', sentence: `Subscription "${event.subscription}" was paused` };
+    case 'subscription-resumed':
+      return { level: 'info', sentence: `Subscription "${event.subscription}" was resumed` };
     case 'handler-failed':
       return {
         level: 'error',
@@ -189,10 +201,15 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
       };
     case 'deduplication-failed':
       return { level: 'warn', sentence: reasonOf(event.cause) };
+    case 'deliveries-dropped':
+      return {
+        level: 'error',
+        sentence: `Subscription "${event.subscription}" takes messages without acks faster than its handlers work: ${event.dropped} dropped so far`,
+      };
     case 'stale-settlement':
       return {
         level: 'debug',
-        sentence: `A late ${event.settlement} of "${event.subscription}" was dropped: its link or channel is gone, so the broker delivers the message again`,
+        sentence: `A late ${event.settlement} of "${event.subscription}" was dropped: its channel is gone, so the broker delivers the message again, or its time was over`,
       };
     case 'publish-failed':
       return { level: 'debug', sentence: reasonOf(event.cause) };

@@ -10,13 +10,17 @@ import { JsonCodec } from '../codec/json-codec.js';
 import { Consumer } from '../consuming/consumer.js';
 import { ConsumerRegistry } from '../consuming/consumer-registry.js';
 import { moveToDeadLetters } from '../consuming/dead-letter.js';
+import type { BatchOptions } from '../consuming/handling-options.js';
 import {
+  type BatchHandler,
+  type BatchSubscriptionOptions,
   type DeliveryHandler,
   resolveSubscription,
   sharedEntities,
   type SubscriptionOptions,
   type WantedSubscription,
 } from '../consuming/subscription.js';
+import { type Subscription, subscriptionHandle } from '../consuming/subscription-handle.js';
 import { ConnectionClosedError } from '../errors.js';
 import { RmqPublisher } from '../publishing/publisher.js';
 import type { ConnectionStatus } from '../status.js';
@@ -51,16 +55,6 @@ const DEAD_LETTER_LINK_WAIT_MS = 10_000;
 
 /** A consumer that could not even be asked for, on a link that lives. */
 const FAILED_REPAIR_RETRY_MS = 6_000;
-
-/** What `subscribe()` gives back. */
-export interface Subscription {
-  readonly name: string;
-  /** The queue; for a server-named one the broker's present name of it. */
-  readonly queue: string;
-  readonly isAttached: boolean;
-  /** Ends it for good: no more deliveries; running handlers go on. Nothing brings it back. */
-  unsubscribe(): Promise<void>;
-}
 
 export class RmqConnection {
   readonly name: string;
@@ -177,26 +171,45 @@ export class RmqConnection {
     if (link !== undefined) void this.#repairs.topology(link, entities);
   }
 
-  /** Wants a consumer from now on, through every disconnect. Before {@link start} or later. @throws {@link OptionsError} */
-  subscribe(options: SubscriptionOptions, handler: DeliveryHandler): Subscription {
+  /**
+   * Wants a consumer from now on, through every disconnect. Before {@link start} or later.
+   * @typeParam T what the payloads are said to be; nobody checks it
+   * @throws {@link OptionsError}
+   */
+  subscribe<T = unknown>(options: SubscriptionOptions<T>, handler: DeliveryHandler<T>): Subscription {
+    return this.#subscribe(options, handler);
+  }
+
+  /**
+   * As {@link subscribe}, with a handler that gets up to `batch.size` messages at once, the first of which has waited
+   * `batch.waitMs` at most.
+   * @throws {@link OptionsError}
+   */
+  subscribeBatch<T = unknown>(options: BatchSubscriptionOptions, handler: BatchHandler<T>): Subscription {
+    const { batch, ...others } = options;
+    return this.#subscribe(others, handler, batch);
+  }
+
+  /** The subscription of that name, until it is unsubscribed. */
+  subscription(name: string): Subscription | undefined {
+    const consumer = this.#consumers.named(name);
+    return consumer === undefined ? undefined : this.#handleOf(consumer);
+  }
+
+  #subscribe<T>(
+    options: SubscriptionOptions<T>,
+    handler: DeliveryHandler<T> | BatchHandler<T>,
+    batch?: BatchOptions,
+  ): Subscription {
     if (this.#closing !== undefined)
       throw new ConnectionClosedError('The connection is closed: nothing can be subscribed any more');
-    const wanted = resolveSubscription(options, handler, this.#topology.topology.exchangeNamed(options.exchange ?? ''));
+    const knownExchange = this.#topology.topology.exchangeNamed(options.exchange ?? '');
+    const wanted = resolveSubscription(options, handler, { batch, knownExchange });
     const consumer = this.#addConsumer(wanted);
     // Also while recovery is under way: it may have passed by already.
     if (this.#consuming.link !== undefined) this.#consumers.scheduleRepair(consumer, 0);
     else if (this.state.name !== 'idle') this.#start(this.#consuming);
-    let ended: Promise<void> | undefined;
-    return {
-      name: wanted.name,
-      get queue() {
-        return consumer.queueName;
-      },
-      get isAttached() {
-        return consumer.isAttached;
-      },
-      unsubscribe: () => (ended ??= this.#endConsumer(consumer)),
-    };
+    return this.#handleOf(consumer);
   }
 
   /**
@@ -419,8 +432,13 @@ export class RmqConnection {
     }
   }
 
+  #handleOf(consumer: Consumer): Subscription {
+    return subscriptionHandle(consumer, () => this.#endConsumer(consumer));
+  }
+
   async #endConsumer(consumer: Consumer): Promise<void> {
-    this.#topology.remove(sharedEntities(consumer.wanted));
+    const isKnown = this.#consumers.named(consumer.name) === consumer;
+    if (isKnown) this.#topology.remove(sharedEntities(consumer.wanted));
     await this.#consumers.end(consumer);
   }
 

@@ -24,7 +24,7 @@ export interface SnapshotSources {
 
 export function takeSnapshot(sources: SnapshotSources): ConnectionStatus {
   const { state, record, consumers, topology, publisher, outbox } = sources;
-  const wanted = consumers.all().filter((consumer) => !consumer.isStopped);
+  const wanted = consumers.all().filter((consumer) => consumer.isWanted);
   const missing = wanted.filter((consumer) => !consumer.isAttached);
   return {
     name: sources.name,
@@ -42,6 +42,7 @@ export function takeSnapshot(sources: SnapshotSources): ConnectionStatus {
       wanted: wanted.length,
       attached: wanted.length - missing.length,
       missing: missing.map((consumer) => missingConsumer(consumer, state.since)),
+      paused: consumers.all().flatMap((consumer) => (consumer.isPaused && !consumer.isStopped ? [consumer.name] : [])),
     },
     topology: {
       refused: topology.refusals.map(({ entity, cause }) => ({ entity, code: cause.code, message: reasonOf(cause) })),
@@ -61,7 +62,7 @@ export function takeSnapshot(sources: SnapshotSources): ConnectionStatus {
 function missingConsumer(consumer: Consumer, stateSince: number): MissingConsumer {
   const { name, queueName: queue, missingBecause } = consumer;
   if (missingBecause === undefined) {
-    return { name, queue, code: 'RMQ_CHANNEL_CLOSED', message: 'not attached yet', since: stateSince };
+    return { name, queue, code: 'RMQ_NOT_ATTACHED_YET', message: 'not attached yet', since: stateSince };
   }
   const { cause, since } = missingBecause;
   return { name, queue, code: codeOf(cause), message: reasonOf(cause), since };

@@ -3,8 +3,9 @@ import type { Timer } from '../clock.js';
 import type { Link } from '../connection/link.js';
 import type { RecoveryProgress } from '../connection/recovery.js';
 import { OptionsError } from '../errors.js';
-import { Consumer, type ConsumerCounters, type ConsumerHost, noCounts } from './consumer.js';
+import { Consumer, type ConsumerHost } from './consumer.js';
 import type { WantedSubscription } from './subscription.js';
+import { type ConsumerCounters, noCounts } from './workload.js';
 
 export interface RegistryHost extends Omit<ConsumerHost, 'needsRepair'> {
   /** The consuming link while it is up. */
@@ -37,6 +38,10 @@ export class ConsumerRegistry {
     return [...this.#consumers.values(), ...this.#leaving];
   }
 
+  named(name: string): Consumer | undefined {
+    return this.#consumers.get(name);
+  }
+
   add(wanted: WantedSubscription): Consumer {
     if (this.#consumers.has(wanted.name)) {
       throw new OptionsError(
@@ -53,8 +58,10 @@ export class ConsumerRegistry {
     return consumer;
   }
 
-  /** Its name is free at once; until its last handler is done it counts, and {@link drain} waits for it. Call it once. */
+  /** Its name is free at once; until its last handler is done it counts, and {@link drain} waits for it. */
   async end(consumer: Consumer): Promise<void> {
+    // Ended before: the name may be another one's by now.
+    if (this.#consumers.get(consumer.name) !== consumer) return consumer.cancel();
     this.#endRepair(consumer);
     this.#consumers.delete(consumer.name);
     this.#leaving.add(consumer);
@@ -72,7 +79,7 @@ export class ConsumerRegistry {
 
   /** The recovery step: all at the same time, so that round trips do not add up. */
   async attachAll(link: Link, progress: RecoveryProgress): Promise<void> {
-    const consumers = this.all().filter((consumer) => !consumer.isStopped);
+    const consumers = this.all().filter((consumer) => consumer.isWanted);
     progress.consumersWanted = consumers.length;
     await Promise.all(
       consumers.map(async (consumer) => {
@@ -95,7 +102,7 @@ export class ConsumerRegistry {
 
   scheduleRepair(consumer: Consumer, delayMs: number): void {
     // A listener that hears of the loss may have unsubscribed.
-    if (this.#isDraining || consumer.isStopped) return;
+    if (this.#isDraining || !consumer.isWanted) return;
     this.#endRepair(consumer);
     this.#repairs.set(
       consumer,

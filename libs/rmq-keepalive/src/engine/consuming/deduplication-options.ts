@@ -2,6 +2,7 @@
 import { OptionsError } from '../errors.js';
 import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
 import type { DeduplicationStore } from './deduplication-store.js';
+import type { WantedHandling } from './handling-options.js';
 
 export interface DeduplicationOptions {
   /** How long a handled message is remembered, ms. A copy that comes later is handled again, so it should exceed the longest time that a copy can spend in a queue. */
@@ -45,9 +46,11 @@ export interface ResolvedDeduplication {
 /** @throws {@link OptionsError} */
 export function resolveDeduplication(
   options: DeduplicationOptions | undefined,
+  handling: Pick<WantedHandling, 'ack' | 'batch'>,
   path: string,
 ): ResolvedDeduplication | undefined {
   if (options === undefined) return undefined;
+  refuseWithoutOutcome(handling, path);
   checkOptionsObject(options, OPTION_NAMES, path);
   const { ttlMs, store, maxEntries = DEFAULTS.maxEntries, claimTtlMs = DEFAULTS.claimTtlMs } = options;
   const { onStoreError = 'wait' } = options;
@@ -80,5 +83,21 @@ function checkStore(options: DeduplicationOptions, path: string): void {
       `${path}.${present}`,
       `with ${absent} it would have no effect`,
       store === undefined ? 'Give store too, or drop it' : 'Bound the store itself, or drop it',
+    );
+}
+
+/** A message is remembered when its handler has succeeded, so there has to be one handler that says so. */
+function refuseWithoutOutcome({ ack, batch }: Pick<WantedHandling, 'ack' | 'batch'>, path: string): void {
+  if (ack !== 'auto')
+    throw new OptionsError(
+      path,
+      `with ack: '${ack}' nobody says when a message was handled`,
+      "Use ack: 'auto', or remember message ids in the handler",
+    );
+  if (batch !== undefined)
+    throw new OptionsError(
+      path,
+      'a batch is handled as a whole, and its copies cannot wait for one another',
+      'Use @Subscribe, or remember message ids in the transaction of the batch',
     );
 }

@@ -14,6 +14,7 @@ import { Delivery, type DeliveryOrigin } from './delivery.js';
 import { Settlement } from './settlement.js';
 
 const TTL_MS = 60_000;
+const ONE_BY_ONE = { ack: 'auto', batch: undefined } as const;
 let clock: ManualClock;
 let events: ConnectionEvent[];
 let counters: { duplicatesSkipped: number };
@@ -29,15 +30,24 @@ beforeEach(() => {
 });
 
 function deduplication(options: Partial<DeduplicationOptions> = {}): Deduplication {
-  const resolved = resolveDeduplication({ ttlMs: TTL_MS, ...options }, 'deduplicate')!;
+  const resolved = resolveDeduplication({ ttlMs: TTL_MS, ...options }, ONE_BY_ONE, 'deduplicate')!;
   const host = { clock, event: (event: ConnectionEvent) => events.push(event), beforeHandler: () => undefined };
   return new Deduplication('orders', resolved, host, counters);
 }
 
-function delivery(messageId: string | undefined): { delivery: Delivery; origin: DeliveryOrigin } {
-  const channel = { ack() {}, nack() {}, reject() {} };
-  const settled = (_: unknown, kind: string): unknown => settlements.push(kind);
-  const origin = { channel, isLive: true, settled, stale() {} } as unknown as DeliveryOrigin;
+interface TestOrigin extends DeliveryOrigin {
+  isLive: boolean;
+}
+
+function delivery(messageId: string | undefined): { delivery: Delivery; origin: TestOrigin } {
+  const origin: TestOrigin = {
+    isLive: true,
+    needsSettling: true,
+    takesBack: true,
+    settle: (_, how) => settlements.push(how === 'hand-back' ? 'requeue' : how),
+    stale: () => undefined,
+    replaced: () => undefined,
+  };
   const message = { content: Buffer.alloc(0), fields: {}, properties: { messageId } } as unknown as ConsumeMessage;
   return { delivery: new Delivery('orders', 'orders', message, origin), origin };
 }
@@ -385,7 +395,8 @@ describe('options that cannot be meant', () => {
     [{ ttlMs: 1, onStoreError: 'skip' }, 'onStoreError', /"skip" is not known/],
     [{ ttlMs: 1, ttl: 2 }, undefined, /no option "ttl".*"ttlMs"/],
   ])('%j are refused', (options, name, problem) => {
-    const refused = (): unknown => resolveDeduplication(options as unknown as DeduplicationOptions, 'deduplicate');
+    const refused = (): unknown =>
+      resolveDeduplication(options as unknown as DeduplicationOptions, ONE_BY_ONE, 'deduplicate');
     expect(refused).toThrow(problem);
     expect(refused).toThrow(
       expect.objectContaining({
@@ -393,5 +404,13 @@ describe('options that cannot be meant', () => {
         option: name === undefined ? 'deduplicate' : `deduplicate.${name}`,
       }),
     );
+  });
+
+  it.each([
+    [{ ack: 'manual', batch: undefined } as const, /nobody says when/],
+    [{ ack: 'none', batch: undefined } as const, /nobody says when/],
+    [{ ack: 'auto', batch: { size: 10, waitMs: 100 } } as const, /a batch is handled as a whole/],
+  ])('are refused with %j', (handling, problem) => {
+    expect(() => resolveDeduplication({ ttlMs: 1 }, handling, 'deduplicate')).toThrow(problem);
   });
 });

@@ -17,7 +17,12 @@ export interface HealthDetails {
   readonly lastLoss: { readonly at: string; readonly code: string } | null;
   /** The last attempt to connect that failed, until that link is open. */
   readonly lastFailedAttempt: { readonly at: string; readonly code: string } | null;
-  readonly consumers: { readonly wanted: number; readonly attached: number; readonly missing: readonly string[] };
+  readonly consumers: {
+    readonly wanted: number;
+    readonly attached: number;
+    readonly missing: readonly string[];
+    readonly paused: readonly string[];
+  };
   /** Entities that the broker refuses to declare. */
   readonly refused: readonly string[];
   /** The broker's resource alarm; null without one. */
@@ -45,6 +50,7 @@ export function healthDetails(status: ConnectionStatus): HealthDetails {
       wanted: consumers.wanted,
       attached: consumers.attached,
       missing: consumers.missing.map((consumer) => consumer.name),
+      paused: consumers.paused,
     },
     refused: topology.refused.map(({ entity }) => entity),
     blocked: blocked && { reason: blocked.reason, since: isoTime(blocked.since) },

@@ -37,7 +37,7 @@ function statusOf(changes: Partial<ConnectionStatus> = {}): ConnectionStatus {
     lastLoss: null,
     lastFailedAttempt: null,
     reconnects: 0,
-    consumers: { wanted: 2, attached: 2, missing: [] },
+    consumers: { wanted: 2, attached: 2, missing: [], paused: [] },
     topology: { refused: [] },
     outbox: { queued: 0, inFlight: 0, waiting: 0, bytes: 0, maxMessages: 10, maxBytes: 100 },
     counters: {
@@ -51,6 +51,7 @@ function statusOf(changes: Partial<ConnectionStatus> = {}): ConnectionStatus {
       deadLettered: 0,
       duplicatesSkipped: 0,
       staleSettlements: 0,
+      dropped: 0,
       handlersRunning: 0,
     },
     eventLoop: { stalls: 0, longestStallMs: 0, lastStallAt: null },
@@ -103,7 +104,7 @@ describe('health', () => {
   });
 
   it('is degraded while a consumer is missing, since the first of them', () => {
-    const consumers = { wanted: 2, attached: 0, missing: [missing(ago(20)), missing(ago(90))] };
+    const consumers = { wanted: 2, attached: 0, missing: [missing(ago(20)), missing(ago(90))], paused: [] };
     expect(verdict(statusOf({ consumers }), NOW)).toEqual({
       status: 'degraded',
       reason: 'consumer-missing',
@@ -122,7 +123,7 @@ describe('health', () => {
   });
 
   it('names the missing consumer rather than the alarm when both are so', () => {
-    const consumers = { wanted: 1, attached: 0, missing: [missing(ago(20))] };
+    const consumers = { wanted: 1, attached: 0, missing: [missing(ago(20))], paused: [] };
     const blocked = { reason: 'low on memory', since: ago(300) };
     expect(verdict(statusOf({ consumers, blocked }), NOW).reason).toBe('consumer-missing');
   });
@@ -138,7 +139,7 @@ describe('the health report', () => {
       statusOf({
         lastLoss: { at: ago(5), role: 'consuming', code: 'RMQ_LINK_LOST', message: 'at secret-host' },
         lastFailedAttempt: { at: ago(4), role: 'consuming', code: 'RMQ_CONNECT_FAILED', message: 'at secret-host' },
-        consumers: { wanted: 2, attached: 1, missing: [missing(ago(20))] },
+        consumers: { wanted: 2, attached: 1, missing: [missing(ago(20))], paused: [] },
         topology: { refused: [{ entity: 'queue "q"', code: 'RMQ_TOPOLOGY_REFUSED', message: 'at secret-host' }] },
         blocked: { reason: 'low on memory', since: ago(300) },
       }),
@@ -157,7 +158,7 @@ describe('the health report', () => {
       ],
       lastLoss: { at: '2023-12-31T23:59:59.995Z', code: 'RMQ_LINK_LOST' },
       lastFailedAttempt: { at: '2023-12-31T23:59:59.996Z', code: 'RMQ_CONNECT_FAILED' },
-      consumers: { wanted: 2, attached: 1, missing: ['Orders.onCreated'] },
+      consumers: { wanted: 2, attached: 1, missing: ['Orders.onCreated'], paused: [] },
       refused: ['queue "q"'],
       blocked: { reason: 'low on memory', since: '2023-12-31T23:59:59.700Z' },
       outbox: { queued: 0, maxMessages: 10 },
