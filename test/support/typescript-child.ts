@@ -7,6 +7,8 @@ import { fileURLToPath } from 'node:url';
 export interface TypescriptChildOptions {
   args?: readonly string[];
   env?: NodeJS.ProcessEnv;
+  /** Options of node itself. */
+  nodeOptions?: readonly string[];
 }
 
 export interface Ending {
@@ -39,8 +41,8 @@ export class TypescriptChild {
   }
 
   private static spawn(program: readonly string[], options: TypescriptChildOptions): TypescriptChild {
-    const { args = [], env = {} } = options;
-    const command = ['--enable-source-maps', ...program, ...args];
+    const { args = [], env = {}, nodeOptions = [] } = options;
+    const command = [...nodeOptions, '--enable-source-maps', ...program, ...args];
     return new TypescriptChild(
       // NODE_OPTIONS of the test runner are not meant for the program.
       spawn(process.execPath, command, { stdio: 'pipe', env: { ...process.env, NODE_OPTIONS: '', ...env } }),

@@ -11,6 +11,7 @@ export { DeliveryHeaders } from './nest/decorators/delivery-headers.decorator.js
 export { InjectRmqConnection } from './nest/decorators/inject-rmq-connection.decorator.js';
 export { InjectRmqPublisher } from './nest/decorators/inject-rmq-publisher.decorator.js';
 export { DEFAULT_CONNECTION_NAME, getRmqConnectionToken, getRmqPublisherToken } from './nest/connection-tokens.js';
+export type { PublisherChoice } from './nest/connection-tokens.js';
 
 // --- the connection --------------------------------------------------------------------------------------------------
 export { RmqConnection } from './engine/connection/rmq-connection.js';
@@ -59,9 +60,24 @@ export { DEAD_LETTER_HEADERS } from './engine/consuming/dead-letter.js';
 export type { DeadLetterReason } from './engine/consuming/dead-letter.js';
 
 // --- publishing ------------------------------------------------------------------------------------------------------
-export { REPUBLISHED_HEADER, RmqPublisher } from './engine/publishing/publisher.js';
-export type { PublishDefaults, PublishOptions } from './engine/publishing/publisher.js';
+export { RmqPublisher } from './engine/publishing/publisher.js';
+export type { WhenReadyOptions } from './engine/publishing/publisher.js';
+export { REPUBLISHED_HEADER } from './engine/publishing/outgoing-message.js';
+export type { CreatePublisherOptions } from './engine/publishing/publishers.js';
+export type { PublishDefaults, PublisherDefaults, PublishOptions } from './engine/publishing/publish-options.js';
+export type {
+  ManyToPublish,
+  MessageToPublish,
+  PublishFailure,
+  PublishManyOptions,
+  PublishReport,
+} from './engine/publishing/publish-many.js';
 export type { OutboxOptions } from './engine/publishing/outbox.js';
+export { defineEvent, isEventContract, validateAgainst } from './engine/contracts/event.js';
+export type { EventContract, EventInput, EventOptions, EventPayload } from './engine/contracts/event.js';
+export type { SchemaIssue, SchemaResult, StandardSchema } from './engine/contracts/standard-schema.js';
+export type { BodyProperties, Codec, EncodedBody } from './engine/codec/codec.js';
+export { JsonCodec } from './engine/codec/json-codec.js';
 
 // --- errors ----------------------------------------------------------------------------------------------------------
 export {
@@ -79,12 +95,16 @@ export {
   LoginRefusedError,
   NoAddressError,
   NotOpenError,
+  NotReadyError,
   OptionsError,
   OutboxFullError,
+  PayloadInvalidError,
   PayloadNotDecodableError,
   PayloadNotEncodableError,
+  PayloadTooLargeError,
   PeerDeadError,
   PublishAbortedError,
+  PublishClosedError,
   PublishError,
   PublishNackedError,
   PublishRefusedError,
@@ -94,4 +114,4 @@ export {
   RmqError,
   TopologyRefusedError,
 } from './engine/errors.js';
-export type { DeduplicationStep, PublishAddress, RmqErrorCode } from './engine/errors.js';
+export type { DeduplicationStep, PayloadIssue, PublishAddress, RmqErrorCode } from './engine/errors.js';

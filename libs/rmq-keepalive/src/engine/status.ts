@@ -38,8 +38,10 @@ export interface ConnectionStatus {
   readonly topology: {
     readonly refused: readonly { readonly entity: string; readonly code: string; readonly message: string }[];
   };
+  /** Of all publishers of the connection together; the bounds too. */
   readonly outbox: {
     readonly queued: number;
+    /** Sent, and not confirmed yet. */
     readonly inFlight: number;
     /** Publishes that wait for room. */
     readonly waiting: number;

@@ -31,7 +31,11 @@ export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYN
 
 function withConnection(definition: DynamicModule, extras: RmqModuleExtras): DynamicModule {
   const { name = DEFAULT_CONNECTION_NAME, isGlobal = true, abortOnSecondSignal = true } = extras;
-  const exported = [getRmqConnectionToken(name), getRmqPublisherToken(name)];
+  const exported = [
+    getRmqConnectionToken(name),
+    getRmqPublisherToken(name),
+    getRmqPublisherToken({ connection: name, confirm: false }),
+  ];
   return {
     ...definition,
     global: isGlobal,
@@ -52,6 +56,12 @@ function connectionProviders(name: string, shutdown: { abortOnSecondSignal: bool
       provide: getRmqPublisherToken(name),
       inject: [connectionToken],
       useFactory: (connection: RmqConnection) => connection.publisher,
+    },
+    {
+      // Costs a channel only once somebody publishes with it. A test may put a connection here that has none.
+      provide: getRmqPublisherToken({ connection: name, confirm: false }),
+      inject: [connectionToken],
+      useFactory: (connection: Partial<RmqConnection>) => connection.createPublisher?.({ confirm: false }),
     },
     {
       // Separate from the connection itself, so that a test may override that and is registered in its place.

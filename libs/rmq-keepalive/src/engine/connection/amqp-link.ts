@@ -1,15 +1,17 @@
 /** A {@link Link} over an amqplib connection. */
 import type { Socket } from 'node:net';
-import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib';
+import type { Channel, ChannelModel } from 'amqplib';
 import { type Clock, type Timer, withDeadline } from '../clock.js';
 import { ConnectionClosedError } from '../errors.js';
-import type { Link, LinkRole } from './link.js';
+import { AmqpPublishingChannel } from './amqp-publishing-channel.js';
+import type { Link, LinkRole, PublishingChannel, PublishingChannelEvents } from './link.js';
 import { surviveUnreadableProperties } from './unreadable-properties.js';
 
 /** The part of amqplib's connection that its types do not show: socket, negotiated timeout, heartbeat frame. */
 interface RawConnection {
   readonly stream: Socket;
   readonly heartbeat: number;
+  readonly frameMax: number;
   sendHeartbeat(): void;
 }
 
@@ -23,6 +25,8 @@ export class AmqpLink implements Link {
   #closingByUs = false;
   #linger: Timer | undefined;
   readonly #raw: RawConnection;
+  /** One listener on the socket, however many channels publish. */
+  readonly #whenDrained = new Set<() => void>();
 
   constructor(
     readonly role: LinkRole,
@@ -33,6 +37,7 @@ export class AmqpLink implements Link {
     this.#raw = session.connection as unknown as RawConnection;
     surviveUnreadableProperties(session.connection as object);
     const { stream } = this.#raw;
+    stream.on('drain', () => this.#whenDrained.forEach((drained) => drained()));
     // amqplib listens to 'error' and 'end' only: a socket that was destroyed without either would look up for ever.
     stream.once('close', () => {
       if (this.#isUp) stream.emit('end');
@@ -74,9 +79,15 @@ export class AmqpLink implements Link {
     return this.session.createChannel();
   }
 
-  async openConfirmChannel(): Promise<ConfirmChannel> {
+  async openPublishingChannel(confirms: 'on' | 'off', events: PublishingChannelEvents): Promise<PublishingChannel> {
     this.#assertUp();
-    return this.session.createConfirmChannel();
+    const channel = await (confirms === 'on' ? this.session.createConfirmChannel() : this.session.createChannel());
+    const { stream, frameMax } = this.#raw;
+    return new AmqpPublishingChannel(
+      channel,
+      { stream, maxFrameBytes: frameMax, whenDrained: this.#whenDrained },
+      events,
+    );
   }
 
   sendHeartbeat(): void {

@@ -10,7 +10,7 @@
 import type { Clock } from '../clock.js';
 import type { ConsumerRegistry } from '../consuming/consumer-registry.js';
 import { ConnectionClosedError } from '../errors.js';
-import type { RmqPublisher } from '../publishing/publisher.js';
+import type { Publishers } from '../publishing/publishers.js';
 import type { TopologyKeeper } from '../topology/topology-keeper.js';
 import type { DrainReport } from './connection-events.js';
 import { Deadline } from './deadline.js';
@@ -22,7 +22,7 @@ export interface ClosingParts {
   readonly consuming: LinkSupervisor;
   readonly publishing: LinkSupervisor;
   readonly consumers: ConsumerRegistry;
-  readonly publisher: RmqPublisher;
+  readonly publishers: Publishers;
   readonly topology: TopologyKeeper;
   /** Publishes confirmed so far. */
   confirmed(): number;
@@ -79,7 +79,7 @@ export class Closing {
   }
 
   async #run(cause: Error | undefined): Promise<DrainReport> {
-    const { clock, consumers, publisher, topology } = this.parts;
+    const { clock, consumers, publishers, topology } = this.parts;
     const startedAt = clock.now();
     const requeuedBefore = consumers.counters().requeued;
     const confirmedBefore = this.parts.confirmed();
@@ -87,9 +87,10 @@ export class Closing {
     const handlersFinished = await this.#inOrder((limit) => consumers.drain(this.#deadline.passed, limit.passed));
     this.#endNeeds(false);
     await this.#flush();
-    const publishesAbandoned = publisher.close();
+    const publishesAbandoned = publishers.close();
     topology.end();
-    await this.#inOrder((limit) => Promise.race([consumers.closeChannels(), limit.passed]));
+    const channels = async (): Promise<unknown> => Promise.all([consumers.closeChannels(), publishers.closeChannels()]);
+    await this.#inOrder((limit) => Promise.race([channels(), limit.passed]));
     await this.#inOrder((limit) => this.#closeLinks(limit, cause));
     this.#deadline.end();
     const report: DrainReport = {
@@ -109,21 +110,21 @@ export class Closing {
    * so far: one of them may be about to, and would fail for that alone.
    */
   #endNeeds(handlersRun: boolean): void {
-    const { links, publishing, publisher } = this.parts;
+    const { links, publishing, publishers } = this.parts;
     this.mayDialToPublish = handlersRun && publishing.state.name === 'idle';
     for (const link of links) if (link !== publishing || !this.mayDialToPublish) link.beginClosing();
-    if (!this.mayDialToPublish) publisher.beginClosing();
+    if (!this.mayDialToPublish) publishers.beginClosing();
   }
 
   /** What is left when this resolves cannot be confirmed any more. */
   async #flush(): Promise<void> {
-    const { clock, publishing, publisher } = this.parts;
+    const { clock, publishing, publishers } = this.parts;
     if (publishing.link === undefined) return;
     const patience = new Deadline(clock, BLOCKED_FLUSH_MS);
     const isHopeless = patience.passed.then(() =>
       publishing.link?.blockedBecause === undefined ? new Promise<never>(() => undefined) : undefined,
     );
-    await Promise.race([publisher.flush(this.#deadline.leftMs), this.#deadline.passed, isHopeless]);
+    await Promise.race([publishers.flush(this.#deadline.leftMs), this.#deadline.passed, isHopeless]);
     patience.end();
   }
 

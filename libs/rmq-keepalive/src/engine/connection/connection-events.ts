@@ -91,7 +91,16 @@ export type ConnectionEvent =
     }
   | { readonly type: 'stale-settlement'; readonly subscription: string; readonly settlement: string }
   | { readonly type: 'publish-failed'; readonly cause: Error }
-  | { readonly type: 'publishes-replayed'; readonly count: number }
+  | {
+      /** Without confirms: no queue was bound for it, and nobody waits for it any more. */
+      readonly type: 'publish-returned';
+      readonly exchange: string;
+      readonly routingKey: string;
+      readonly messageId: string | undefined;
+      readonly replyCode: number;
+      readonly replyText: string;
+    }
+  | { readonly type: 'republished'; readonly count: number }
   | { readonly type: 'drained'; readonly report: DrainReport }
   | { readonly type: 'listener-failed'; readonly event: string; readonly cause: Error };
 
@@ -213,7 +222,12 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
       };
     case 'publish-failed':
       return { level: 'debug', sentence: reasonOf(event.cause) };
-    case 'publishes-replayed':
+    case 'publish-returned':
+      return {
+        level: 'warn',
+        sentence: `Message ${event.messageId ?? '(no id)'} to exchange "${event.exchange}" with routing key "${event.routingKey}" was returned as unroutable (${event.replyCode} ${event.replyText}); it was published without confirms, so nobody else knows`,
+      };
+    case 'republished':
       return {
         level: 'info',
         sentence: `${event.count} unconfirmed publish${event.count === 1 ? ' was' : 'es were'} sent again`,

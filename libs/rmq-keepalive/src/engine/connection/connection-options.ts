@@ -1,12 +1,17 @@
 /** Every option of a connection: unit, default, consequence; raw in, resolved out. Nothing is dialled before all of it is checked. */
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import { hostname } from 'node:os';
-import type { JsonCodecOptions } from '../codec/json-codec.js';
+import type { Codec } from '../codec/codec.js';
+import { JsonCodec, type JsonCodecOptions } from '../codec/json-codec.js';
 import { OptionsError } from '../errors.js';
 import { type HeartbeatOptions, type HeartbeatWish, resolveHeartbeat } from '../heartbeat/heartbeat-policy.js';
 import { checkNumber, checkOptionsObject, checkRecord, oneOf, shown } from '../option-checks.js';
 import { type OutboxOptions, type ResolvedOutbox, resolveOutbox } from '../publishing/outbox.js';
-import { type PublishDefaults, type ResolvedPublishDefaults, resolvePublishDefaults } from '../publishing/publisher.js';
+import {
+  type PublisherDefaults,
+  type ResolvedPublishDefaults,
+  resolvePublishDefaults,
+} from '../publishing/publish-options.js';
 import type { TopologyOptions } from '../topology/topology.js';
 import { type AddressProvider, BrokerEndpoints } from './broker-endpoints.js';
 import { type ReconnectOptions, type ResolvedReconnect, resolveReconnect } from './reconnect-backoff.js';
@@ -34,9 +39,10 @@ export interface RmqConnectionOptions {
   /** Limit for the broker's silence during recovery, ms; then the link is discarded. @default 10_000 */
   recoveryTimeoutMs?: number;
   reconnect?: ReconnectOptions;
+  /** Bounds of what is held until it is confirmed, of each publisher. */
   outbox?: OutboxOptions;
   /** Defaults of `publish()`. */
-  publish?: PublishDefaults;
+  publish?: PublisherDefaults;
   /** How long running handlers and unconfirmed publishes get at close, ms. @default 10_000 */
   drainTimeoutMs?: number;
   /** How long the connection may be down before health says `down` instead of `degraded`, ms. @default 30_000 */
@@ -45,8 +51,10 @@ export interface RmqConnectionOptions {
   topology?: TopologyOptions;
   /** TLS: `ca`, `cert`, `key`, `servername` ... as in node:tls; a function is asked before every attempt, so that rotated files are read again. */
   tls?: TlsOptions | (() => TlsOptions);
-  /** Bounds of the JSON codec. */
+  /** Bounds of the JSON codec, the default. */
   json?: JsonCodecOptions;
+  /** How payloads become bytes and back, in both directions. @default JSON, with the bounds in `json` */
+  codec?: Codec;
   /** Shown in the broker's connection list. */
   clientProperties?: Record<string, unknown>;
 }
@@ -67,6 +75,7 @@ const OPTION_NAMES = [
   'topology',
   'tls',
   'json',
+  'codec',
   'clientProperties',
 ] as const satisfies readonly (keyof RmqConnectionOptions)[];
 
@@ -90,7 +99,7 @@ export interface ResolvedConnectionOptions {
   readonly downAfterMs: number;
   readonly topology: TopologyOptions;
   readonly tls: () => TlsOptions;
-  readonly json: JsonCodecOptions | undefined;
+  readonly codec: Codec;
   readonly clientProperties: Readonly<Record<string, unknown>>;
   /** To be logged once. */
   readonly warnings: readonly string[];
@@ -127,7 +136,7 @@ export function resolveConnectionOptions(options: RmqConnectionOptions): Resolve
     downAfterMs: milliseconds(options.downAfterMs ?? 30_000, 0, 'downAfterMs'),
     topology: options.topology ?? {},
     tls: resolveTls(options.tls),
-    json: options.json,
+    codec: resolveCodec(options.codec, options.json),
     clientProperties: resolveClientProperties(options.clientProperties),
     warnings,
   };
@@ -136,6 +145,19 @@ export function resolveConnectionOptions(options: RmqConnectionOptions): Resolve
 /** @throws {@link OptionsError} */
 export function checkDrainTimeout(drainTimeoutMs: number): void {
   milliseconds(drainTimeoutMs, 0, 'drainTimeoutMs');
+}
+
+function resolveCodec(codec: Codec | undefined, json: JsonCodecOptions | undefined): Codec {
+  if (codec === undefined) return new JsonCodec(json);
+  if (typeof codec?.encode !== 'function' || typeof codec.decode !== 'function')
+    throw new OptionsError(
+      'codec',
+      `${shown(codec)} is no codec`,
+      'Give { contentType, encode(payload), decode(body) }',
+    );
+  if (json !== undefined)
+    throw new OptionsError('json', 'it bounds the JSON codec, which `codec` replaces', 'Leave one of them out');
+  return codec;
 }
 
 function resolveUrls(urls: RmqConnectionOptions['urls']): readonly string[] | AddressProvider {

@@ -6,7 +6,6 @@
  */
 import { first, firstValueFrom, type Observable, Subject, takeUntil } from 'rxjs';
 import { type Clock, systemClock } from '../clock.js';
-import { JsonCodec } from '../codec/json-codec.js';
 import { Consumer } from '../consuming/consumer.js';
 import { ConsumerRegistry } from '../consuming/consumer-registry.js';
 import { moveToDeadLetters } from '../consuming/dead-letter.js';
@@ -22,7 +21,8 @@ import {
 } from '../consuming/subscription.js';
 import { type Subscription, subscriptionHandle } from '../consuming/subscription-handle.js';
 import { ConnectionClosedError } from '../errors.js';
-import { RmqPublisher } from '../publishing/publisher.js';
+import type { RmqPublisher } from '../publishing/publisher.js';
+import { type CreatePublisherOptions, Publishers } from '../publishing/publishers.js';
 import type { ConnectionStatus } from '../status.js';
 import { entityName, type TopologyOptions } from '../topology/topology.js';
 import { TopologyKeeper } from '../topology/topology-keeper.js';
@@ -58,6 +58,7 @@ const FAILED_REPAIR_RETRY_MS = 6_000;
 
 export class RmqConnection {
   readonly name: string;
+  /** The publisher that is always there; {@link createPublisher} makes further ones. */
   readonly publisher: RmqPublisher;
 
   readonly #options: ResolvedConnectionOptions;
@@ -71,6 +72,7 @@ export class RmqConnection {
   readonly #startup: Startup;
   readonly #topology: TopologyKeeper;
   readonly #consumers: ConsumerRegistry;
+  readonly #publishers: Publishers;
   #recoveryAdvanced = new Set<() => void>();
   #closing: Closing | undefined;
   #gaveUp: Error | undefined;
@@ -82,7 +84,7 @@ export class RmqConnection {
     this.#options = resolveConnectionOptions(options);
     this.#record = new ConnectionRecord(this.#clock);
     this.#state = new OverallState(this.#clock, (from, to) => this.#emit({ type: 'state-changed', from, to }));
-    const codec = new JsonCodec(this.#options.json);
+    const { codec } = this.#options;
     this.#topology = new TopologyKeeper({
       clock: this.#clock,
       stallTimeoutMs: this.#options.recoveryTimeoutMs,
@@ -93,19 +95,20 @@ export class RmqConnection {
     });
     this.#topology.addOptions(this.#options.topology, 'topology');
     this.#repairs = new LinkRepairs(this.#clock, this.#options.recoveryTimeoutMs, this.#topology);
-    this.publisher = new RmqPublisher(
+    this.#publishers = new Publishers(
+      codec,
+      this.#options,
       {
         needLink: () => this.#start(this.#publishing),
         repair: (link, exchanges, attach) => this.#repairs.publishingChannel(link, exchanges, attach),
         published: () => (this.#record.published += 1),
         failed: (cause) => this.#publishFailedWith(cause),
-        replayed: (count) => this.#replayed(count),
+        republished: (count) => this.#republished(count),
+        returned: (message) => this.#emit({ type: 'publish-returned', ...message }),
       },
-      codec,
-      this.#options.publish,
-      this.#options.outbox,
       this.#clock,
     );
+    this.publisher = this.#publishers.main;
     this.#consumers = new ConsumerRegistry({
       clock: this.#clock,
       codec,
@@ -172,6 +175,17 @@ export class RmqConnection {
   }
 
   /**
+   * A further publisher, with a channel and an outbox of its own on the publishing link. It is recovered, drained, counted
+   * in status and closed with the connection: make a few at the start, not one for every message.
+   * @throws {@link OptionsError}
+   */
+  createPublisher(options: CreatePublisherOptions = {}): RmqPublisher {
+    if (this.#closing !== undefined)
+      throw new ConnectionClosedError('The connection is closed: nothing can be published any more');
+    return this.#publishers.create(options);
+  }
+
+  /**
    * Wants a consumer from now on, through every disconnect. Before {@link start} or later.
    * @typeParam T what the payloads are said to be; nobody checks it
    * @throws {@link OptionsError}
@@ -231,17 +245,16 @@ export class RmqConnection {
 
   /** One plain snapshot of everything; cheap, and never touches the network. */
   status(): ConnectionStatus {
-    const { downAfterMs, outbox } = this.#options;
+    const { downAfterMs } = this.#options;
     return takeSnapshot({
       name: this.name,
       downAfterMs,
-      outbox,
       state: this.#state,
       record: this.#record,
       links: this.#supervisors,
       consumers: this.#consumers,
       topology: this.#topology,
-      publisher: this.publisher,
+      publishers: this.#publishers,
     });
   }
 
@@ -277,7 +290,7 @@ export class RmqConnection {
         consuming: this.#consuming,
         publishing: this.#publishing,
         consumers: this.#consumers,
-        publisher: this.publisher,
+        publishers: this.#publishers,
         topology: this.#topology,
         confirmed: () => this.#record.published,
         ended: (report) => this.#ended(report),
@@ -318,15 +331,18 @@ export class RmqConnection {
       name: 'attaching consumers',
       run: (link, progress) => this.#consumers.attachAll(link, progress),
     };
-    const replay: RecoveryStep = { name: 'opening the publishing channel', run: (link) => this.publisher.attach(link) };
+    const republish: RecoveryStep = {
+      name: 'opening the publishing channels',
+      run: (link) => this.#publishers.attachAll(link),
+    };
     const headStart: RecoveryStep = {
       name: 'waiting for queues that died with the link',
       run: () => this.#untilOwnQueuesAreBack(),
     };
-    if (this.#options.links === 'shared') return [this.#makeSupervisor('shared', [declare, attach, replay])];
+    if (this.#options.links === 'shared') return [this.#makeSupervisor('shared', [declare, attach, republish])];
     return [
       this.#makeSupervisor('consuming', [declare, attach]),
-      this.#makeSupervisor('publishing', [declare, headStart, replay]),
+      this.#makeSupervisor('publishing', [declare, headStart, republish]),
     ];
   }
 
@@ -396,14 +412,14 @@ export class RmqConnection {
     this.#record.linkLost(link, cause);
     this.#topology.linkLost();
     if (link.role !== 'publishing') this.#consumers.detachAll(cause);
-    if (link.role !== 'consuming') this.publisher.detach(cause);
+    if (link.role !== 'consuming') this.#publishers.detachAll(cause);
     this.#updateBlocked();
   }
 
   #linkEvent(event: ConnectionEvent): void {
     if (event.type === 'blocked' || event.type === 'unblocked') {
       this.#updateBlocked();
-      this.publisher.resume();
+      this.#publishers.resume();
     }
     if (event.type === 'attempt-failed') this.#record.noteFailedAttempt(event.role, event.cause);
     if (event.type === 'event-loop-stalled' && !this.#record.noteStall(event.stalledForMs)) return;
@@ -490,9 +506,9 @@ export class RmqConnection {
     this.#emit({ type: 'publish-failed', cause });
   }
 
-  #replayed(count: number): void {
+  #republished(count: number): void {
     this.#record.republished += count;
-    this.#emit({ type: 'publishes-replayed', count });
+    this.#emit({ type: 'republished', count });
   }
 
   #emit(event: ConnectionEvent): void {

@@ -2,8 +2,7 @@
 import type { Consumer } from '../consuming/consumer.js';
 import type { ConsumerRegistry } from '../consuming/consumer-registry.js';
 import { reasonOf } from '../errors.js';
-import type { ResolvedOutbox } from '../publishing/outbox.js';
-import type { RmqPublisher } from '../publishing/publisher.js';
+import type { Publishers } from '../publishing/publishers.js';
 import { codeOf, type ConnectionStatus, type LinkStatus, type MissingConsumer } from '../status.js';
 import type { TopologyKeeper } from '../topology/topology-keeper.js';
 import type { ConnectionRecord } from './connection-record.js';
@@ -13,17 +12,16 @@ import type { OverallState } from './overall-state.js';
 export interface SnapshotSources {
   readonly name: string;
   readonly downAfterMs: number;
-  readonly outbox: ResolvedOutbox;
   readonly state: OverallState;
   readonly record: ConnectionRecord;
   readonly links: readonly LinkSupervisor[];
   readonly consumers: ConsumerRegistry;
   readonly topology: TopologyKeeper;
-  readonly publisher: RmqPublisher;
+  readonly publishers: Publishers;
 }
 
 export function takeSnapshot(sources: SnapshotSources): ConnectionStatus {
-  const { state, record, consumers, topology, publisher, outbox } = sources;
+  const { state, record, consumers, topology, publishers } = sources;
   const wanted = consumers.all().filter((consumer) => consumer.isWanted);
   const missing = wanted.filter((consumer) => !consumer.isAttached);
   return {
@@ -47,7 +45,7 @@ export function takeSnapshot(sources: SnapshotSources): ConnectionStatus {
     topology: {
       refused: topology.refusals.map(({ entity, cause }) => ({ entity, code: cause.code, message: reasonOf(cause) })),
     },
-    outbox: { ...publisher.status, maxMessages: outbox.maxMessages, maxBytes: outbox.maxBytes },
+    outbox: publishers.status,
     counters: {
       published: record.published,
       publishFailed: record.publishFailed,
