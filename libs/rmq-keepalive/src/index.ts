@@ -29,6 +29,7 @@ export type {
   ConnectionEventType,
   DrainReport,
   EventLevel,
+  FailedHandlerFate,
 } from './engine/connection/connection-events.js';
 export type { RecoveryReport, Refusal } from './engine/connection/recovery.js';
 export type { LinkRole } from './engine/connection/link.js';
@@ -44,6 +45,9 @@ export type { SettlementKind } from './engine/consuming/settlement.js';
 export type { DeliveryHandler, SubscriptionOptions } from './engine/consuming/subscription.js';
 export { DEAD_LETTER_HEADERS } from './engine/consuming/dead-letter.js';
 export type { DeadLetterReason } from './engine/consuming/dead-letter.js';
+export { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER, RETRY_HEADERS } from './engine/consuming/message-copy.js';
+export type { RetryOptions } from './engine/consuming/retry-policy.js';
+export type { RetryInOptions } from './engine/consuming/settlement.js';
 
 // --- publishing ------------------------------------------------------------------------------------------------------
 export { REPUBLISHED_HEADER, RmqPublisher } from './engine/publishing/publisher.js';
@@ -58,6 +62,7 @@ export {
   ConnectTimeoutError,
   ConsumerCancelledError,
   ConsumeRefusedError,
+  DeadLettersUnreachableError,
   GaveUpError,
   IllegalStateError,
   LinkLostError,
@@ -69,6 +74,7 @@ export {
   PayloadNotDecodableError,
   PayloadNotEncodableError,
   PeerDeadError,
+  PoisonMessageError,
   PublishAbortedError,
   PublishError,
   PublishNackedError,

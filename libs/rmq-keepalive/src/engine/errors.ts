@@ -6,6 +6,8 @@
 export type RmqErrorCode =
   | 'RMQ_PAYLOAD_NOT_ENCODABLE'
   | 'RMQ_PAYLOAD_NOT_DECODABLE'
+  | 'RMQ_POISON_MESSAGE'
+  | 'RMQ_DEAD_LETTERS_UNREACHABLE'
   | 'RMQ_PUBLISH_NACKED'
   | 'RMQ_PUBLISH_RETURNED'
   | 'RMQ_PUBLISH_REFUSED'
@@ -54,6 +56,16 @@ export class PayloadNotEncodableError extends RmqError {
 export class PayloadNotDecodableError extends RmqError {
   constructor(reason: string, options?: { cause?: unknown }) {
     super('RMQ_PAYLOAD_NOT_DECODABLE', `The body cannot be decoded: ${reason}`, options);
+  }
+}
+
+/** A message came back again and again without being settled, as if it killed whoever handles it; it was dead-lettered unseen. */
+export class PoisonMessageError extends RmqError {
+  constructor(redeliveries: number, maxRedeliveries: number) {
+    super(
+      'RMQ_POISON_MESSAGE',
+      `The message came back ${redeliveries} times without being settled, more than maxRedeliveries (${maxRedeliveries}): it may kill the process that handles it. Mend the handler, then replay the dead letter`,
+    );
   }
 }
 
@@ -194,6 +206,20 @@ export class ConsumerCancelledError extends RmqError {
     super(
       'RMQ_CONSUMER_CANCELLED',
       `The broker cancelled the consumer of subscription "${subscription}" on queue "${queue}" (queue deleted, moved, or an acknowledgement timed out${inHand})`,
+    );
+  }
+}
+
+/** A dead-letter queue could not be read or emptied to the end. What was not moved by then is still in it. */
+export class DeadLettersUnreachableError extends RmqError {
+  constructor(
+    readonly queue: string,
+    cause: unknown,
+  ) {
+    super(
+      'RMQ_DEAD_LETTERS_UNREACHABLE',
+      `Dead letters of queue "${queue}" cannot be reached: ${reasonOf(cause)}. What was not moved yet is still there: try again when the connection is open`,
+      { cause },
     );
   }
 }

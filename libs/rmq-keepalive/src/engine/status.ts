@@ -52,6 +52,8 @@ export interface ConnectionStatus {
     readonly requeued: number;
     readonly rejected: number;
     readonly deadLettered: number;
+    /** Moved to a retry queue. */
+    readonly retried: number;
     readonly staleSettlements: number;
     readonly handlersRunning: number;
   };

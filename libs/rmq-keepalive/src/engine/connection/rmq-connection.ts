@@ -9,7 +9,6 @@ import { type Clock, systemClock, withDeadline } from '../clock.js';
 import { JsonCodec } from '../codec/json-codec.js';
 import { Consumer } from '../consuming/consumer.js';
 import { ConsumerRegistry } from '../consuming/consumer-registry.js';
-import { moveToDeadLetters } from '../consuming/dead-letter.js';
 import {
   type DeliveryHandler,
   resolveSubscription,
@@ -48,8 +47,8 @@ import { takeSnapshot } from './status-snapshot.js';
  * timeout, and beyond it as little as keeps the promise that close() is over a second after the drain timeout.
  */
 const ORDERLY_END_MS = { most: 2_000, beyondDrain: 300 };
-/** A dead letter needs the publishing link; it waits this long for it before it tries again later. */
-const DEAD_LETTER_LINK_WAIT_MS = 10_000;
+/** A copy of a delivery needs the publishing link; it waits this long for it before it tries again later. */
+const COPY_LINK_WAIT_MS = 10_000;
 
 /** A consumer that could not even be asked for, on a link that lives. */
 const FAILED_REPAIR_RETRY_MS = 6_000;
@@ -121,16 +120,10 @@ export class RmqConnection {
       repair: (consumer, link) => this.#repair(consumer, link),
       // All of them: a handler that blocks the loop silences every link.
       beforeHandler: () => this.#supervisors.forEach((supervisor) => supervisor.beforeHandler()),
-      moveToDeadLetters: (delivery, queue, why) =>
-        moveToDeadLetters(
-          delivery,
-          queue,
-          { ...why, at: this.#clock.wallClock() },
-          {
-            publisher: this.publisher,
-            declare: async (name) => this.#repairs.deadLetterQueue(await this.#publishingLink(), name),
-          },
-        ),
+      copies: {
+        send: (message) => this.publisher.send(message),
+        declare: async (entities) => this.#repairs.copiesWay(await this.#publishingLink(), entities),
+      },
     });
     this.#supervisors = this.#makeSupervisors();
   }
@@ -458,7 +451,7 @@ export class RmqConnection {
     this.#start(this.#publishing);
     const link = this.#publishing.link;
     if (link !== undefined && this.#publishing.state.name === 'open') return link;
-    await this.whenOpen({ timeoutMs: DEAD_LETTER_LINK_WAIT_MS });
+    await this.whenOpen({ timeoutMs: COPY_LINK_WAIT_MS });
     const opened = this.#publishing.link;
     if (opened === undefined) throw new ConnectionClosedError('The publishing link is gone');
     return opened;

@@ -36,11 +36,12 @@ export interface ConsumerCounters {
   requeued: number;
   rejected: number;
   deadLettered: number;
+  retried: number;
   staleSettlements: number;
 }
 
 export function noCounts(): ConsumerCounters {
-  return { delivered: 0, acked: 0, requeued: 0, rejected: 0, deadLettered: 0, staleSettlements: 0 };
+  return { delivered: 0, acked: 0, requeued: 0, rejected: 0, deadLettered: 0, retried: 0, staleSettlements: 0 };
 }
 
 interface Attachment extends DeliveryOrigin {

@@ -6,7 +6,6 @@
 import type { Clock } from '../clock.js';
 import type { Codec } from '../codec/codec.js';
 import type { ConnectionEvent } from '../connection/connection-events.js';
-import { asError } from '../errors.js';
 import type { Delivery } from './delivery.js';
 import type { FailedDeliveries } from './failed-deliveries.js';
 import { Settlement } from './settlement.js';
@@ -77,6 +76,8 @@ export class DeliveryHandling {
   }
 
   async #handle(delivery: Delivery): Promise<void> {
+    const admitted = this.failures.admit(delivery);
+    if (admitted !== true && !(await admitted)) return;
     let payload: unknown;
     try {
       payload = this.host.codec.decode(delivery.body, delivery.properties);
@@ -87,16 +88,11 @@ export class DeliveryHandling {
     try {
       result = await this.wanted.handler(payload, delivery);
     } catch (thrown) {
-      this.host.event({
-        type: 'handler-failed',
-        subscription: this.wanted.name,
-        messageId: delivery.messageId,
-        cause: asError(thrown),
-      });
-      return this.failures.giveUp(delivery, 'handler-failed', thrown);
+      return this.failures.failed(delivery, thrown);
     }
     if (!(result instanceof Settlement) || result.kind === 'ack') delivery.ack();
     else if (result.kind === 'requeue') delivery.requeue();
+    else if (result.kind === 'retry') await this.failures.retryIn(delivery, result);
     else await this.failures.giveUp(delivery, 'rejected', undefined);
   }
 }

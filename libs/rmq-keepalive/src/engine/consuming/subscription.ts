@@ -13,8 +13,10 @@ import {
   toQueue,
 } from '../topology/topology.js';
 import type { Delivery } from './delivery.js';
+import { resolveMaxRedeliveries } from './redelivery-limit.js';
+import { resolveRetry, type RetryOptions, type RetryPolicy } from './retry-policy.js';
 
-/** Called for every delivery. Resolves: ack. Throws or rejects: dead-letter. Returns a `Settlement`: that. */
+/** Called for every delivery. Resolves: ack. Throws or rejects: retry, then dead-letter. Returns a `Settlement`: that. */
 export type DeliveryHandler = (payload: unknown, delivery: Delivery) => unknown;
 
 export interface SubscriptionOptions {
@@ -39,6 +41,18 @@ export interface SubscriptionOptions {
   prefetch?: number;
   /** Where a delivery goes whose handler failed or whose body cannot be decoded. `false`: rejected, and so dropped unless the queue has a dead-letter exchange. @default `<queue>.dead` (`<name>.dead` for a server-named queue) */
   deadLetter?: string | false;
+  /**
+   * Tries a message again whose handler failed, after a delay at the broker, outside the prefetch. Not for queues that die
+   * with the link, nor for streams. @default no retry: a failed message is dead-lettered at once
+   */
+  retry?: RetryOptions;
+  /**
+   * How often a message may come back unsettled (its process died, its link was lost, it was requeued) before it is
+   * dead-lettered as poison, unseen. On a queue that is not a quorum queue, a message that comes back from somebody else's
+   * hands is first moved to the end of the queue, with its count. 1..1_000_000, `Infinity`: for ever.
+   * @default 10, or less when queueOptions set `x-delivery-limit`
+   */
+  maxRedeliveries?: number;
   /** Passed to basic.consume, e.g. `{ 'x-priority': 10 }`. */
   consumerArguments?: Record<string, unknown>;
 }
@@ -55,6 +69,8 @@ const OPTION_NAMES = [
   'ifQueueMissing',
   'prefetch',
   'deadLetter',
+  'retry',
+  'maxRedeliveries',
   'consumerArguments',
 ] as const satisfies readonly (keyof SubscriptionOptions)[];
 
@@ -71,6 +87,8 @@ export interface WantedSubscription {
   readonly ifQueueMissing: 'declare' | 'wait';
   readonly prefetch: number;
   readonly deadLetter: string | false;
+  readonly retry: RetryPolicy | undefined;
+  readonly maxRedeliveries: number;
   readonly consumerArguments: Record<string, unknown>;
   readonly handler: DeliveryHandler;
 }
@@ -117,15 +135,19 @@ export function resolveSubscription(
   const queueDefaults = isServerNamed ? { exclusive: true, durable: false, autoDelete: true } : {};
   const queue = toQueue({ ...queueDefaults, ...options.queueOptions, name: options.queue }, `${path}.queueOptions`);
   const exchange = resolveExchange(options, knownExchange, path);
+  const isOwnQueue = isServerNamed || queue.options.exclusive === true;
   return {
     name,
     queue,
-    isOwnQueue: isServerNamed || queue.options.exclusive === true,
+    isOwnQueue,
     exchange,
     bindings: exchange === undefined ? [] : resolveBindings(options, exchange, path),
     ifQueueMissing,
     prefetch,
     deadLetter: resolveDeadLetter(options, name, path),
+    retry:
+      options.retry === undefined ? undefined : resolveRetry(options.retry, `${path}.retry`, { queue, isOwnQueue }),
+    maxRedeliveries: resolveMaxRedeliveries(options.maxRedeliveries, queue, path),
     consumerArguments: options.consumerArguments ?? {},
     handler,
   };

@@ -48,6 +48,7 @@ function statusOf(changes: Partial<ConnectionStatus> = {}): ConnectionStatus {
       requeued: 0,
       rejected: 0,
       deadLettered: 0,
+      retried: 0,
       staleSettlements: 0,
       handlersRunning: 0,
     },
