@@ -9,9 +9,10 @@ import type { ConnectionEvent } from '../connection/connection-events.js';
 import { PoisonMessageError } from '../errors.js';
 import { type CopyTransport, isUnwritable } from './copy-transport.js';
 import type { Delivery } from './delivery.js';
-import { RecentlyInHand, redeliveryVerdict } from './redeliveries.js';
+import { isSuspect, RecentlyInHand, redeliveryVerdict } from './redeliveries.js';
 import { moveToEndOfQueue } from './redelivery-copy.js';
 import type { WantedSubscription } from './subscription.js';
+import { SuspectLane } from './suspects.js';
 
 export interface AdmissionHost {
   readonly clock: Clock;
@@ -27,6 +28,7 @@ const REMEMBERED_IDS = 1_000;
 
 export class Admission {
   readonly #inHand: RecentlyInHand;
+  readonly #suspects: SuspectLane;
   #countsAgainAt = -Infinity;
 
   constructor(
@@ -34,23 +36,29 @@ export class Admission {
     private readonly host: AdmissionHost,
     private readonly isPoison: (delivery: Delivery, error: PoisonMessageError) => Promise<void>,
   ) {
+    this.#suspects = new SuspectLane(host.clock);
     this.#inHand = new RecentlyInHand(Math.max(REMEMBERED_IDS, wanted.prefetch));
   }
 
-  /** `true`: handle it. A promise: it has come back; handle it if that answers `true`, else it is settled. */
-  admit(delivery: Delivery): true | Promise<boolean> {
-    if (delivery.isBack) return this.#admitBack(delivery);
-    this.#inHand.add(delivery);
-    return true;
+  /** What waits for its turn is handed back. */
+  stop(): void {
+    this.#suspects.stop();
   }
 
-  async #admitBack(delivery: Delivery): Promise<boolean> {
+  /** `undefined`: handle it. Else `handle` is called when the time has come, or something else became of the delivery. */
+  admit(delivery: Delivery, handle: () => Promise<void>): Promise<void> | undefined {
+    if (delivery.isBack || delivery.redeliveries > 0) return this.#admitBack(delivery, handle);
+    this.#inHand.add(delivery);
+    return undefined;
+  }
+
+  async #admitBack(delivery: Delivery, handle: () => Promise<void>): Promise<void> {
     const { maxRedeliveries } = this.wanted;
     const isKnown = this.#inHand.has(delivery);
     this.#inHand.add(delivery);
     const verdict = redeliveryVerdict(
       {
-        isBack: true,
+        isBack: delivery.isBack,
         deliveryCount: delivery.headers['x-delivery-count'],
         acquiredCount: delivery.headers['x-acquired-count'],
         counted: delivery.redeliveries,
@@ -58,10 +66,16 @@ export class Admission {
       },
       maxRedeliveries,
     );
-    if (verdict.kind === 'handle') return true;
-    if (verdict.kind === 'count') return !(await this.#count(delivery, verdict.redeliveries));
-    await this.isPoison(delivery, new PoisonMessageError(verdict.redeliveries, maxRedeliveries));
-    return false;
+    const { redeliveries } = verdict;
+    if (verdict.kind === 'poison')
+      return this.isPoison(delivery, new PoisonMessageError(redeliveries, maxRedeliveries));
+    if (verdict.kind === 'count' && (await this.#count(delivery, redeliveries))) return;
+    if (!isSuspect(redeliveries, maxRedeliveries)) return handle();
+    const isHandled = await this.#suspects.run(async () => {
+      // Its link may be gone by now: it comes again.
+      if (delivery.isLive) await handle();
+    });
+    if (!isHandled) delivery.handBack();
   }
 
   /** Whether it was counted, and so comes again. */

@@ -48,7 +48,8 @@ export class DeliveryHandling {
     if (this.#isStopped) return void delivery.handBack();
     this.#running.set(delivery, this.host.clock.now());
     this.host.beforeHandler();
-    void this.#handle(delivery).finally(() => this.#finished(delivery));
+    const handled = this.failures.admit(delivery, () => this.#handle(delivery)) ?? this.#handle(delivery);
+    void handled.finally(() => this.#finished(delivery));
   }
 
   /** What arrives from now on is handed back; what runs goes on. */
@@ -76,8 +77,6 @@ export class DeliveryHandling {
   }
 
   async #handle(delivery: Delivery): Promise<void> {
-    const admitted = this.failures.admit(delivery);
-    if (admitted !== true && !(await admitted)) return;
     let payload: unknown;
     try {
       payload = this.host.codec.decode(delivery.body, delivery.properties);

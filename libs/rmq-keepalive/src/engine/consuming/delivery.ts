@@ -131,7 +131,9 @@ export class Delivery {
   /** What we wrote on a copy. Believed only when the message was sent to this very queue by name: whoever may publish to an exchange cannot pretend. */
   #carried(header: string): unknown {
     const { exchange } = this.message.fields;
-    return exchange === '' || exchange === RETURN_EXCHANGE ? this.headers[header] : undefined;
+    if (exchange !== '' && exchange !== RETURN_EXCHANGE) return undefined;
+    const headers: Record<string, unknown> | undefined = this.message.properties.headers;
+    return headers !== undefined && Object.hasOwn(headers, header) ? headers[header] : undefined;
   }
 
   #carriedText(header: string): string | undefined {

@@ -56,15 +56,13 @@ export class FailedDeliveries {
   /** What could not be moved by now is handed back, and comes again elsewhere. */
   stop(): void {
     this.#isStopped = true;
+    this.#admission.stop();
     for (const wake of this.#wakers) wake();
   }
 
-  /**
-   * Call for every delivery, before anything is done with it. `true`: handle it. A promise: it has come back; handle it if
-   * that answers `true`, else it is settled.
-   */
-  admit(delivery: Delivery): true | Promise<boolean> {
-    return this.#admission.admit(delivery);
+  /** Call for every delivery. `undefined`: handle it. Else it has come back: `handle` is called if that is right, and when. */
+  admit(delivery: Delivery, handle: () => Promise<void>): Promise<void> | undefined {
+    return this.#admission.admit(delivery, handle);
   }
 
   /** The handler threw, rejected, or took too long. */

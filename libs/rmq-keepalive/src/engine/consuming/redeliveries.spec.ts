@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { toQueue } from '../topology/topology.js';
 import type { Delivery } from './delivery.js';
-import { RecentlyInHand, type RedeliveryFacts, redeliveryVerdict } from './redeliveries.js';
+import { isSuspect, RecentlyInHand, type RedeliveryFacts, redeliveryVerdict } from './redeliveries.js';
 import { resolveMaxRedeliveries } from './redelivery-limit.js';
 
 const LIMIT = 3;
@@ -13,23 +13,23 @@ const verdict = (facts: Partial<RedeliveryFacts>) =>
 
 describe('when a message comes for the first time', () => {
   it('is handled, whatever its headers say', () => {
-    expect(verdict({ isBack: false, deliveryCount: 77, counted: 77 })).toEqual({ kind: 'handle' });
+    expect(verdict({ isBack: false, deliveryCount: 77, counted: 77 })).toMatchObject({ kind: 'handle' });
   });
 });
 
 describe('when a message comes back from a quorum queue', () => {
   it("is handled up to the limit by the broker's own count, and poison beyond", () => {
-    expect(verdict({ deliveryCount: 3 })).toEqual({ kind: 'handle' });
+    expect(verdict({ deliveryCount: 3 })).toMatchObject({ kind: 'handle' });
     expect(verdict({ deliveryCount: 4 })).toEqual({ kind: 'poison', redeliveries: 4 });
   });
 
   it('is not poison because somebody was handed it often and gave it back in order (RabbitMQ 4.3)', () => {
-    expect(verdict({ acquiredCount: 50 })).toEqual({ kind: 'handle' });
-    expect(verdict({ acquiredCount: 50, deliveryCount: 2 })).toEqual({ kind: 'handle' });
+    expect(verdict({ acquiredCount: 50 })).toMatchObject({ kind: 'handle' });
+    expect(verdict({ acquiredCount: 50, deliveryCount: 2 })).toMatchObject({ kind: 'handle' });
   });
 
   it('is not poison because its publisher says so', () => {
-    expect(verdict({ acquiredCount: 1, deliveryCount: 77 })).toEqual({ kind: 'handle' });
+    expect(verdict({ acquiredCount: 1, deliveryCount: 77 })).toMatchObject({ kind: 'handle' });
   });
 });
 
@@ -41,7 +41,21 @@ describe('when a message comes back from a classic queue', () => {
   });
 
   it('is handled when this process had it before: it lives', () => {
-    expect(verdict({ counted: 3, isKnown: true })).toEqual({ kind: 'handle' });
+    expect(verdict({ counted: 3, isKnown: true })).toMatchObject({ kind: 'handle' });
+  });
+});
+
+describe('when a message came back suspiciously often', () => {
+  it('is handled alone, after a fifth of its chances', () => {
+    expect([0, 1, 2, 3, 10].map((redeliveries) => isSuspect(redeliveries, 10))).toEqual([
+      false,
+      false,
+      false,
+      true,
+      true,
+    ]);
+    expect([0, 1].map((redeliveries) => isSuspect(redeliveries, 2))).toEqual([false, true]);
+    expect(isSuspect(1_000, Infinity)).toBe(false);
   });
 });
 

@@ -12,7 +12,8 @@
 import type { Delivery } from './delivery.js';
 
 export type RedeliveryVerdict =
-  | { readonly kind: 'handle' }
+  /** It came back so often before. */
+  | { readonly kind: 'handle'; readonly redeliveries: number }
   /** Write down that it came back so often, then let it come again. */
   | { readonly kind: 'count'; readonly redeliveries: number }
   | { readonly kind: 'poison'; readonly redeliveries: number };
@@ -30,16 +31,24 @@ export interface RedeliveryFacts {
 }
 
 export function redeliveryVerdict(facts: RedeliveryFacts, limit: number): RedeliveryVerdict {
-  if (!facts.isBack) return { kind: 'handle' };
-  const byBroker = [facts.deliveryCount, facts.acquiredCount].filter((count) => typeof count === 'number');
-  if (byBroker.length > 0) {
-    // 4.3 leaves a count that the publisher made up until there is one of its own; it is never above the other one.
-    const redeliveries = typeof facts.deliveryCount === 'number' ? Math.min(...byBroker) : 0;
-    return redeliveries > limit ? { kind: 'poison', redeliveries } : { kind: 'handle' };
-  }
-  if (facts.isKnown) return { kind: 'handle' };
-  const redeliveries = facts.counted + 1;
-  return { kind: redeliveries > limit ? 'poison' : 'count', redeliveries };
+  const { isBack, counted } = facts;
+  if (!isBack) return { kind: 'handle', redeliveries: counted };
+  const byBroker = countOfBroker(facts);
+  if (byBroker !== undefined) return { kind: byBroker > limit ? 'poison' : 'handle', redeliveries: byBroker };
+  if (facts.isKnown) return { kind: 'handle', redeliveries: counted };
+  return { kind: counted + 1 > limit ? 'poison' : 'count', redeliveries: counted + 1 };
+}
+
+/** A suspect is handled alone. The first fifth of its chances is free: it may just have seen a few deployments. */
+export function isSuspect(redeliveries: number, limit: number): boolean {
+  return redeliveries > limit / 5;
+}
+
+/** `undefined`: it does not count. */
+function countOfBroker({ deliveryCount, acquiredCount }: RedeliveryFacts): number | undefined {
+  if (typeof acquiredCount !== 'number') return typeof deliveryCount === 'number' ? deliveryCount : undefined;
+  // RabbitMQ 4.3 leaves a count that the publisher made up until there is one of its own, which is never above the other.
+  return typeof deliveryCount === 'number' ? Math.min(deliveryCount, acquiredCount) : 0;
 }
 
 /** Which messages this process had in hand lately. Two generations of ids: bounded, and next to nothing to keep. */
