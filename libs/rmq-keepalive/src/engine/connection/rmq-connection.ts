@@ -122,7 +122,8 @@ export class RmqConnection {
       beforeHandler: () => this.#supervisors.forEach((supervisor) => supervisor.beforeHandler()),
       copies: {
         send: (message) => this.publisher.send(message),
-        declare: async (entities) => this.#repairs.copiesWay(await this.#publishingLink(), entities),
+        declare: async (entities) =>
+          this.#repairs.copiesWay(await this.#openLink(this.#publishing, COPY_LINK_WAIT_MS), entities),
       },
     });
     this.#supervisors = this.#makeSupervisors();
@@ -447,14 +448,26 @@ export class RmqConnection {
         this.#consumers.scheduleRepair(consumer, 0);
   }
 
-  async #publishingLink(): Promise<Link> {
-    this.#start(this.#publishing);
-    const link = this.#publishing.link;
-    if (link !== undefined && this.#publishing.state.name === 'open') return link;
-    await this.whenOpen({ timeoutMs: COPY_LINK_WAIT_MS });
-    const opened = this.#publishing.link;
-    if (opened === undefined) throw new ConnectionClosedError('The publishing link is gone');
-    return opened;
+  /** @throws {@link NotOpenError} when it is not up in time */
+  async #openLink(supervisor: LinkSupervisor, timeoutMs: number): Promise<Link> {
+    this.#start(supervisor);
+    const opened = (): Link | undefined => (supervisor.state.name === 'open' ? supervisor.link : undefined);
+    const isOver = new Subject<void>();
+    const timer = this.#clock.setTimer(() => isOver.next(), timeoutMs);
+    // Of this very link: the connection counts as open while the other one is and this one was never needed.
+    const isSettled = (): boolean => opened() !== undefined || this.#closing !== undefined;
+    if (!isSettled())
+      await firstValueFrom(this.#linkChanged.pipe(first(isSettled), takeUntil(isOver)), { defaultValue: undefined });
+    timer.cancel();
+    const link = opened();
+    if (link !== undefined) return link;
+    const { name, role, state } = { name: this.name, role: supervisor.role, state: supervisor.state };
+    throw new NotOpenError(
+      `${name} ${role}`,
+      timeoutMs,
+      state.name,
+      state.name === 'backing-off' ? state.cause : undefined,
+    );
   }
 
   #anyLink(): Link | undefined {
