@@ -7,8 +7,14 @@ export { Subscribe } from './nest/decorators/subscribe.decorator.js';
 export type { SubscribeOptions } from './nest/decorators/subscribe.decorator.js';
 export { DeliveryHeaders } from './nest/decorators/delivery-headers.decorator.js';
 export { InjectRmqConnection } from './nest/decorators/inject-rmq-connection.decorator.js';
+export { InjectRmqDeadLetters } from './nest/decorators/inject-rmq-dead-letters.decorator.js';
 export { InjectRmqPublisher } from './nest/decorators/inject-rmq-publisher.decorator.js';
-export { DEFAULT_CONNECTION_NAME, getRmqConnectionToken, getRmqPublisherToken } from './nest/connection-tokens.js';
+export {
+  DEFAULT_CONNECTION_NAME,
+  getRmqConnectionToken,
+  getRmqDeadLettersToken,
+  getRmqPublisherToken,
+} from './nest/connection-tokens.js';
 
 // --- the connection --------------------------------------------------------------------------------------------------
 export { RmqConnection } from './engine/connection/rmq-connection.js';
@@ -45,6 +51,10 @@ export type { SettlementKind } from './engine/consuming/settlement.js';
 export type { DeliveryHandler, SubscriptionOptions } from './engine/consuming/subscription.js';
 export { DEAD_LETTER_HEADERS } from './engine/consuming/dead-letter.js';
 export type { DeadLetterReason } from './engine/consuming/dead-letter.js';
+export { DeadLetter, REPLAYED_HEADER } from './engine/consuming/dead-letter-record.js';
+export { RmqDeadLetters } from './engine/consuming/dead-letters.js';
+export type { DeadLetterSource, ListOptions } from './engine/consuming/dead-letters.js';
+export type { ReplayOptions, ReplayReport } from './engine/consuming/replay.js';
 export { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER, RETRY_HEADERS } from './engine/consuming/message-copy.js';
 export type { RetryOptions } from './engine/consuming/retry-policy.js';
 export type { RetryInOptions } from './engine/consuming/settlement.js';

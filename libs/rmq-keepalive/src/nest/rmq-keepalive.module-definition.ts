@@ -1,7 +1,12 @@
 import { ConfigurableModuleBuilder, type DynamicModule, type Provider } from '@nestjs/common';
 import type { RmqConnectionOptions } from '../engine/connection/connection-options.js';
 import { RmqConnection } from '../engine/connection/rmq-connection.js';
-import { DEFAULT_CONNECTION_NAME, getRmqConnectionToken, getRmqPublisherToken } from './connection-tokens.js';
+import {
+  DEFAULT_CONNECTION_NAME,
+  getRmqConnectionToken,
+  getRmqDeadLettersToken,
+  getRmqPublisherToken,
+} from './connection-tokens.js';
 import { RmqConnections } from './rmq.connections.js';
 
 /** What `forRoot` and `forRootAsync` take beside the options of the connection. */
@@ -21,7 +26,7 @@ export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYN
 
 function withConnection(definition: DynamicModule, extras: RmqModuleExtras): DynamicModule {
   const { name = DEFAULT_CONNECTION_NAME, isGlobal = true } = extras;
-  const exported = [getRmqConnectionToken(name), getRmqPublisherToken(name)];
+  const exported = [getRmqConnectionToken(name), getRmqPublisherToken(name), getRmqDeadLettersToken(name)];
   return {
     ...definition,
     global: isGlobal,
@@ -42,6 +47,11 @@ function connectionProviders(name: string): Provider[] {
       provide: getRmqPublisherToken(name),
       inject: [connectionToken],
       useFactory: (connection: RmqConnection) => connection.publisher,
+    },
+    {
+      provide: getRmqDeadLettersToken(name),
+      inject: [connectionToken],
+      useFactory: (connection: RmqConnection) => connection.deadLetters,
     },
     {
       // Separate from the connection itself, so that a test may override that and is registered in its place.

@@ -9,6 +9,8 @@ import { type Clock, systemClock, withDeadline } from '../clock.js';
 import { JsonCodec } from '../codec/json-codec.js';
 import { Consumer } from '../consuming/consumer.js';
 import { ConsumerRegistry } from '../consuming/consumer-registry.js';
+import type { CopyTransport } from '../consuming/copy-transport.js';
+import { RmqDeadLetters } from '../consuming/dead-letters.js';
 import {
   type DeliveryHandler,
   resolveSubscription,
@@ -47,8 +49,8 @@ import { takeSnapshot } from './status-snapshot.js';
  * timeout, and beyond it as little as keeps the promise that close() is over a second after the drain timeout.
  */
 const ORDERLY_END_MS = { most: 2_000, beyondDrain: 300 };
-/** A copy of a delivery needs the publishing link; it waits this long for it before it tries again later. */
-const COPY_LINK_WAIT_MS = 10_000;
+/** Copies of deliveries and dead letters need an open link, and wait for it so long at a time. */
+const LINK_WAIT_MS = 10_000;
 
 /** A consumer that could not even be asked for, on a link that lives. */
 const FAILED_REPAIR_RETRY_MS = 6_000;
@@ -66,6 +68,8 @@ export interface Subscription {
 export class RmqConnection {
   readonly name: string;
   readonly publisher: RmqPublisher;
+  /** Looks at dead letters, replays them, throws them away. */
+  readonly deadLetters: RmqDeadLetters;
 
   readonly #options: ResolvedConnectionOptions;
   readonly #clock: Clock;
@@ -111,6 +115,17 @@ export class RmqConnection {
       this.#options.outbox,
       this.#clock,
     );
+    const copies: CopyTransport = {
+      send: (message) => this.publisher.send(message),
+      declare: async (entities) =>
+        this.#repairs.copiesWay(await this.#openLink(this.#publishing, LINK_WAIT_MS), entities),
+    };
+    this.deadLetters = new RmqDeadLetters({
+      codec,
+      copies,
+      link: () => this.#openLink(this.#consuming, LINK_WAIT_MS),
+      queueOf: (subscription) => this.#consumers.all().find(({ name }) => name === subscription)?.wanted.deadLetter,
+    });
     this.#consumers = new ConsumerRegistry({
       clock: this.#clock,
       codec,
@@ -120,11 +135,7 @@ export class RmqConnection {
       repair: (consumer, link) => this.#repair(consumer, link),
       // All of them: a handler that blocks the loop silences every link.
       beforeHandler: () => this.#supervisors.forEach((supervisor) => supervisor.beforeHandler()),
-      copies: {
-        send: (message) => this.publisher.send(message),
-        declare: async (entities) =>
-          this.#repairs.copiesWay(await this.#openLink(this.#publishing, COPY_LINK_WAIT_MS), entities),
-      },
+      copies,
     });
     this.#supervisors = this.#makeSupervisors();
   }

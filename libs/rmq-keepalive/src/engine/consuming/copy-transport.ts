@@ -33,15 +33,15 @@ export interface Copy {
 const TIMEOUT_MS = 30_000;
 const NOT_FOUND = 404;
 
-/** @param layWay declares what leads to the copy's queue; called when the broker has no way for it */
-export async function sendCopy(copy: Copy, transport: CopyTransport, layWay: () => Promise<void>): Promise<void> {
+/** @param layWay declares what leads to the copy's queue; called when the broker has no way for it. Without it that is an error */
+export async function sendCopy(copy: Copy, transport: CopyTransport, layWay?: () => Promise<void>): Promise<void> {
   const { exchange, routingKey, content, properties, headers, ours, timeoutMs = TIMEOUT_MS } = copy;
   const send = async (options: Options.Publish): Promise<void> => {
     const message = { exchange, routingKey, content, timeoutMs, options };
     try {
       await transport.send(message);
     } catch (thrown) {
-      if (!hasNoWay(thrown)) throw thrown;
+      if (layWay === undefined || !hasNoWay(thrown)) throw thrown;
       await layWay();
       await transport.send(message);
     }

@@ -26,7 +26,5 @@ export async function moveToEndOfQueue(
       timeoutMs,
     },
     transport,
-    // Its queue is gone, and the delivery with it.
-    () => Promise.resolve(),
   );
 }
