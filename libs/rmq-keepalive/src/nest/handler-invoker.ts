@@ -17,6 +17,7 @@ import type { Delivery } from '../engine/consuming/delivery.js';
 import { Settlement } from '../engine/consuming/settlement.js';
 import type { DeliveryHandler } from '../engine/consuming/subscription.js';
 import { HandlerMetadataAccessor } from './handler-metadata.accessor.js';
+import { withoutLog } from './quiet-exceptions.js';
 import type { DiscoveredHandler } from './rmq.explorer.js';
 
 type Callback = (...args: unknown[]) => unknown;
@@ -115,6 +116,7 @@ function rememberingSettlement(method: Callback, settlements: AsyncLocalStorage<
 function contextsInModule(contexts: ExternalContextCreator, moduleKey: string): ExternalContextCreator {
   return Object.create(contexts, {
     getContextModuleKey: { value: () => moduleKey },
+    filtersContextCreator: { value: withoutLog(contexts['filtersContextCreator']) },
     transformToResult: { value: awaitedResult },
   }) as ExternalContextCreator;
 }
