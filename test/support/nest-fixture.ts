@@ -10,6 +10,8 @@ export interface LogLine {
   readonly level: 'log' | 'warn' | 'error' | 'debug';
   readonly message: string;
   readonly context: string | undefined;
+  /** What was given beside the message, of errors. */
+  readonly stack?: string;
 }
 
 export interface BootOptions {
@@ -82,6 +84,7 @@ function keepingLogger(log: LogLine[]): LoggerService {
         level,
         message: message instanceof Error ? message.message : String(message),
         context: typeof context === 'string' ? context : undefined,
+        ...(rest.length > 1 && typeof rest[0] === 'string' ? { stack: rest[0] } : {}),
       });
     };
   return { log: keep('log'), warn: keep('warn'), error: keep('error'), debug: keep('debug') };

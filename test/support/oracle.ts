@@ -16,7 +16,7 @@ export class Oracle {
   readonly rejected: { id: string; error: Error }[] = [];
   readonly events: { at: number; event: ConnectionEvent }[] = [];
   readonly unheard: unknown[] = [];
-  /** Duplicates that neither the broker (`redelivered`) nor we (same id, sent again) announced. */
+  /** Duplicates that neither the broker (`redelivered`) nor we (same id, sent again, or tried again) announced. */
   readonly unexplained: string[] = [];
   readonly #unannounced = new Set<string>();
   #pending = 0;
@@ -58,7 +58,7 @@ export class Oracle {
     const { id } = payload as { id: string };
     const before = this.consumed.get(id) ?? 0;
     this.consumed.set(id, before + 1);
-    if (delivery.redelivered || delivery.headers['x-republished'] !== undefined) return;
+    if (delivery.redelivered || delivery.attempt > 1 || delivery.headers['x-republished'] !== undefined) return;
     // One copy of each message has nothing to announce; it is not always the first one to be done with.
     if (this.#unannounced.has(id)) this.unexplained.push(id);
     this.#unannounced.add(id);

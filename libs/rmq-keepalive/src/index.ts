@@ -9,8 +9,14 @@ export { SubscribeBatch } from './nest/decorators/subscribe-batch.decorator.js';
 export type { SubscribeBatchOptions } from './nest/decorators/subscribe-batch.decorator.js';
 export { DeliveryHeaders } from './nest/decorators/delivery-headers.decorator.js';
 export { InjectRmqConnection } from './nest/decorators/inject-rmq-connection.decorator.js';
+export { InjectRmqDeadLetters } from './nest/decorators/inject-rmq-dead-letters.decorator.js';
 export { InjectRmqPublisher } from './nest/decorators/inject-rmq-publisher.decorator.js';
-export { DEFAULT_CONNECTION_NAME, getRmqConnectionToken, getRmqPublisherToken } from './nest/connection-tokens.js';
+export {
+  DEFAULT_CONNECTION_NAME,
+  getRmqConnectionToken,
+  getRmqDeadLettersToken,
+  getRmqPublisherToken,
+} from './nest/connection-tokens.js';
 export type { PublisherChoice } from './nest/connection-tokens.js';
 
 // --- the connection --------------------------------------------------------------------------------------------------
@@ -31,6 +37,7 @@ export type {
   ConnectionEventType,
   DrainReport,
   EventLevel,
+  FailedHandlerFate,
 } from './engine/connection/connection-events.js';
 export type { RecoveryReport, Refusal } from './engine/connection/recovery.js';
 export type { LinkRole } from './engine/connection/link.js';
@@ -58,6 +65,13 @@ export type { StreamStart } from './engine/consuming/stream-position.js';
 export type { Subscription } from './engine/consuming/subscription-handle.js';
 export { DEAD_LETTER_HEADERS } from './engine/consuming/dead-letter.js';
 export type { DeadLetterReason } from './engine/consuming/dead-letter.js';
+export { DeadLetter, REPLAYED_HEADER } from './engine/consuming/dead-letter-record.js';
+export { RmqDeadLetters } from './engine/consuming/dead-letters.js';
+export type { DeadLetterSource, ListOptions } from './engine/consuming/dead-letters.js';
+export type { ReplayOptions, ReplayReport } from './engine/consuming/replay.js';
+export { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER, RETRY_HEADERS } from './engine/consuming/message-copy.js';
+export type { RetryOptions } from './engine/consuming/retry-policy.js';
+export type { RetryInOptions } from './engine/consuming/settlement.js';
 
 // --- publishing ------------------------------------------------------------------------------------------------------
 export { RmqPublisher } from './engine/publishing/publisher.js';
@@ -87,6 +101,7 @@ export {
   ConnectTimeoutError,
   ConsumerCancelledError,
   ConsumeRefusedError,
+  DeadLettersUnreachableError,
   DeduplicationError,
   GaveUpError,
   HandlerTimeoutError,
@@ -103,6 +118,7 @@ export {
   PayloadNotEncodableError,
   PayloadTooLargeError,
   PeerDeadError,
+  PoisonMessageError,
   PublishAbortedError,
   PublishClosedError,
   PublishError,

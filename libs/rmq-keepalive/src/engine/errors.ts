@@ -10,6 +10,8 @@ export type RmqErrorCode =
   | 'RMQ_HANDLER_TIMEOUT'
   | 'RMQ_PAYLOAD_TOO_LARGE'
   | 'RMQ_PAYLOAD_INVALID'
+  | 'RMQ_POISON_MESSAGE'
+  | 'RMQ_DEAD_LETTERS_UNREACHABLE'
   | 'RMQ_PUBLISH_NACKED'
   | 'RMQ_PUBLISH_RETURNED'
   | 'RMQ_PUBLISH_REFUSED'
@@ -76,6 +78,16 @@ export class DeduplicationError extends RmqError {
       'RMQ_DEDUPLICATION_FAILED',
       `The deduplication store of "${about.subscription}" could not ${STEP_MEANINGS[step]} message ${about.messageId}: ${reasonOf(cause)}; ${about.consequence}`,
       { cause },
+    );
+  }
+}
+
+/** A message came back again and again without being settled, as if it killed whoever handles it; it was dead-lettered unseen. */
+export class PoisonMessageError extends RmqError {
+  constructor(redeliveries: number, maxRedeliveries: number) {
+    super(
+      'RMQ_POISON_MESSAGE',
+      `The message came back ${redeliveries} times without being settled, more than maxRedeliveries (${maxRedeliveries}): it may kill the process that handles it. Mend the handler, then replay the dead letter`,
     );
   }
 }
@@ -316,6 +328,20 @@ export class ConsumerCancelledError extends RmqError {
     super(
       'RMQ_CONSUMER_CANCELLED',
       `The broker cancelled the consumer of subscription "${subscription}" on queue "${queue}" (queue deleted, moved, or an acknowledgement timed out${inHand})`,
+    );
+  }
+}
+
+/** A dead-letter queue could not be read or emptied to the end. What was not moved by then is still in it. */
+export class DeadLettersUnreachableError extends RmqError {
+  constructor(
+    readonly queue: string,
+    cause: unknown,
+  ) {
+    super(
+      'RMQ_DEAD_LETTERS_UNREACHABLE',
+      `Dead letters of queue "${queue}" cannot be reached: ${reasonOf(cause)}. What was not moved yet is still there: try again when the connection is open`,
+      { cause },
     );
   }
 }

@@ -60,6 +60,8 @@ export interface ConnectionStatus {
     readonly deadLettered: number;
     /** Copies acked without a call of the handler, because the message had been handled. */
     readonly duplicatesSkipped: number;
+    /** Moved to a retry queue. */
+    readonly retried: number;
     readonly staleSettlements: number;
     /** Came without acks (`ack: 'none'`), more than could wait. */
     readonly dropped: number;

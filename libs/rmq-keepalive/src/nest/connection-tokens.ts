@@ -1,6 +1,7 @@
-/** Under which tokens Nest finds a connection and its publisher. */
+/** Under which tokens Nest finds a connection, its publisher and its dead letters. */
 import type { InjectionToken } from '@nestjs/common';
 import { RmqConnection } from '../engine/connection/rmq-connection.js';
+import { RmqDeadLetters } from '../engine/consuming/dead-letters.js';
 import { RmqPublisher } from '../engine/publishing/publisher.js';
 
 /** The name of a connection that was given none. */
@@ -25,4 +26,9 @@ export function getRmqPublisherToken(choice: string | PublisherChoice = {}): Inj
     typeof choice === 'string' ? { connection: choice } : choice;
   if (!confirm) return `RmqPublisher:${connection}:without-confirms`;
   return connection === DEFAULT_CONNECTION_NAME ? RmqPublisher : `RmqPublisher:${connection}`;
+}
+
+/** The injection token of a connection's dead letters; see {@link getRmqConnectionToken}. */
+export function getRmqDeadLettersToken(name: string = DEFAULT_CONNECTION_NAME): InjectionToken<RmqDeadLetters> {
+  return name === DEFAULT_CONNECTION_NAME ? RmqDeadLetters : `RmqDeadLetters:${name}`;
 }

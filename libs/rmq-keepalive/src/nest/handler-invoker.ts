@@ -18,6 +18,7 @@ import { Settlement } from '../engine/consuming/settlement.js';
 import { directCall, resolved } from './direct-call.js';
 import { enhancersOf } from './handler-enhancers.js';
 import { HandlerMetadataAccessor } from './handler-metadata.accessor.js';
+import { withoutLog } from './quiet-exceptions.js';
 import type { DiscoveredHandler } from './rmq.explorer.js';
 
 type Callback = (...args: unknown[]) => unknown;
@@ -141,6 +142,7 @@ function isDecision(result: unknown): boolean {
 function contextsInModule(contexts: ExternalContextCreator, moduleKey: string): ExternalContextCreator {
   return Object.create(contexts, {
     getContextModuleKey: { value: () => moduleKey },
+    filtersContextCreator: { value: withoutLog(contexts['filtersContextCreator']) },
     transformToResult: { value: async (result: unknown) => resolved(result) },
   }) as ExternalContextCreator;
 }

@@ -1,7 +1,12 @@
 import { ConfigurableModuleBuilder, type DynamicModule, type Provider } from '@nestjs/common';
 import type { RmqConnectionOptions } from '../engine/connection/connection-options.js';
 import { RmqConnection } from '../engine/connection/rmq-connection.js';
-import { DEFAULT_CONNECTION_NAME, getRmqConnectionToken, getRmqPublisherToken } from './connection-tokens.js';
+import {
+  DEFAULT_CONNECTION_NAME,
+  getRmqConnectionToken,
+  getRmqDeadLettersToken,
+  getRmqPublisherToken,
+} from './connection-tokens.js';
 import { RmqConnections } from './rmq.connections.js';
 
 /** What `forRoot` and `forRootAsync` take beside the options of the connection. */
@@ -35,6 +40,7 @@ function withConnection(definition: DynamicModule, extras: RmqModuleExtras): Dyn
     getRmqConnectionToken(name),
     getRmqPublisherToken(name),
     getRmqPublisherToken({ connection: name, confirm: false }),
+    getRmqDeadLettersToken(name),
   ];
   return {
     ...definition,
@@ -62,6 +68,11 @@ function connectionProviders(name: string, shutdown: { abortOnSecondSignal: bool
       provide: getRmqPublisherToken({ connection: name, confirm: false }),
       inject: [connectionToken],
       useFactory: (connection: Partial<RmqConnection>) => connection.createPublisher?.({ confirm: false }),
+    },
+    {
+      provide: getRmqDeadLettersToken(name),
+      inject: [connectionToken],
+      useFactory: (connection: RmqConnection) => connection.deadLetters,
     },
     {
       // Separate from the connection itself, so that a test may override that and is registered in its place.

@@ -61,6 +61,33 @@ export type ConnectionEvent =
       readonly subscription: string;
       readonly messageId: string | undefined;
       readonly cause: Error;
+      /** The number of the attempt that failed, from 1. */
+      readonly attempt: number;
+      /** How many there are to be. */
+      readonly attempts: number;
+      /** What becomes of the delivery. */
+      readonly fate: FailedHandlerFate;
+    }
+  | {
+      readonly type: 'delivery-retried';
+      readonly subscription: string;
+      readonly messageId: string | undefined;
+      /** The number of the attempt that it waits for. */
+      readonly attempt: number;
+      readonly delayMs: number;
+    }
+  | {
+      readonly type: 'retry-failed';
+      readonly subscription: string;
+      readonly delayMs: number;
+      readonly cause: Error;
+      readonly retryInMs: number;
+    }
+  | {
+      readonly type: 'redelivery-counted';
+      readonly subscription: string;
+      readonly messageId: string | undefined;
+      readonly redeliveries: number;
     }
   | {
       readonly type: 'delivery-dead-lettered';
@@ -103,6 +130,16 @@ export type ConnectionEvent =
   | { readonly type: 'republished'; readonly count: number }
   | { readonly type: 'drained'; readonly report: DrainReport }
   | { readonly type: 'listener-failed'; readonly event: string; readonly cause: Error };
+
+/** What becomes of a delivery whose handler failed. */
+export type FailedHandlerFate =
+  | { readonly kind: 'retry'; readonly retryInMs: number }
+  | { readonly kind: 'dead-letter'; readonly queue: string }
+  | { readonly kind: 'reject' }
+  /** Its link or channel is gone: the broker delivers it again. */
+  | { readonly kind: 'redelivery' }
+  /** The handler had settled it before it failed. */
+  | { readonly kind: 'settled' };
 
 export type ConnectionEventType = ConnectionEvent['type'];
 export type ConnectionEventOf<T extends ConnectionEventType> = Extract<ConnectionEvent, { type: T }>;
@@ -184,13 +221,26 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
     case 'subscription-resumed':
       return { level: 'info', sentence: `Subscription "${event.subscription}" was resumed` };
     case 'handler-failed':
+      return failedHandlerSentence(event);
+    case 'delivery-retried':
+      return {
+        level: 'debug',
+        sentence: `Message ${event.messageId ?? '(no id)'} of "${event.subscription}" waits ${seconds(event.delayMs)} at the broker for attempt ${event.attempt}`,
+      };
+    case 'retry-failed':
       return {
         level: 'error',
-        sentence: `The handler of "${event.subscription}" failed on message ${event.messageId ?? '(no id)'}: ${reasonOf(event.cause)}`,
+        sentence: `A delivery of "${event.subscription}" cannot be put into the retry queue: ${reasonOf(event.cause)}; it is kept and tried again in ${seconds(event.retryInMs)}`,
+      };
+    case 'redelivery-counted':
+      return {
+        level: 'debug',
+        sentence: `Message ${event.messageId ?? '(no id)'} of "${event.subscription}" came back from somebody who is gone, for the ${event.redeliveries}. time, and was moved to the end of its queue`,
       };
     case 'delivery-dead-lettered':
       return {
-        level: 'warn',
+        // The failure of a handler was told already, with what becomes of its message.
+        level: event.reason === 'handler-failed' ? 'debug' : 'warn',
         sentence: `A delivery of "${event.subscription}" was moved to "${event.deadLetterQueue}" (${event.reason})`,
       };
     case 'delivery-rejected':
@@ -236,6 +286,30 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
       return { level: 'info', sentence: drainedSentence(event.report) };
     case 'listener-failed':
       return { level: 'error', sentence: `A listener of "${event.event}" threw: ${reasonOf(event.cause)}` };
+  }
+}
+
+function failedHandlerSentence(event: ConnectionEventOf<'handler-failed'>): { level: EventLevel; sentence: string } {
+  const { subscription, messageId, cause, attempt, attempts, fate } = event;
+  const which = attempts > 1 ? ` (attempt ${attempt} of ${attempts})` : '';
+  return {
+    level: fate.kind === 'retry' || fate.kind === 'redelivery' ? 'warn' : 'error',
+    sentence: `The handler of "${subscription}" failed on message ${messageId ?? '(no id)'}${which}: ${reasonOf(cause)}; ${fateSentence(fate)}`,
+  };
+}
+
+function fateSentence(fate: FailedHandlerFate): string {
+  switch (fate.kind) {
+    case 'retry':
+      return `next attempt in ${seconds(fate.retryInMs)}`;
+    case 'dead-letter':
+      return `the message goes to "${fate.queue}"`;
+    case 'reject':
+      return 'the message is rejected';
+    case 'redelivery':
+      return 'its link or channel is gone, so the broker delivers it again';
+    case 'settled':
+      return 'the handler had settled it before';
   }
 }
 

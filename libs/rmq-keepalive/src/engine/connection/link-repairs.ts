@@ -7,7 +7,7 @@ import type { Consumer } from '../consuming/consumer.js';
 import { sharedEntities } from '../consuming/subscription.js';
 import { asError, RecoveryStalledError } from '../errors.js';
 import { declareOrThrow } from '../topology/declare-topology.js';
-import { type Entity, toQueue } from '../topology/topology.js';
+import { type Entity, entityName } from '../topology/topology.js';
 import type { TopologyKeeper } from '../topology/topology-keeper.js';
 import type { Link } from './link.js';
 
@@ -40,10 +40,13 @@ export class LinkRepairs {
     await this.#orDiscard(link, 'a new topology', () => this.keeper.declare(link, entities));
   }
 
-  /** @throws {@link TopologyRefusedError} */
-  async deadLetterQueue(link: Link, name: string): Promise<void> {
-    const queue = this.keeper.topology.queueNamed(name) ?? toQueue({ name }, 'deadLetter');
-    await this.#withinTimeLimit(link, `dead-letter queue "${name}"`, () => declareOrThrow(link, queue));
+  /** What copies of deliveries need; a queue that the topology knows becomes as that wants it. @throws {@link TopologyRefusedError} */
+  async copiesWay(link: Link, entities: readonly Entity[]): Promise<void> {
+    const { topology } = this.keeper;
+    const wanted = entities.map((entity) =>
+      entity.kind === 'queue' ? (topology.queueNamed(entity.name) ?? entity) : entity,
+    );
+    await this.#withinTimeLimit(link, entityName(entities[0] as Entity), () => declareOrThrow(link, wanted));
   }
 
   /** A lost link does all of it in its recovery; one that lives but cannot do it is discarded for one that can. */

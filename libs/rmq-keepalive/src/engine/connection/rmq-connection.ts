@@ -8,7 +8,8 @@ import { first, firstValueFrom, type Observable, Subject, takeUntil } from 'rxjs
 import { type Clock, systemClock } from '../clock.js';
 import { Consumer } from '../consuming/consumer.js';
 import { ConsumerRegistry } from '../consuming/consumer-registry.js';
-import { moveToDeadLetters } from '../consuming/dead-letter.js';
+import type { CopyTransport } from '../consuming/copy-transport.js';
+import { RmqDeadLetters } from '../consuming/dead-letters.js';
 import type { BatchOptions } from '../consuming/handling-options.js';
 import {
   type BatchHandler,
@@ -20,7 +21,7 @@ import {
   type WantedSubscription,
 } from '../consuming/subscription.js';
 import { type Subscription, subscriptionHandle } from '../consuming/subscription-handle.js';
-import { ConnectionClosedError } from '../errors.js';
+import { ConnectionClosedError, NotOpenError } from '../errors.js';
 import type { RmqPublisher } from '../publishing/publisher.js';
 import { type CreatePublisherOptions, Publishers } from '../publishing/publishers.js';
 import type { ConnectionStatus } from '../status.js';
@@ -50,8 +51,8 @@ import type { RecoveryStep } from './recovery.js';
 import { Startup } from './startup.js';
 import { takeSnapshot } from './status-snapshot.js';
 
-/** A dead letter needs the publishing link; it waits this long for it before it tries again later. */
-const DEAD_LETTER_LINK_WAIT_MS = 10_000;
+/** Copies of deliveries and dead letters need an open link, and wait for it so long at a time. */
+const LINK_WAIT_MS = 10_000;
 
 /** A consumer that could not even be asked for, on a link that lives. */
 const FAILED_REPAIR_RETRY_MS = 6_000;
@@ -60,6 +61,8 @@ export class RmqConnection {
   readonly name: string;
   /** The publisher that is always there; {@link createPublisher} makes further ones. */
   readonly publisher: RmqPublisher;
+  /** Looks at dead letters, replays them, throws them away. */
+  readonly deadLetters: RmqDeadLetters;
 
   readonly #options: ResolvedConnectionOptions;
   readonly #clock: Clock;
@@ -109,6 +112,17 @@ export class RmqConnection {
       this.#clock,
     );
     this.publisher = this.#publishers.main;
+    const copies: CopyTransport = {
+      send: (message) => this.publisher.send(message),
+      declare: async (entities) =>
+        this.#repairs.copiesWay(await this.#openLink(this.#publishing, LINK_WAIT_MS), entities),
+    };
+    this.deadLetters = new RmqDeadLetters({
+      codec,
+      copies,
+      link: () => this.#openLink(this.#consuming, LINK_WAIT_MS),
+      queueOf: (subscription) => this.#consumers.all().find(({ name }) => name === subscription)?.wanted.deadLetter,
+    });
     this.#consumers = new ConsumerRegistry({
       clock: this.#clock,
       codec,
@@ -118,16 +132,7 @@ export class RmqConnection {
       repair: (consumer, link) => this.#repair(consumer, link),
       // All of them: a handler that blocks the loop silences every link.
       beforeHandler: () => this.#supervisors.forEach((supervisor) => supervisor.beforeHandler()),
-      moveToDeadLetters: (delivery, queue, why) =>
-        moveToDeadLetters(
-          delivery,
-          queue,
-          { ...why, at: this.#clock.wallClock() },
-          {
-            publisher: this.publisher,
-            declare: async (name) => this.#repairs.deadLetterQueue(await this.#publishingLink(), name),
-          },
-        ),
+      copies,
     });
     this.#supervisors = this.#makeSupervisors();
     this.#startup = new Startup({
@@ -474,14 +479,26 @@ export class RmqConnection {
         this.#consumers.scheduleRepair(consumer, 0);
   }
 
-  async #publishingLink(): Promise<Link> {
-    this.#start(this.#publishing);
-    const link = this.#publishing.link;
-    if (link !== undefined && this.#publishing.state.name === 'open') return link;
-    await this.whenOpen({ timeoutMs: DEAD_LETTER_LINK_WAIT_MS });
-    const opened = this.#publishing.link;
-    if (opened === undefined) throw new ConnectionClosedError('The publishing link is gone');
-    return opened;
+  /** @throws {@link NotOpenError} when it is not up in time */
+  async #openLink(supervisor: LinkSupervisor, timeoutMs: number): Promise<Link> {
+    this.#start(supervisor);
+    const opened = (): Link | undefined => (supervisor.state.name === 'open' ? supervisor.link : undefined);
+    const isOver = new Subject<void>();
+    const timer = this.#clock.setTimer(() => isOver.next(), timeoutMs);
+    // Of this very link: the connection counts as open while the other one is and this one was never needed.
+    const isSettled = (): boolean => opened() !== undefined || this.#closing !== undefined;
+    if (!isSettled())
+      await firstValueFrom(this.#linkChanged.pipe(first(isSettled), takeUntil(isOver)), { defaultValue: undefined });
+    timer.cancel();
+    const link = opened();
+    if (link !== undefined) return link;
+    const { name, role, state } = { name: this.name, role: supervisor.role, state: supervisor.state };
+    throw new NotOpenError(
+      `${name} ${role}`,
+      timeoutMs,
+      state.name,
+      state.name === 'backing-off' ? state.cause : undefined,
+    );
   }
 
   #anyLink(): Link | undefined {

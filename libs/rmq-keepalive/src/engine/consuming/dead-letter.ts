@@ -4,12 +4,13 @@
  * Moving, instead of a dead-letter exchange on the queue: the queue's arguments stay as they are, so an existing queue
  * never conflicts (406), and the reason travels with the message.
  */
-import type { Options } from 'amqplib';
-import { errorNameOf, PublishRefusedError, PublishReturnedError, reasonOf } from '../errors.js';
-import type { OutgoingMessage, RmqPublisher } from '../publishing/publisher.js';
+import { errorNameOf, reasonOf } from '../errors.js';
+import { toQueue } from '../topology/topology.js';
+import { type CopyTransport, sendCopy } from './copy-transport.js';
 import type { Delivery } from './delivery.js';
+import { copiedHeaders, copiedProperties, MAX_ERROR_MESSAGE_LENGTH } from './message-copy.js';
 
-export type DeadLetterReason = 'handler-failed' | 'not-decodable' | 'rejected';
+export type DeadLetterReason = 'handler-failed' | 'not-decodable' | 'rejected' | 'attempts-spent' | 'poison';
 
 /** Headers that tell where a dead letter came from and why it is there. */
 export const DEAD_LETTER_HEADERS = {
@@ -21,84 +22,57 @@ export const DEAD_LETTER_HEADERS = {
   exchange: 'x-dead-exchange',
   routingKey: 'x-dead-routing-key',
   at: 'x-dead-at',
+  /** How often it was tried. */
+  attempts: 'x-dead-attempts',
+  /** When a handler got it for the first time. */
+  firstSeen: 'x-dead-first-seen',
   /** Set when the message's own headers and properties could not be taken along. */
   stripped: 'x-dead-stripped',
 } as const;
 
-const MAX_ERROR_MESSAGE_LENGTH = 500;
-const TIMEOUT_MS = 30_000;
+export interface DeathCertificate {
+  readonly reason: DeadLetterReason;
+  readonly error?: unknown;
+  /** Epoch ms. */
+  readonly at: number;
+}
 
-/** CC and BCC would route copies to other queues. */
-const ROUTING_HEADERS = new Set(['CC', 'BCC']);
-
+/** Resolves on the confirm. */
 export async function moveToDeadLetters(
   delivery: Delivery,
   queue: string,
-  why: { reason: DeadLetterReason; error?: unknown; at: number },
-  through: { publisher: RmqPublisher; declare(queue: string): Promise<void> },
+  why: DeathCertificate,
+  transport: CopyTransport,
 ): Promise<void> {
-  const reasons = reasonHeaders(delivery, why);
-  const letter = { exchange: '', routingKey: queue, content: delivery.body, timeoutMs: TIMEOUT_MS };
-  const options = { ...keptProperties(delivery, why), headers: { ...keptHeaders(delivery), ...reasons } };
-  const send = async (message: OutgoingMessage): Promise<void> => {
-    try {
-      await through.publisher.send(message);
-    } catch (thrown) {
-      if (!(thrown instanceof PublishReturnedError)) throw thrown;
-      // Nobody has needed the queue yet, or somebody deleted it.
-      await through.declare(queue);
-      await through.publisher.send(message);
-    }
-  };
-  try {
-    await send({ ...letter, options });
-  } catch (thrown) {
-    if (!(thrown instanceof PublishRefusedError)) throw thrown;
-    // Some headers and properties can be received but not sent again (too large, a type that amqplib cannot write). The
-    // body is what matters; held back for its headers, a few such messages would use up the prefetch for ever.
-    const { messageId } = options;
-    const bare = { messageId, persistent: true, mandatory: true, contentType: options.contentType };
-    await send({ ...letter, options: { ...bare, headers: { ...reasons, [DEAD_LETTER_HEADERS.stripped]: true } } });
-  }
+  const messageId =
+    delivery.messageId ?? `dead-${delivery.subscription}-${delivery.deliveryTag}-${why.at}`.slice(0, 255);
+  await sendCopy(
+    {
+      exchange: '',
+      routingKey: queue,
+      content: delivery.body,
+      properties: { ...copiedProperties(delivery.properties), messageId },
+      headers: copiedHeaders(delivery.headers, { deaths: 'kept' }),
+      ours: reasonHeaders(delivery, why),
+      markStripped: DEAD_LETTER_HEADERS.stripped,
+    },
+    transport,
+    // Nobody has needed the queue yet, or somebody deleted it.
+    () => transport.declare([toQueue({ name: queue }, 'deadLetter')]),
+  );
 }
 
-/**
- * The message's own properties, without what would make it vanish or be refused: `expiration` would expire the dead
- * letter too, and the broker refuses a `userId` that is not ours.
- */
-function keptProperties(delivery: Delivery, why: { at: number }): Options.Publish {
-  const { contentType, contentEncoding, correlationId, replyTo, type, appId, priority, timestamp } =
-    delivery.properties as Options.Publish;
-  return {
-    contentType,
-    contentEncoding,
-    correlationId,
-    replyTo,
-    type,
-    appId,
-    priority,
-    timestamp,
-    messageId: delivery.messageId ?? `dead-${delivery.subscription}-${delivery.deliveryTag}-${why.at}`.slice(0, 255),
-    persistent: true,
-    mandatory: true,
-  };
-}
-
-function keptHeaders(delivery: Delivery): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(delivery.headers).filter(([name]) => !ROUTING_HEADERS.has(name)));
-}
-
-function reasonHeaders(
-  delivery: Delivery,
-  why: { reason: DeadLetterReason; error?: unknown; at: number },
-): Record<string, unknown> {
+function reasonHeaders(delivery: Delivery, why: DeathCertificate): Record<string, unknown> {
+  const at = new Date(why.at).toISOString();
   const headers: Record<string, unknown> = {
     [DEAD_LETTER_HEADERS.reason]: why.reason,
     [DEAD_LETTER_HEADERS.subscription]: delivery.subscription,
     [DEAD_LETTER_HEADERS.queue]: delivery.queue,
     [DEAD_LETTER_HEADERS.exchange]: delivery.exchange,
     [DEAD_LETTER_HEADERS.routingKey]: delivery.routingKey,
-    [DEAD_LETTER_HEADERS.at]: new Date(why.at).toISOString(),
+    [DEAD_LETTER_HEADERS.at]: at,
+    [DEAD_LETTER_HEADERS.attempts]: delivery.attempt,
+    [DEAD_LETTER_HEADERS.firstSeen]: delivery.firstSeenAt?.toISOString() ?? at,
   };
   if (why.error !== undefined) {
     headers[DEAD_LETTER_HEADERS.errorName] = errorNameOf(why.error);

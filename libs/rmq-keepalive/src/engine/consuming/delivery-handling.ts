@@ -9,7 +9,7 @@
 import type { Clock, Timer } from '../clock.js';
 import type { Codec } from '../codec/codec.js';
 import type { ConnectionEvent } from '../connection/connection-events.js';
-import { asError, HandlerTimeoutError } from '../errors.js';
+import { HandlerTimeoutError } from '../errors.js';
 import { Batcher } from './batcher.js';
 import type { Delivery } from './delivery.js';
 import { DeliveryBatch } from './delivery-batch.js';
@@ -43,6 +43,8 @@ export class DeliveryHandling {
   #refused: Delivery[] = [];
   /** Deliveries that no handler saw and that are being moved away. */
   #movedAside = 0;
+  /** What waits for the settlement of a delivery, by its tag: others may settle it for its handler. */
+  readonly #untilSettled = new Map<number, () => void>();
   #isStarting = false;
   #isRefusing = false;
   #isDetached = false;
@@ -79,6 +81,33 @@ export class DeliveryHandling {
     // Sent before the broker knew of our basic.cancel: work that begins now would only use up the drain time of the rest.
     if (this.#isRefusing && !delivery.isSettled) return void this.#refused.push(delivery);
     if (this.wanted.ack === 'none' && this.#lanes.waiting >= MAX_WAITING) return this.dropped();
+    if (this.wanted.ack === 'none' || this.failures.isNew(delivery)) this.#take(delivery, now);
+    else this.#admit(delivery);
+  }
+
+  /** It came back: it may have to be counted first, or to wait until it can be handled alone. */
+  #admit(delivery: Delivery): void {
+    let isTaken = false;
+    const take = (): Promise<void> => {
+      isTaken = true;
+      this.#movedAside -= 1;
+      if (this.#isRefusing || this.#isDetached) delivery.handBack();
+      else this.#take(delivery, this.host.clock.now());
+      return this.#settlementOf(delivery);
+    };
+    this.#movedAside += 1;
+    void this.failures.admit(delivery, take).finally(() => {
+      if (!isTaken) this.#movedAside -= 1;
+      this.#tellIfIdle();
+    });
+  }
+
+  async #settlementOf({ deliveryTag, isSettled }: Delivery): Promise<void> {
+    if (isSettled || this.#isDetached) return;
+    await new Promise<void>((resolve) => this.#untilSettled.set(deliveryTag, resolve));
+  }
+
+  #take(delivery: Delivery, now: number): void {
     let payload: unknown;
     try {
       payload = this.host.codec.decode(delivery.body, delivery.properties);
@@ -129,6 +158,8 @@ export class DeliveryHandling {
     // Nobody can settle these any more.
     for (const run of new Set(this.#left.values())) this.#finished(run);
     for (const delivery of inHand) delivery.abort(cause);
+    for (const resolve of this.#untilSettled.values()) resolve();
+    this.#untilSettled.clear();
   }
 
   /** Resolves when nothing runs, nor waits to. */
@@ -138,6 +169,8 @@ export class DeliveryHandling {
 
   /** One was settled, by whomever. */
   settled(delivery: Delivery): void {
+    this.#untilSettled.get(delivery.deliveryTag)?.();
+    this.#untilSettled.delete(delivery.deliveryTag);
     const run = this.#left.get(delivery);
     if (run === undefined) return;
     this.#left.delete(delivery);
@@ -201,6 +234,7 @@ export class DeliveryHandling {
         if (this.wanted.ack === 'manual') this.#leave(run, delivery);
         else delivery.ack();
       } else if (settlement.kind === 'ack') delivery.ack();
+      else if (settlement.kind === 'retry') moves.push(this.failures.retryIn(delivery, settlement));
       else if (settlement.kind === 'reject' || (!delivery.requeue() && !delivery.isSettled))
         moves.push(this.failures.giveUp(delivery, 'rejected', undefined));
     }
@@ -214,8 +248,7 @@ export class DeliveryHandling {
 
   /** The way of every delivery whose handler threw, took too long, or could not be called. */
   #fail(deliveries: readonly Delivery[], thrown: unknown): Promise<void>[] {
-    this.#report(deliveries, thrown);
-    return deliveries.map((delivery) => this.failures.giveUp(delivery, 'handler-failed', thrown));
+    return deliveries.map((delivery) => this.failures.failed(delivery, thrown));
   }
 
   /** With `ack: 'manual'`: whoever holds the delivery settles it. Until then it counts as running. */
@@ -280,7 +313,7 @@ export class DeliveryHandling {
 
   #undecodable(delivery: Delivery, thrown: unknown): void {
     // A message that is gone already can be reported, and no more.
-    if (delivery.isSettled) this.#report([delivery], thrown);
+    if (delivery.isSettled) this.failures.report(delivery, thrown);
     this.#moveAside([this.failures.giveUp(delivery, 'not-decodable', thrown)]);
   }
 
@@ -290,15 +323,6 @@ export class DeliveryHandling {
     void Promise.all(moves).finally(() => {
       this.#movedAside -= 1;
       this.#tellIfIdle();
-    });
-  }
-
-  #report(deliveries: readonly Delivery[], thrown: unknown): void {
-    this.host.event({
-      type: 'handler-failed',
-      subscription: this.wanted.name,
-      messageId: deliveries.length === 1 ? deliveries[0]?.messageId : undefined,
-      cause: asError(thrown),
     });
   }
 }

@@ -5,6 +5,8 @@
  * whose channel is gone settles nothing: the call is dropped and counted, and the broker delivers the message again.
  */
 import type { ConsumeMessage, MessageProperties } from 'amqplib';
+import { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER, RETRY_HEADERS } from './message-copy.js';
+import { RETURN_EXCHANGE } from './retry-queues.js';
 import type { SettlementKind } from './settlement.js';
 
 /** How a delivery is settled towards the broker. `hand-back`: requeued without a fault of the message. */
@@ -51,22 +53,50 @@ export class Delivery {
     if (!origin.needsSettling) this.#settledAs = 'ack';
   }
 
+  /** The exchange it was published to first, also when it comes back as a retry or a replay. */
   get exchange(): string {
-    return this.#message.fields.exchange;
+    return this.#carriedText(ORIGIN_HEADERS.exchange) ?? this.#message.fields.exchange;
   }
 
+  /** The routing key it was published with first, as {@link exchange}. */
   get routingKey(): string {
-    return this.#message.fields.routingKey;
+    return this.#carriedText(ORIGIN_HEADERS.routingKey) ?? this.#message.fields.routingKey;
   }
 
-  /** False: certainly never delivered before. True: perhaps. */
+  /** False: certainly never delivered before, or as a message that was tried and failed ({@link attempt}). True: perhaps. */
   get redelivered(): boolean {
+    return this.#message.fields.redelivered || this.redeliveries > 0;
+  }
+
+  /** The number of this attempt: 1, or more when the message failed before and is tried again. */
+  get attempt(): number {
+    return this.#carriedCount(RETRY_HEADERS.attempt) ?? 1;
+  }
+
+  /** When a handler got this message for the first time; `undefined` at the first attempt. */
+  get firstSeenAt(): Date | undefined {
+    const date = new Date(this.#carriedText(RETRY_HEADERS.firstSeen) ?? NaN);
+    return Number.isNaN(date.getTime()) ? undefined : date;
+  }
+
+  /** @internal How often it came back to a classic queue before, as we counted. */
+  get redeliveries(): number {
+    return this.#carriedCount(REDELIVERY_COUNT_HEADER) ?? 0;
+  }
+
+  /** @internal As the broker said it; {@link redelivered} also knows what we counted. */
+  get isBack(): boolean {
     return this.#message.fields.redelivered;
   }
 
   /** Unique on its channel only. */
   get deliveryTag(): number {
     return this.#message.fields.deliveryTag;
+  }
+
+  /** @internal A new one for every attachment of the consumer. */
+  get consumerTag(): string {
+    return this.#message.fields.consumerTag;
   }
 
   get messageId(): string | undefined {
@@ -173,6 +203,24 @@ export class Delivery {
       isSettled: this.isSettled,
       isLive: this.isLive,
     };
+  }
+
+  /** What we wrote on a copy. Believed only when the message was sent to this very queue by name: whoever may publish to an exchange cannot pretend. */
+  #carried(header: string): unknown {
+    const { exchange } = this.#message.fields;
+    if (exchange !== '' && exchange !== RETURN_EXCHANGE) return undefined;
+    const headers: Record<string, unknown> | undefined = this.#message.properties.headers;
+    return headers !== undefined && Object.hasOwn(headers, header) ? headers[header] : undefined;
+  }
+
+  #carriedText(header: string): string | undefined {
+    const value = this.#carried(header);
+    return typeof value === 'string' ? value : undefined;
+  }
+
+  #carriedCount(header: string): number | undefined {
+    const value = this.#carried(header);
+    return typeof value === 'number' && Number.isInteger(value) && value > 0 ? value : undefined;
   }
 
   #settle(kind: SettlementKind, how: WireSettlement): boolean {

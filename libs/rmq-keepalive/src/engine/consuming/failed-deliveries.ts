@@ -1,45 +1,133 @@
 /**
- * What becomes of a delivery that was not handled: it is moved to the dead-letter queue, or rejected where there is none.
+ * What becomes of a delivery that was not handled: it waits for another attempt, it is moved to the dead-letter queue, or
+ * it is rejected where there is none.
  *
- * Danger: the dead-letter queue may be out of reach just when everything fails. Then the delivery is kept, unsettled, and
+ * Danger: the broker may be out of reach for copies just when everything fails. Then the delivery is kept, unsettled, and
  * the move tried again: nothing is dropped, and the prefetch bounds what is held.
  */
 import type { Clock, Timer } from '../clock.js';
-import type { ConnectionEvent } from '../connection/connection-events.js';
-import { asError } from '../errors.js';
-import type { DeadLetterReason } from './dead-letter.js';
+import type { ConnectionEvent, FailedHandlerFate } from '../connection/connection-events.js';
+import { asError, ConnectionClosedError } from '../errors.js';
+import { Admission } from './admission.js';
+import { type CopyTransport, isUnwritable } from './copy-transport.js';
+import { type DeadLetterReason, moveToDeadLetters } from './dead-letter.js';
 import type { Delivery } from './delivery.js';
+import { moveToRetryQueue } from './retry-copy.js';
+import { delayAfter, delaysOf, ladderStep } from './retry-policy.js';
+import { RetryWay } from './retry-way.js';
+import type { Settlement } from './settlement.js';
 import type { WantedSubscription } from './subscription.js';
 import type { ConsumerCounters } from './workload.js';
+import { worthAnotherAttempt } from './worth-another-attempt.js';
 
 export interface FailureHost {
   readonly clock: Clock;
+  readonly copies: CopyTransport;
   event(event: ConnectionEvent): void;
-  moveToDeadLetters(
-    delivery: Delivery,
-    queue: string,
-    why: { reason: DeadLetterReason; error?: unknown },
-  ): Promise<void>;
 }
 
-const DEAD_LETTER_RETRY_MS = { first: 1_000, max: 30_000 };
+/** Where a delivery is to go, and how that is told. */
+interface Move {
+  send(): Promise<void>;
+  sent(): void;
+  failed(cause: Error, retryInMs: number): ConnectionEvent;
+  /** Takes over when another try would end the same way. */
+  hopeless?(thrown: unknown): Promise<void>;
+}
+
+const MOVE_AGAIN_MS = { first: 1_000, max: 30_000 };
 
 export class FailedDeliveries {
   #isStopped = false;
   readonly #wakers = new Set<() => void>();
+  readonly #way: RetryWay;
+  readonly #admission: Admission;
 
   constructor(
     private readonly wanted: WantedSubscription,
     private readonly host: FailureHost,
     private readonly counters: ConsumerCounters,
-  ) {}
+  ) {
+    const usualDelaysMs = wanted.retry === undefined ? [] : delaysOf(wanted.retry);
+    this.#way = new RetryWay(host.copies, usualDelaysMs, (ms) => this.#rest(ms));
+    this.#admission = new Admission(wanted, host, (delivery, error) => this.giveUp(delivery, 'poison', error));
+  }
 
   /** What could not be moved by now is handed back, and comes again elsewhere. */
   stop(): void {
     this.#isStopped = true;
+    this.#admission.stop();
     for (const wake of this.#wakers) wake();
   }
 
+  /** Call for every delivery. Whether nobody had it before; else {@link admit} decides. */
+  isNew(delivery: Delivery): boolean {
+    return this.#admission.isNew(delivery);
+  }
+
+  /** It has come back: `handle` is called if that is right, and when. Resolves when it was handled, or something else became of it. */
+  admit(delivery: Delivery, handle: () => Promise<void>): Promise<void> {
+    return this.#admission.admit(delivery, handle);
+  }
+
+  /** The handler threw, rejected, or took too long. */
+  async failed(delivery: Delivery, error: unknown): Promise<void> {
+    const retryInMs = this.#nextAttemptIn(delivery, error);
+    this.report(delivery, error, retryInMs);
+    if (retryInMs === undefined) return this.giveUp(delivery, 'handler-failed', error);
+    await this.#moveToRetryQueue(delivery, { delayMs: retryInMs, attempt: delivery.attempt + 1, error });
+  }
+
+  /** The handler asked for it. */
+  async retryIn(delivery: Delivery, { delayMs, countsAsAttempt }: Settlement): Promise<void> {
+    const { retry, isOwnQueue, isStream } = this.wanted;
+    if (delivery.isSettled) return;
+    // Nothing comes back to a stream without being new to all who read it.
+    if (isStream) return this.giveUp(delivery, 'rejected', undefined);
+    if (isOwnQueue) {
+      await this.#pause(delayMs);
+      return void delivery.handBack();
+    }
+    if (countsAsAttempt && retry !== undefined && delivery.attempt >= retry.attempts)
+      return this.giveUp(delivery, 'attempts-spent', undefined);
+    const attempt = delivery.attempt + (countsAsAttempt ? 1 : 0);
+    await this.#moveToRetryQueue(delivery, { delayMs: ladderStep(delayMs), attempt });
+  }
+
+  #nextAttemptIn(delivery: Delivery, error: unknown): number | undefined {
+    const { retry, name } = this.wanted;
+    if (retry === undefined) return undefined;
+    const delayMs = delayAfter(retry, delivery.attempt, Math.random());
+    if (delayMs === undefined) return undefined;
+    const isWorthIt = worthAnotherAttempt(retry, error, (cause) =>
+      this.host.event({ type: 'listener-failed', event: `retry.on of "${name}"`, cause }),
+    );
+    return isWorthIt ? delayMs : undefined;
+  }
+
+  /** Says that a handler failed, and what becomes of its delivery. */
+  report(delivery: Delivery, error: unknown, retryInMs?: number): void {
+    const { name: subscription, retry } = this.wanted;
+    this.host.event({
+      type: 'handler-failed',
+      subscription,
+      messageId: delivery.messageId,
+      cause: asError(error),
+      attempt: delivery.attempt,
+      attempts: retry?.attempts ?? 1,
+      fate: this.#fateOf(delivery, retryInMs),
+    });
+  }
+
+  #fateOf(delivery: Delivery, retryInMs: number | undefined): FailedHandlerFate {
+    const { deadLetter } = this.wanted;
+    if (delivery.isSettled) return { kind: 'settled' };
+    if (!delivery.isLive) return { kind: 'redelivery' };
+    if (retryInMs !== undefined) return { kind: 'retry', retryInMs };
+    return deadLetter === false ? { kind: 'reject' } : { kind: 'dead-letter', queue: deadLetter };
+  }
+
+  /** Another attempt would change nothing. */
   async giveUp(delivery: Delivery, reason: DeadLetterReason, error: unknown): Promise<void> {
     const { deadLetter, name: subscription } = this.wanted;
     if (delivery.isSettled) return;
@@ -47,27 +135,75 @@ export class FailedDeliveries {
       if (delivery.reject()) this.host.event({ type: 'delivery-rejected', subscription, reason });
       return;
     }
-    let retryInMs = DEAD_LETTER_RETRY_MS.first;
+    await this.#move(delivery, {
+      send: () =>
+        moveToDeadLetters(delivery, deadLetter, { reason, error, at: this.host.clock.wallClock() }, this.host.copies),
+      sent: () => {
+        this.counters.deadLettered += 1;
+        this.host.event({ type: 'delivery-dead-lettered', subscription, deadLetterQueue: deadLetter, reason });
+      },
+      failed: (cause, retryInMs) => ({
+        type: 'dead-letter-failed',
+        subscription,
+        deadLetterQueue: deadLetter,
+        cause,
+        retryInMs,
+      }),
+    });
+  }
+
+  async #moveToRetryQueue(
+    delivery: Delivery,
+    order: { delayMs: number; attempt: number; error?: unknown },
+  ): Promise<void> {
+    const { name: subscription } = this.wanted;
+    const { delayMs, attempt } = order;
+    const at = this.host.clock.wallClock();
+    await this.#move(delivery, {
+      send: async () => {
+        await this.#way.layBack(delivery);
+        await moveToRetryQueue(delivery, { ...order, at }, this.host.copies, () => this.#way.layThere(delayMs));
+      },
+      sent: () => {
+        this.counters.retried += 1;
+        const { messageId } = delivery;
+        this.host.event({ type: 'delivery-retried', subscription, messageId, attempt, delayMs });
+      },
+      failed: (cause, retryInMs) => ({ type: 'retry-failed', subscription, delayMs, cause, retryInMs }),
+      // Its headers cannot be written again, and without them it would be another message.
+      hopeless: (thrown) => this.giveUp(delivery, 'handler-failed', order.error ?? thrown),
+    });
+  }
+
+  /** Sends the copy, then acks; tries for as long as it takes. Does not throw. */
+  async #move(delivery: Delivery, move: Move): Promise<void> {
+    let retryInMs = MOVE_AGAIN_MS.first;
     // A stale delivery comes again by itself: moving it as well would make two of it.
     while (delivery.isLive && !delivery.isSettled) {
       try {
-        await this.host.moveToDeadLetters(delivery, deadLetter, { reason, error });
-        if (delivery.ack()) this.counters.deadLettered += 1;
-        this.host.event({ type: 'delivery-dead-lettered', subscription, deadLetterQueue: deadLetter, reason });
-        return;
+        await move.send();
+        delivery.ack();
+        return move.sent();
       } catch (thrown) {
+        if (move.hopeless !== undefined && isUnwritable(thrown)) return move.hopeless(thrown);
         if (!delivery.isLive || this.#isStopped) return void delivery.handBack();
-        const cause = asError(thrown);
-        this.host.event({ type: 'dead-letter-failed', subscription, deadLetterQueue: deadLetter, cause, retryInMs });
+        this.host.event(move.failed(asError(thrown), retryInMs));
         await this.#pause(retryInMs);
         if (this.#isStopped) return void delivery.handBack();
-        retryInMs = Math.min(retryInMs * 2, DEAD_LETTER_RETRY_MS.max);
+        retryInMs = Math.min(retryInMs * 2, MOVE_AGAIN_MS.max);
       }
     }
     if (!delivery.isSettled) delivery.ack(); // stale: counted as such
   }
 
+  async #rest(ms: number): Promise<void> {
+    await this.#pause(ms);
+    if (this.#isStopped)
+      throw new ConnectionClosedError('The consumer stopped before the retry queue could be relied on');
+  }
+
   #pause(delayMs: number): Promise<void> {
+    if (this.#isStopped) return Promise.resolve();
     return new Promise((resolve) => {
       const wake = (): void => {
         timer.cancel();

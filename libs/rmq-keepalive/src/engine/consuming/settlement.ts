@@ -1,15 +1,32 @@
 /** The outcome of a delivery, as a handler may return it. */
+import { checkNumber } from '../option-checks.js';
+import { MAX_DELAY_MS } from './retry-policy.js';
+
 export type SettlementKind = 'ack' | 'requeue' | 'reject';
 
+export interface RetryInOptions {
+  /**
+   * Whether this was a failed attempt: `delivery.attempt` goes up, and with a `retry` policy the message is dead-lettered
+   * when its attempts are spent. Otherwise it may come back for ever. @default false
+   */
+  countsAsAttempt?: boolean;
+}
+
 /**
- * What a handler returns when the default (ack on success, dead-letter on error) is not what it wants.
+ * What a handler returns when the default (ack on success, retry or dead-letter on error) is not what it wants.
  *
  * ```ts
- * if (!ready) return Settlement.requeue();
+ * if (!ready) return Settlement.retryIn(30_000);
  * ```
  */
 export class Settlement {
-  private constructor(readonly kind: SettlementKind) {}
+  private constructor(
+    readonly kind: SettlementKind | 'retry',
+    /** @internal With `retry`. */
+    readonly delayMs: number = 0,
+    /** @internal With `retry`. */
+    readonly countsAsAttempt: boolean = false,
+  ) {}
 
   /** Done: the broker may forget the message. */
   static ack(): Settlement {
@@ -24,5 +41,19 @@ export class Settlement {
   /** Not wanted: moved to the subscription's dead-letter queue, or dropped by the broker with `deadLetter: false` (unless the queue has a dead-letter exchange). */
   static reject(): Settlement {
     return new Settlement('reject');
+  }
+
+  /**
+   * Later: the message waits at the broker, outside the prefetch, and comes back to the end of its queue. The time is
+   * rounded up, by a third at most (100, 120, 150, 200, 250, 300, 400, 500, 600, 800 ms, 1 s, 1.2 s ...), because each
+   * needs a queue. A queue of our own (server-named or exclusive) is gone with the link, so its delivery is kept in hand
+   * for that time, and then requeued. A stream takes nothing back:
+   * its message is dead-lettered, as with {@link reject}.
+   * @param delayMs 1..2_592_000_000 (30 days)
+   * @throws {@link OptionsError}
+   */
+  static retryIn(delayMs: number, options: RetryInOptions = {}): Settlement {
+    checkNumber(delayMs, { min: 1, max: MAX_DELAY_MS, unit: 'milliseconds' }, 'Settlement.retryIn(delayMs)');
+    return new Settlement('retry', delayMs, options.countsAsAttempt ?? false);
   }
 }

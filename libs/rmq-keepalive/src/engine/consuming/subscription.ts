@@ -26,9 +26,11 @@ import {
   resolveHandling,
   type WantedHandling,
 } from './handling-options.js';
+import { resolveMaxRedeliveries } from './redelivery-limit.js';
+import { resolveRetry, type RetryOptions, type RetryPolicy } from './retry-policy.js';
 
 /**
- * Called for every delivery. Resolves: ack. Throws or rejects: dead-letter. Returns a `Settlement`: that.
+ * Called for every delivery. Resolves: ack. Throws or rejects: retry, then dead-letter. Returns a `Settlement`: that.
  * @typeParam T what the payload is said to be; nobody checks it
  */
 export type DeliveryHandler<T = unknown> = (payload: T, delivery: Delivery) => unknown;
@@ -66,6 +68,18 @@ export interface SubscriptionOptions<T = unknown> extends HandlingOptions<T> {
   deadLetter?: string | false;
   /** Skips copies of a message that was handled before, by its message id; a message without one is never skipped. @default every copy is handled */
   deduplicate?: DeduplicationOptions;
+  /**
+   * Tries a message again whose handler failed, after a delay at the broker, outside the prefetch. Not for queues that die
+   * with the link, nor for streams. @default no retry: a failed message is dead-lettered at once
+   */
+  retry?: RetryOptions;
+  /**
+   * How often a message may come back unsettled (its process died, its link was lost, it was requeued) before it is
+   * dead-lettered as poison, unseen. On a queue that is not a quorum queue, a message that comes back from somebody else's
+   * hands is first moved to the end of the queue, with its count. 1..1_000_000, `Infinity`: for ever.
+   * @default 10, or less when queueOptions set `x-delivery-limit`
+   */
+  maxRedeliveries?: number;
   /** Passed to basic.consume, e.g. `{ 'x-priority': 10 }`. */
   consumerArguments?: Record<string, unknown>;
 }
@@ -82,6 +96,8 @@ const OPTION_NAMES = [
   'ifQueueMissing',
   'deadLetter',
   'deduplicate',
+  'retry',
+  'maxRedeliveries',
   'consumerArguments',
   ...HANDLING_OPTION_NAMES,
 ] as const satisfies readonly (keyof SubscriptionOptions)[];
@@ -97,6 +113,8 @@ export interface WantedSubscription extends WantedHandling {
   readonly ifQueueMissing: 'declare' | 'wait';
   readonly deadLetter: string | false;
   readonly deduplicate: ResolvedDeduplication | undefined;
+  readonly retry: RetryPolicy | undefined;
+  readonly maxRedeliveries: number;
   readonly consumerArguments: Record<string, unknown>;
   readonly isStream: boolean;
   readonly handler: (payload: unknown, context: Delivery | DeliveryBatch) => unknown;
@@ -148,15 +166,21 @@ export function resolveSubscription<T>(
       : {};
   const queue = toQueue({ ...queueDefaults, ...options.queueOptions, name: options.queue }, `${path}.queueOptions`);
   const exchange = resolveExchange(options, knownExchange, path);
+  const isOwnQueue = isServerNamed || queue.options.exclusive === true;
   return {
     ...handling,
     name,
     queue,
-    isOwnQueue: isServerNamed || queue.options.exclusive === true,
+    isOwnQueue,
     exchange,
     bindings: exchange === undefined ? [] : resolveBindings(options, exchange, path),
     ifQueueMissing,
     deadLetter: resolveDeadLetter(options, name, path),
+    retry:
+      options.retry === undefined
+        ? undefined
+        : resolveRetry(options.retry, `${path}.retry`, { queue, isOwnQueue, ack: handling.ack }),
+    maxRedeliveries: resolveMaxRedeliveries(options.maxRedeliveries, queue, path),
     deduplicate: resolveDeduplication(options.deduplicate, handling, `${path}.deduplicate`),
     consumerArguments: resolveConsumerArguments(options, path),
     isStream: resolveIsStream(handling, queue, path),

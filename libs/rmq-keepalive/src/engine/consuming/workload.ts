@@ -17,6 +17,7 @@ export interface ConsumerCounters {
   requeued: number;
   rejected: number;
   deadLettered: number;
+  retried: number;
   duplicatesSkipped: number;
   staleSettlements: number;
   dropped: number;
@@ -29,6 +30,7 @@ export function noCounts(): ConsumerCounters {
     requeued: 0,
     rejected: 0,
     deadLettered: 0,
+    retried: 0,
     duplicatesSkipped: 0,
     staleSettlements: 0,
     dropped: 0,

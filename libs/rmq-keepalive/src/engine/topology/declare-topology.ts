@@ -39,10 +39,10 @@ export async function declareEntities(link: Link, entities: readonly Entity[], h
   }
 }
 
-/** Declares just this. @throws {@link TopologyRefusedError} */
-export async function declareOrThrow(link: Link, entity: Entity): Promise<void> {
+/** Declares just these. @throws {@link TopologyRefusedError} the first one */
+export async function declareOrThrow(link: Link, entities: readonly Entity[]): Promise<void> {
   let refusal: Error | undefined;
-  await declareEntities(link, [entity], { declared: () => undefined, refused: (_, cause) => (refusal = cause) });
+  await declareEntities(link, entities, { declared: () => undefined, refused: (_, cause) => (refusal ??= cause) });
   if (refusal !== undefined) throw refusal;
 }
 

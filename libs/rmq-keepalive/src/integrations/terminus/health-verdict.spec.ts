@@ -50,6 +50,7 @@ function statusOf(changes: Partial<ConnectionStatus> = {}): ConnectionStatus {
       rejected: 0,
       deadLettered: 0,
       duplicatesSkipped: 0,
+      retried: 0,
       staleSettlements: 0,
       dropped: 0,
       handlersRunning: 0,

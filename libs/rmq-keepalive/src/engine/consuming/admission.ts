@@ -1,0 +1,99 @@
+/**
+ * Decides whether a delivery that came back may be handled, has to be counted first, or is poison; see redeliveries.ts.
+ *
+ * Danger: a consumer must not depend on publishing. While an alarm blocks publishers, it is the consumers who end the
+ * alarm. So what cannot be counted now is handled uncounted.
+ */
+import type { Clock } from '../clock.js';
+import type { ConnectionEvent } from '../connection/connection-events.js';
+import { PoisonMessageError } from '../errors.js';
+import { type CopyTransport, isUnwritable } from './copy-transport.js';
+import type { Delivery } from './delivery.js';
+import { isSuspect, RecentlyInHand, redeliveryVerdict } from './redeliveries.js';
+import { moveToEndOfQueue } from './redelivery-copy.js';
+import type { WantedSubscription } from './subscription.js';
+import { SuspectLane } from './suspects.js';
+
+export interface AdmissionHost {
+  readonly clock: Clock;
+  readonly copies: CopyTransport;
+  event(event: ConnectionEvent): void;
+}
+
+/** A handler waits no longer for the count of its message... */
+const COUNT_TIMEOUT_MS = 5_000;
+/** ... and, once that was in vain, for so long not at all. */
+const COUNT_PAUSE_MS = 30_000;
+const REMEMBERED_IDS = 1_000;
+
+export class Admission {
+  readonly #inHand: RecentlyInHand;
+  readonly #suspects: SuspectLane;
+  #countsAgainAt = -Infinity;
+
+  constructor(
+    private readonly wanted: WantedSubscription,
+    private readonly host: AdmissionHost,
+    private readonly isPoison: (delivery: Delivery, error: PoisonMessageError) => Promise<void>,
+  ) {
+    this.#suspects = new SuspectLane(host.clock);
+    this.#inHand = new RecentlyInHand(Math.max(REMEMBERED_IDS, wanted.prefetch));
+  }
+
+  /** What waits for its turn is handed back. */
+  stop(): void {
+    this.#suspects.stop();
+  }
+
+  /** Call for every delivery: what this process had in hand is remembered. Whether nobody had it before. */
+  isNew(delivery: Delivery): boolean {
+    if (delivery.isBack || delivery.redeliveries > 0) return false;
+    this.#inHand.add(delivery);
+    return true;
+  }
+
+  /** For one that is not new: `handle` is called when the time has come, or something else becomes of the delivery. */
+  async admit(delivery: Delivery, handle: () => Promise<void>): Promise<void> {
+    const { maxRedeliveries } = this.wanted;
+    const isKnown = this.#inHand.has(delivery);
+    this.#inHand.add(delivery);
+    const verdict = redeliveryVerdict(
+      {
+        isBack: delivery.isBack,
+        deliveryCount: delivery.headers['x-delivery-count'],
+        acquiredCount: delivery.headers['x-acquired-count'],
+        counted: delivery.redeliveries,
+        isKnown,
+      },
+      maxRedeliveries,
+    );
+    const { redeliveries } = verdict;
+    if (verdict.kind === 'poison')
+      return this.isPoison(delivery, new PoisonMessageError(redeliveries, maxRedeliveries));
+    if (verdict.kind === 'count' && (await this.#count(delivery, redeliveries))) return;
+    if (!isSuspect(redeliveries, maxRedeliveries)) return handle();
+    const isHandled = await this.#suspects.run(async () => {
+      // Its link may be gone by now: it comes again.
+      if (delivery.isLive) await handle();
+    });
+    if (!isHandled) delivery.handBack();
+  }
+
+  /** Whether it was counted, and so comes again. */
+  async #count(delivery: Delivery, redeliveries: number): Promise<boolean> {
+    const { isOwnQueue, maxRedeliveries, name: subscription } = this.wanted;
+    const { clock, copies } = this.host;
+    // A queue that dies with its link brings nothing back after a death.
+    if (isOwnQueue || maxRedeliveries === Infinity || clock.now() < this.#countsAgainAt) return false;
+    try {
+      await moveToEndOfQueue(delivery, redeliveries, copies, COUNT_TIMEOUT_MS);
+    } catch (thrown) {
+      if (!isUnwritable(thrown)) this.#countsAgainAt = clock.now() + COUNT_PAUSE_MS;
+      return false;
+    }
+    delivery.ack();
+    const { messageId } = delivery;
+    this.host.event({ type: 'redelivery-counted', subscription, messageId, redeliveries });
+    return true;
+  }
+}

@@ -1,0 +1,106 @@
+import { describe, expect, it } from '@jest/globals';
+import { Catch, type ExceptionFilter, Injectable, UseFilters } from '@nestjs/common';
+import { InjectRmqDeadLetters, RmqConnection, RmqDeadLetters, RmqPublisher, Subscribe } from 'nestjs-rmq-keepalive';
+import { useNest } from '../support/nest-fixture.js';
+import { until } from '../support/until.js';
+
+@Injectable()
+class Consumer {
+  @Subscribe({ queue: 'often', retry: { attempts: 3, firstDelayMs: 50, factor: 1 } })
+  often(): void {
+    throw new RangeError('no such order, ask amqp://guest:secret@broker');
+  }
+
+  @Subscribe({ queue: 'once' })
+  once(): void {
+    throw new TypeError('not an order');
+  }
+}
+
+@Catch(RangeError)
+class RangeFilter implements ExceptionFilter {
+  catch(exception: RangeError): string {
+    return `handled ${exception.message}`;
+  }
+}
+
+@Injectable()
+class FilteredConsumer {
+  @UseFilters(RangeFilter)
+  @Subscribe({ queue: 'filtered' })
+  filtered(payload: { kind: string }): void {
+    throw payload.kind === 'range' ? new RangeError('range') : new TypeError('type');
+  }
+}
+
+@Injectable()
+class Operator {
+  constructor(
+    readonly deadLetters: RmqDeadLetters,
+    @InjectRmqDeadLetters() readonly same: RmqDeadLetters,
+  ) {}
+}
+
+describe('when a handler fails in a Nest application', () => {
+  const nest = useNest();
+  const lines = () => nest.log.filter(({ level }) => level === 'warn' || level === 'error');
+
+  it('there is one line for each failure: a warning while it is tried again, an error with the stack when it is given up', async () => {
+    const app = await nest.boot({ providers: [Consumer] });
+    await app.get(RmqPublisher).sendToQueue('often', {}, { messageId: 'm1' });
+    await until('it is dead', () => app.get(RmqConnection).status().counters.deadLettered === 1);
+    const start = 'The handler of "Consumer.often" failed on message m1';
+    const why = 'no such order, ask amqp://***@broker';
+    expect(lines().map(({ level, message, context }) => ({ level, message, context }))).toEqual([
+      {
+        level: 'warn',
+        message: `${start} (attempt 1 of 3): ${why}; next attempt in 50 ms`,
+        context: 'RmqKeepalive',
+      },
+      {
+        level: 'warn',
+        message: `${start} (attempt 2 of 3): ${why}; next attempt in 50 ms`,
+        context: 'RmqKeepalive',
+      },
+      {
+        level: 'error',
+        message: `${start} (attempt 3 of 3): ${why}; the message goes to "often.dead"`,
+        context: 'RmqKeepalive',
+      },
+    ]);
+    expect(lines()[2]?.stack).toMatch(/^RangeError\n\s+at Consumer\.often /);
+    expect(lines()[2]?.stack).not.toContain('secret');
+  });
+
+  it('there is one line without retry, too', async () => {
+    const app = await nest.boot({ providers: [Consumer] });
+    await app.get(RmqPublisher).sendToQueue('once', {}, { messageId: 'm1' });
+    await until('it is dead', () => app.get(RmqConnection).status().counters.deadLettered === 1);
+    expect(lines()).toMatchObject([
+      {
+        level: 'error',
+        message: 'The handler of "Consumer.once" failed on message m1: not an order; the message goes to "once.dead"',
+      },
+    ]);
+  });
+
+  it('filters see the error as before: what they handle is no failure, what they do not is one', async () => {
+    const app = await nest.boot({ providers: [FilteredConsumer] });
+    for (const kind of ['range', 'type']) await app.get(RmqPublisher).sendToQueue('filtered', { kind });
+    await until('both are settled', () => app.get(RmqConnection).status().counters.acked === 2);
+    expect(app.get(RmqConnection).status().counters).toMatchObject({ deadLettered: 1 });
+    expect(lines()).toMatchObject([{ level: 'error', message: expect.stringMatching(/failed on message .*: type;/) }]);
+  });
+
+  it('its dead letters can be injected, looked at and brought back', async () => {
+    const app = await nest.boot({ providers: [Consumer, Operator] });
+    await app.get(RmqPublisher).sendToQueue('once', { id: 'm1' }, { messageId: 'm1' });
+    await until('it is dead', () => app.get(RmqConnection).status().counters.deadLettered === 1);
+    const { deadLetters, same } = app.get(Operator);
+    expect(same).toBe(deadLetters);
+    const [letter] = await deadLetters.list({ subscription: 'Consumer.once' });
+    expect(letter).toMatchObject({ messageId: 'm1', payload: { id: 'm1' }, error: { name: 'TypeError' } });
+    expect(await deadLetters.replay('once.dead')).toMatchObject({ replayed: 1 });
+    await until('it failed again', () => app.get(RmqConnection).status().counters.deadLettered === 2);
+  });
+});
