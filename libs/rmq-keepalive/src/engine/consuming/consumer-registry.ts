@@ -129,6 +129,7 @@ export class ConsumerRegistry {
     const allIdle = Promise.all(
       consumers.map(async (consumer) => {
         await Promise.race([consumer.cancel(), isUnanswered]);
+        consumer.endWaits();
         await consumer.untilIdle();
       }),
     );

@@ -132,8 +132,14 @@ export class Consumer {
   /** No more deliveries, ever; what runs goes on. Idempotent. */
   async cancel(): Promise<void> {
     this.#isStopped = true;
-    this.#work.stop();
+    this.#work.refuse();
     await this.#cancelConsumer();
+    this.endWaits();
+  }
+
+  /** What waits, for a dead-letter queue out of reach, say, is given back: not before the cancel, or it comes to us again. */
+  endWaits(): void {
+    this.#work.stop();
   }
 
   /** No more deliveries until {@link resume}; what runs goes on, what waits is given back. Idempotent. */

@@ -46,15 +46,9 @@ describe('when a message comes back from a classic queue', () => {
 });
 
 describe('when a message came back suspiciously often', () => {
-  it('is handled alone, after a fifth of its chances', () => {
-    expect([0, 1, 2, 3, 10].map((redeliveries) => isSuspect(redeliveries, 10))).toEqual([
-      false,
-      false,
-      false,
-      true,
-      true,
-    ]);
-    expect([0, 1].map((redeliveries) => isSuspect(redeliveries, 2))).toEqual([false, true]);
+  it('is handled alone, after half of its chances', () => {
+    expect([0, 5, 6, 10].map((redeliveries) => isSuspect(redeliveries, 10))).toEqual([false, false, true, true]);
+    expect([0, 1, 2].map((redeliveries) => isSuspect(redeliveries, 2))).toEqual([false, false, true]);
     expect(isSuspect(1_000, Infinity)).toBe(false);
   });
 });
@@ -83,9 +77,9 @@ describe('when the limit is checked at boot', () => {
     toQueue({ name: 'work', type: 'quorum', arguments: args }, 'queue');
 
   it("stays below the queue's own limit, at which the broker drops the message", () => {
-    expect(resolveMaxRedeliveries(undefined, queue(), 'x')).toBe(10);
+    expect(resolveMaxRedeliveries(undefined, queue(), 'x')).toBe(16);
     expect(resolveMaxRedeliveries(undefined, queue({ 'x-delivery-limit': 5 }), 'x')).toBe(4);
-    expect(resolveMaxRedeliveries(undefined, queue({ 'x-delivery-limit': -1 }), 'x')).toBe(10);
+    expect(resolveMaxRedeliveries(undefined, queue({ 'x-delivery-limit': -1 }), 'x')).toBe(16);
     expect(resolveMaxRedeliveries(Infinity, queue({ 'x-delivery-limit': 5 }), 'x')).toBe(Infinity);
     expect(() => resolveMaxRedeliveries(5, queue({ 'x-delivery-limit': 5 }), 'x')).toThrow(
       /^x\.maxRedeliveries: the queue's own x-delivery-limit of 5 would come first/,

@@ -39,9 +39,12 @@ export function redeliveryVerdict(facts: RedeliveryFacts, limit: number): Redeli
   return { kind: counted + 1 > limit ? 'poison' : 'count', redeliveries: counted + 1 };
 }
 
-/** A suspect is handled alone. The first fifth of its chances is free: it may just have seen a few deployments. */
+/**
+ * A suspect is handled alone. The first half of its chances is free: a message that was handed back by each instance of a
+ * service that is deployed anew, with too little time to drain, is none, and hundreds of them one at a time would take hours.
+ */
 export function isSuspect(redeliveries: number, limit: number): boolean {
-  return redeliveries > limit / 5;
+  return redeliveries > limit / 2;
 }
 
 /** `undefined`: it does not count. */

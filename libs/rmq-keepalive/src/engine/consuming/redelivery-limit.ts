@@ -4,7 +4,7 @@ import { checkNumber } from '../option-checks.js';
 import type { Queue } from '../topology/topology.js';
 
 /** Below the limit that quorum queues have by default since RabbitMQ 4.0 (20), at which the broker drops the message. */
-const DEFAULT_MAX_REDELIVERIES = 10;
+const DEFAULT_MAX_REDELIVERIES = 16;
 
 /** @throws {@link OptionsError} */
 export function resolveMaxRedeliveries(given: number | undefined, queue: Queue, path: string): number {
