@@ -30,6 +30,8 @@ export class Admission {
   readonly #inHand: RecentlyInHand;
   readonly #suspects: SuspectLane;
   #countsAgainAt = -Infinity;
+  /** Each until the broker has read the ack of its original. */
+  readonly #copying = new Set<Promise<boolean>>();
 
   constructor(
     private readonly wanted: WantedSubscription,
@@ -56,7 +58,6 @@ export class Admission {
   async admit(delivery: Delivery, handle: () => Promise<void>): Promise<void> {
     const { maxRedeliveries } = this.wanted;
     const isKnown = this.#inHand.has(delivery);
-    this.#inHand.add(delivery);
     const verdict = redeliveryVerdict(
       {
         isBack: delivery.isBack,
@@ -68,9 +69,13 @@ export class Admission {
       maxRedeliveries,
     );
     const { redeliveries } = verdict;
+    // Our copy comes sooner than the confirm that lets us ack the original. If it killed us before the broker has read that
+    // ack, both would come back, and be copied again: twice as many with every death.
+    if (!delivery.isBack) await Promise.all(this.#copying);
     if (verdict.kind === 'poison')
       return this.isPoison(delivery, new PoisonMessageError(redeliveries, maxRedeliveries));
-    if (verdict.kind === 'count' && (await this.#count(delivery, redeliveries))) return;
+    if (verdict.kind === 'count' && (await this.#counted(delivery, redeliveries))) return;
+    this.#inHand.add(delivery);
     if (!isSuspect(redeliveries, maxRedeliveries)) return handle();
     const isHandled = await this.#suspects.run(async () => {
       // Its link may be gone by now: it comes again.
@@ -79,7 +84,17 @@ export class Admission {
     if (!isHandled) delivery.handBack();
   }
 
-  /** Whether it was counted, and so comes again. */
+  async #counted(delivery: Delivery, redeliveries: number): Promise<boolean> {
+    const copying = this.#count(delivery, redeliveries);
+    this.#copying.add(copying);
+    try {
+      return await copying;
+    } finally {
+      this.#copying.delete(copying);
+    }
+  }
+
+  /** Whether it was counted, and so comes again. Does not throw. */
   async #count(delivery: Delivery, redeliveries: number): Promise<boolean> {
     const { isOwnQueue, maxRedeliveries, name: subscription } = this.wanted;
     const { clock, copies } = this.host;
@@ -92,6 +107,7 @@ export class Admission {
       return false;
     }
     delivery.ack();
+    await delivery.acksRead();
     const { messageId } = delivery;
     this.host.event({ type: 'redelivery-counted', subscription, messageId, redeliveries });
     return true;

@@ -16,6 +16,7 @@ export interface AttachmentHost {
   readonly subscription: string;
   readonly clock: Clock;
   readonly needsSettling: boolean;
+  readonly prefetch: number;
   /** Of a stream only. */
   readonly position: StreamPosition | undefined;
   settled(kind: SettlementKind, count: number): void;
@@ -29,6 +30,9 @@ export class Attachment implements DeliveryOrigin {
   attachedAt = 0;
   #isLive = true;
   #isEnded = false;
+  #acksRead: Promise<void> | undefined;
+  #end!: () => void;
+  readonly #ended = new Promise<void>((resolve) => (this.#end = resolve));
   readonly #ledger = new AckLedger<{ delivery: Delivery; readonly arrivedAt: number }>();
 
   constructor(
@@ -103,6 +107,25 @@ export class Attachment implements DeliveryOrigin {
     this.host.settled('ack', count);
   }
 
+  /** Resolves when the broker has read what was settled so far, or the channel is gone. */
+  acksRead(): Promise<void> {
+    return (this.#acksRead ??= this.#untilAcksRead());
+  }
+
+  /** A channel is read in order: an answer to a question says that all acks before it were read. */
+  async #untilAcksRead(): Promise<void> {
+    // One question for all that is settled in this turn.
+    await new Promise<void>((resolve) => process.nextTick(resolve));
+    this.#acksRead = undefined;
+    this.flush();
+    if (!this.#isLive) return;
+    const answered = this.channel.prefetch(this.host.prefetch).then(
+      () => undefined,
+      () => undefined, // the channel ended first
+    );
+    await Promise.race([answered, this.#ended]);
+  }
+
   /** Gives back every delivery that nobody has settled. Returns how many. */
   handBackAll(): number {
     let handedBack = 0;
@@ -114,6 +137,7 @@ export class Attachment implements DeliveryOrigin {
   channelIsGone(): void {
     this.#isLive = false;
     this.flush();
+    this.#end();
   }
 
   /** What was not settled comes again. Idempotent. */
@@ -126,8 +150,9 @@ export class Attachment implements DeliveryOrigin {
   }
 
   #ack(deliveryTag: number): void {
-    // Right after the sockets were read: soon enough, and together with all that is acked in this turn.
-    if (this.#ledger.ack(deliveryTag)) setImmediate(() => this.flush());
+    // Behind all promises that settle now: together with whatever they ack, and before anything else is read. A message
+    // that kills us a turn later must not take the acks of this turn with it.
+    if (this.#ledger.ack(deliveryTag)) process.nextTick(() => this.flush());
   }
 
   #giveBack(delivery: Delivery, how: WireSettlement): void {

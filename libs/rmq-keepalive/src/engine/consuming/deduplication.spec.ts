@@ -46,6 +46,7 @@ function delivery(messageId: string | undefined): { delivery: Delivery; origin: 
     takesBack: true,
     settle: (_, how) => settlements.push(how === 'hand-back' ? 'requeue' : how),
     stale: () => undefined,
+    acksRead: () => Promise.resolve(),
     replaced: () => undefined,
   };
   const message = { content: Buffer.alloc(0), fields: {}, properties: { messageId } } as unknown as ConsumeMessage;

@@ -24,6 +24,8 @@ export interface DeliveryOrigin {
   settle(delivery: Delivery, how: WireSettlement): void;
   /** A settlement came too late. */
   stale(delivery: Delivery, kind: SettlementKind): void;
+  /** Resolves when the broker has read what was settled so far, or the channel is gone. */
+  acksRead(): Promise<void>;
   /** `successor` settles from now on, in the place of a delivery with the same tag. */
   replaced(successor: Delivery): void;
 }
@@ -167,6 +169,11 @@ export class Delivery {
   /** Dropped by the broker, or sent to the queue's own dead-letter exchange. Of a stream: passed over. */
   reject(): boolean {
     return this.#settle('reject', 'reject');
+  }
+
+  /** @internal Resolves when the broker has read what was settled on this channel so far, or the channel is gone. */
+  acksRead(): Promise<void> {
+    return this.#origin.acksRead();
   }
 
   /** Tells the handler, if it asked for a {@link signal} or still does. @internal */

@@ -63,6 +63,7 @@ export class Workload {
       subscription,
       clock: host.clock,
       needsSettling: ack !== 'none',
+      prefetch: wanted.prefetch,
       position: this.position,
       settled: (kind, count) => this.#settled(kind, count),
       stale: (kind, count) => this.#stale(kind, count),
