@@ -10,6 +10,7 @@ import { FaultProxy } from '../../tools/broker/fault-proxy.js';
 import { findFreePort } from '../../tools/broker/free-ports.js';
 import { ScriptedBroker } from '../../tools/broker/scripted-broker.js';
 import { useFaults } from '../support/fault-fixture.js';
+import { heartbeatOf } from '../support/heartbeat-thread.js';
 import { until } from '../support/until.js';
 
 /** Another seed makes another thousand lives: `RMQ_CLOSE_SEED=7`. */
@@ -77,6 +78,7 @@ describe('F23: when the service is told to end', () => {
       drainTimeoutMs,
       links: oneOf(['separate', 'shared'], random),
       startup: oneOf(['background', 'wait', 'fail-fast'], random),
+      heartbeat: heartbeatOf({}),
     });
     faults.oracle.watch(connection);
     const told = new Promise<Told>((resolve) =>

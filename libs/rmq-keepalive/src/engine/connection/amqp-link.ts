@@ -2,7 +2,8 @@
 import type { Socket } from 'node:net';
 import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib';
 import { type Clock, type Timer, withDeadline } from '../clock.js';
-import { ConnectionClosedError } from '../errors.js';
+import { ConnectionClosedError, LinkLostError } from '../errors.js';
+import type { RelayPassage } from '../relay/relay-passage.js';
 import type { Link, LinkRole } from './link.js';
 import { surviveUnreadableProperties } from './unreadable-properties.js';
 
@@ -29,6 +30,8 @@ export class AmqpLink implements Link {
     readonly endpoint: string,
     private readonly session: ChannelModel,
     private readonly clock: Clock,
+    /** Its way through the heartbeat thread, if there is one. */
+    private readonly passage?: RelayPassage,
   ) {
     this.#raw = session.connection as unknown as RawConnection;
     surviveUnreadableProperties(session.connection as object);
@@ -43,8 +46,19 @@ export class AmqpLink implements Link {
     return this.#raw.heartbeat;
   }
 
+  /** Right after a stall, too: the heartbeat thread may have lost the link while our socket could not tell. */
   get isUp(): boolean {
-    return this.#isUp;
+    return this.#isUp && this.passage?.isLost !== true;
+  }
+
+  get isOnHeartbeatThread(): boolean {
+    return this.passage !== undefined;
+  }
+
+  /** Why the session ended, of which amqplib reported `thrown`. */
+  lossCause(thrown: unknown): Error {
+    if (this.#destroyCause !== undefined) return this.#destroyCause;
+    return this.passage?.lossBehind(thrown) ?? new LinkLostError(thrown ?? 'the connection was closed');
   }
 
   /** Whether amqplib has ended the session, told or not: it closes its side of the socket then. */
@@ -58,11 +72,6 @@ export class AmqpLink implements Link {
 
   get bytesWritten(): number {
     return this.#raw.stream.bytesWritten;
-  }
-
-  /** Why we destroyed the link, if we did: the true cause behind whatever the socket reports. */
-  get destroyCause(): Error | undefined {
-    return this.#destroyCause;
   }
 
   get isClosingByUs(): boolean {
@@ -124,6 +133,6 @@ export class AmqpLink implements Link {
   }
 
   #assertUp(): void {
-    if (!this.#isUp) throw new ConnectionClosedError('The link is gone');
+    if (!this.isUp) throw new ConnectionClosedError('The link is gone');
   }
 }

@@ -16,7 +16,7 @@ import {
   PeerDeadError,
   RecoveryStalledError,
 } from '../errors.js';
-import { heartbeatPlan, type HeartbeatPlan, type HeartbeatWish } from '../heartbeat/heartbeat-policy.js';
+import { heartbeatPlan, type HeartbeatPlan, type HeartbeatWish, relayPace } from '../heartbeat/heartbeat-policy.js';
 import { HeartbeatScheduler } from '../heartbeat/heartbeat-scheduler.js';
 import type { AmqpLink } from './amqp-link.js';
 import type { BrokerEndpoints } from './broker-endpoints.js';
@@ -30,7 +30,7 @@ import { type RecoveryStep, recover } from './recovery.js';
 export interface LinkSupervisorOptions {
   readonly role: LinkRole;
   readonly endpoints: BrokerEndpoints;
-  readonly dial: Omit<Dial, 'endpoint' | 'heartbeat'>;
+  readonly dial: Omit<Dial, 'endpoint' | 'heartbeat' | 'relay'>;
   readonly heartbeat: HeartbeatWish;
   readonly reconnect: ResolvedReconnect;
   readonly recoveryTimeoutMs: number;
@@ -162,7 +162,8 @@ export class LinkSupervisor {
       () => new NoAddressError(`the address provider did not answer within ${dial.timeoutMs} ms`),
     );
     this.#endpoint = String(endpoint);
-    return { ...dial, endpoint, heartbeat: heartbeat.timeoutSeconds };
+    const relay = heartbeat.worker && { ...heartbeat.worker, pace: relayPace(heartbeat) };
+    return { ...dial, endpoint, heartbeat: heartbeat.timeoutSeconds, relay };
   }
 
   async #untilRetryIsDue(): Promise<void> {

@@ -38,7 +38,9 @@ export type FromWorker =
   /** The broker has accepted; one connection to `path` from this process is connected through. */
   | { readonly type: 'ready'; readonly id: number; readonly path: string }
   | { readonly type: 'dial-failed'; readonly id: number; readonly error: PlainError }
-  | { readonly type: 'lost'; readonly id: number; readonly reason: LossReason };
+  | { readonly type: 'lost'; readonly id: number; readonly reason: LossReason }
+  /** Nothing more comes about this link. */
+  | { readonly type: 'over'; readonly id: number };
 
 /** Why a link ended that this process did not end. */
 export type LossReason =

@@ -74,6 +74,7 @@ function report(stalledForMs, overLimit) {
 /** @param {number} id */
 function over(id) {
   links.delete(id);
+  tell({ type: 'over', id });
   if (isEnding) endWhenIdle();
 }
 
