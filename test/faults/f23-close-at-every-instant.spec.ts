@@ -10,7 +10,7 @@ import { FaultProxy } from '../../tools/broker/fault-proxy.js';
 import { findFreePort } from '../../tools/broker/free-ports.js';
 import { ScriptedBroker } from '../../tools/broker/scripted-broker.js';
 import { useFaults } from '../support/fault-fixture.js';
-import { heartbeatOf } from '../support/heartbeat-thread.js';
+import { HEARTBEAT_THREAD, heartbeatOf } from '../support/heartbeat-thread.js';
 import { until } from '../support/until.js';
 
 /** Another seed makes another thousand lives: `RMQ_CLOSE_SEED=7`. */
@@ -48,7 +48,8 @@ describe('F23: when the service is told to end', () => {
     survivor.subscribe({ queue: 'lives' }, faults.oracle.consume);
     await survivor.start();
     await faults.oracle.expectNothingLost();
-    expect(faults.oracle.confirmed.size).toBeGreaterThan(100);
+    // Many a life with the heartbeat thread is over before its thread has started.
+    expect(faults.oracle.confirmed.size).toBeGreaterThan(HEARTBEAT_THREAD === 'worker' ? 10 : 100);
   }, 60_000);
 
   /** The addresses that lives meet, one for each accident. */

@@ -408,8 +408,9 @@ export class RmqConnection {
       this.#updateBlocked();
       this.publisher.resume();
     }
-    if (event.type === 'event-loop-stalled' && !this.#record.noteStall(event.stalledForMs)) return;
-    this.#emit(event);
+    const noted = event.type === 'event-loop-stalled' ? this.#record.noteStall(event) : event;
+    if (noted === undefined) return;
+    this.#emit(noted);
     if (event.type === 'gave-up') this.#gaveUp = event.cause;
     if (event.type === 'gave-up' && this.#closing === undefined)
       void this.#beginClose(this.#options.drainTimeoutMs, event.cause);

@@ -204,10 +204,17 @@ export class Consumer {
   }
 
   #newAttachment(link: Link, channel: Channel): Attachment {
+    let isLive = true;
     return {
       link,
       channel,
-      isLive: true,
+      // A link is lost before amqplib knows of it, when the event loop was blocked meanwhile.
+      get isLive() {
+        return isLive && link.isUp;
+      },
+      set isLive(claim) {
+        isLive = claim;
+      },
       queueName: this.wanted.queue.name,
       consumerTag: undefined,
       attachedAt: 0,
@@ -344,6 +351,8 @@ export class Consumer {
 
   /** Runs inside amqplib's read loop: it must not throw. */
   #arrived(attachment: Attachment, message: ConsumeMessage): void {
+    // Read before the end of its link is: the broker delivers it again, and has perhaps done so already.
+    if (!attachment.link.isUp) return;
     this.counters.delivered += 1;
     this.#handling.arrived(new Delivery(attachment.queueName, this.name, message, attachment));
   }
