@@ -29,6 +29,8 @@ export class Downstream {
 
   /** The last one is being filled. @type {Block[]} */
   #blocks = [newBlock()];
+  /** One that is empty and not being filled. @type {Block | undefined} */
+  #spare;
   #held = 0;
   /** What the local socket has not taken yet. @type {{ bytes: number } | undefined} */
   #sending;
@@ -66,17 +68,24 @@ export class Downstream {
     this.#send();
   }
 
+  /** Where the next read goes. Only here may a block begin anew: the room that was given away before is still to be filled. */
   #room() {
-    const current = /** @type {Block} */ (this.#blocks.at(-1));
+    const current = this.#current;
+    if (this.#held === 0 && this.#sending === undefined) current.filled = current.sent = 0;
     if (current.bytes.length - current.filled >= LEAST_ROOM_BYTES) return current.bytes.subarray(current.filled);
-    const next = newBlock();
+    const next = this.#spare ?? newBlock();
+    this.#spare = undefined;
     this.#blocks.push(next);
     return next.bytes;
   }
 
+  get #current() {
+    return /** @type {Block} */ (this.#blocks.at(-1));
+  }
+
   /** @param {number} count */
   #arrived(count) {
-    /** @type {Block} */ (this.#blocks.at(-1)).filled += count;
+    this.#current.filled += count;
     this.#held += count;
     this.lastReceivedAt = performance.now();
     if (!this.#gathers) this.#send();
@@ -123,9 +132,7 @@ export class Downstream {
     if (this.#sending !== sending) return;
     this.#sending = undefined;
     this.#held -= sending.bytes;
-    const current = /** @type {Block} */ (this.#blocks.at(-1));
-    this.#blocks = this.#blocks.filter((block) => block === current || block.sent < block.filled);
-    if (this.#held === 0) current.filled = current.sent = 0;
+    this.#dropSentBlocks();
     if (this.#isPaused && this.#held < MOST_HELD_BYTES / 2) {
       this.#isPaused = false;
       // The silence of the pause was ours.
@@ -133,6 +140,16 @@ export class Downstream {
       this.#broker?.resume();
     }
     this.#send();
+  }
+
+  #dropSentBlocks() {
+    while (this.#blocks.length > 1) {
+      const [oldest] = /** @type {[Block]} */ (/** @type {unknown} */ (this.#blocks));
+      if (oldest.sent < oldest.filled) return;
+      this.#blocks.shift();
+      oldest.filled = oldest.sent = 0;
+      this.#spare = oldest;
+    }
   }
 }
 
