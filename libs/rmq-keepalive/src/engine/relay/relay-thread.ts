@@ -34,10 +34,11 @@ export class RelayThread {
   #lastId = 0;
   #deadBecause: Error | undefined;
 
-  constructor() {
+  /** @param file of the worker; another one only in a spec that wants it to fail */
+  constructor(file = new URL('./relay-worker.js', import.meta.url)) {
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
-    this.#worker = new Worker(new URL('./relay-worker.js', import.meta.url), {
+    this.#worker = new Worker(file, {
       name: 'rmq-keepalive heartbeats',
       workerData: { pulse: this.#pulse, port: port2 },
       transferList: [port2],
