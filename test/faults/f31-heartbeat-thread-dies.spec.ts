@@ -103,7 +103,7 @@ describe('F31: when the heartbeat thread dies', () => {
     expect(passage.isLost).toBe(false);
     await once(client.resume(), 'close');
     expect(passage.isLost).toBe(true);
-    expect(passage.lossBehind(new Error('Unexpected close'))).toMatchObject({
+    expect(passage.errorBehind(new Error('Unexpected close'))).toMatchObject({
       code: 'RMQ_HEARTBEAT_THREAD',
       message: expect.stringContaining('it did not turn for 5'),
     });

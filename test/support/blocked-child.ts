@@ -28,10 +28,11 @@ export interface BlockedChild {
 export async function blockedChild(
   faults: FaultFixture,
   heartbeat: HeartbeatOptions,
-  broker: { url?: string; caFile?: string } = {},
+  broker: { url?: string; caFile?: string; certificate?: string; key?: string } = {},
 ): Promise<BlockedChild> {
   const program = new URL('./blocking-service.ts', import.meta.url);
-  const args = [broker.url ?? faults.vhost.url, JSON.stringify(heartbeat), ...(broker.caFile ? [broker.caFile] : [])];
+  const { url = faults.vhost.url, caFile, certificate, key } = broker;
+  const args = [url, JSON.stringify(heartbeat), ...[caFile, certificate, key].filter((file) => file !== undefined)];
   const child = TypescriptChild.start(program, { args });
   faults.afterwards(() => child.dispose());
   const facts = (name: Fact['fact']): Fact[] =>

@@ -1,6 +1,6 @@
 /**
  * A service whose handler blocks the event loop, in a process of its own, so that a spec can watch it meanwhile.
- * `blocking-service.ts <url> <heartbeat options as JSON> [file of the certificate authority]`. Consumes from `work`:
+ * `blocking-service.ts <url> <heartbeat options as JSON> [files of authority, certificate and key]`. Consumes from `work`:
  * `{ id, blockMs? }`. Prints one JSON fact a line; `at` is wall-clock time.
  */
 import { readFileSync } from 'node:fs';
@@ -8,14 +8,15 @@ import { describeEvent } from '../../libs/rmq-keepalive/src/engine/connection/co
 import { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
 import type { HeartbeatOptions } from '../../libs/rmq-keepalive/src/engine/heartbeat/heartbeat-policy.js';
 
-const [url, heartbeat, caFile] = process.argv.slice(2) as [string, string, string | undefined];
+const [url, heartbeat, ...tlsFiles] = process.argv.slice(2) as [string, string, ...string[]];
+const [ca, cert, key] = tlsFiles.map((file) => readFileSync(file));
 const tell = (fact: string, more: object = {}): void =>
   void process.stdout.write(`${JSON.stringify({ fact, at: Date.now(), ...more })}\n`);
 
 const connection = new RmqConnection({
   urls: url,
   heartbeat: JSON.parse(heartbeat) as HeartbeatOptions,
-  ...(caFile === undefined ? {} : { tls: () => ({ ca: readFileSync(caFile) }) }),
+  tls: { ca, cert, key },
 });
 connection.on('*', (event) => {
   if (event.type === 'link-lost')

@@ -291,7 +291,7 @@ export class HeartbeatThreadError extends RmqError {
     const reason = cause === undefined ? '' : `: ${reasonOf(cause)}`;
     super(
       'RMQ_HEARTBEAT_THREAD',
-      `The heartbeat thread is of no use, ${what}${reason}. The next attempt starts another one; if none ever starts (a bundler left its file out, say), use heartbeat.thread: 'main'`,
+      `The heartbeat thread failed, ${what}${reason}. Another one is started; if that never helps (a bundler left its file out, say), use heartbeat.thread: 'main'`,
       { cause },
     );
   }

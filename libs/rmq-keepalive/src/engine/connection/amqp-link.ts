@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net';
 import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib';
 import { type Clock, type Timer, withDeadline } from '../clock.js';
-import { ConnectionClosedError, LinkLostError } from '../errors.js';
+import { ConnectionClosedError, LinkLostError, RmqError } from '../errors.js';
 import type { RelayPassage } from '../relay/relay-passage.js';
 import type { Link, LinkRole } from './link.js';
 import { surviveUnreadableProperties } from './unreadable-properties.js';
@@ -58,7 +58,8 @@ export class AmqpLink implements Link {
   /** Why the session ended, of which amqplib reported `thrown`. */
   lossCause(thrown: unknown): Error {
     if (this.#destroyCause !== undefined) return this.#destroyCause;
-    return this.passage?.lossBehind(thrown) ?? new LinkLostError(thrown ?? 'the connection was closed');
+    const cause = this.passage?.errorBehind(thrown) ?? thrown ?? 'the connection was closed';
+    return cause instanceof RmqError ? cause : new LinkLostError(cause);
   }
 
   /** Whether amqplib has ended the session, told or not: it closes its side of the socket then. */

@@ -194,8 +194,7 @@ export class ManagedLink {
   #attemptFailed(thrown: unknown): void {
     const dialling = this.#dialling;
     this.#endDial();
-    const cause =
-      dialling === undefined ? asError(thrown) : explainFailedDial(dialling.dial, dialling.abort.signal, thrown);
+    const cause = dialling === undefined ? asError(thrown) : explainFailedDial(dialling, thrown);
     // The heartbeat thread may still be at it, or keep a door open for us.
     if (dialling?.dial.relay !== undefined) dialling.abort.abort(cause);
     if (!this.#stopped) this.events.attemptFailed(cause);
@@ -256,9 +255,10 @@ function socketOptions(dial: Dial, signal: AbortSignal, passage: RelayPassage | 
   };
 }
 
-function explainFailedDial(dial: Dial, signal: AbortSignal, thrown: unknown): Error {
+function explainFailedDial({ dial, abort: { signal }, passage }: Dialling, reported: unknown): Error {
   const endpoint = String(dial.endpoint);
   if (signal.aborted && signal.reason instanceof RmqError) return signal.reason;
+  const thrown = passage?.errorBehind(reported) ?? reported;
   const text = asError(thrown).message;
   if (LOGIN_REFUSED.test(text)) return new LoginRefusedError(endpoint, thrown);
   return new ConnectFailedError(endpoint, OPEN_REFUSED.test(text) ? openRefused(dial.endpoint.vhost, thrown) : thrown);

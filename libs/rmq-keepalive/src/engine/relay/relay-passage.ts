@@ -1,7 +1,7 @@
 /** One link's way through the worker: the path to dial, whether it is lost, and why. */
-import { EventLoopBlockedError, HeartbeatThreadError, LinkLostError, PeerDeadError } from '../errors.js';
+import { EventLoopBlockedError, HeartbeatThreadError, PeerDeadError } from '../errors.js';
 import { LINK } from './relay-memory.js';
-import type { LossReason } from './relay-messages.js';
+import type { LossReason, PlainError } from './relay-messages.js';
 
 /** What a passage needs of its thread. */
 export interface PassageThread {
@@ -9,16 +9,14 @@ export interface PassageThread {
   catchUp(): void;
 }
 
-/** How a socket ends whose other end is gone; anything else that ended a session is a reason of its own. */
-const MERE_SYMPTOMS = new Set([
-  'ECONNRESET',
-  'EPIPE',
-  'ENOTCONN',
-  'ERR_STREAM_DESTROYED',
-  'ERR_STREAM_WRITE_AFTER_END',
+/** How our local socket fails when the worker has ended the link; anything else that ended a session is a reason of its own. */
+const SYMPTOM_CODES = new Set([
+  ...['ECONNRESET', 'EPIPE', 'ENOTCONN', 'ERR_STREAM_DESTROYED', 'ERR_STREAM_WRITE_AFTER_END'],
+  // The door was closed before we came.
+  ...['ENOENT', 'ECONNREFUSED'],
 ]);
-/** amqplib's words for a socket that ended before the session. */
-const UNEXPECTED_END = 'Unexpected close';
+/** amqplib's words for a socket that ended before the session, and before the handshake. */
+const SYMPTOM_MESSAGES = new Set(['Unexpected close', 'Socket closed abruptly during opening handshake']);
 
 export class RelayPassage {
   #reason: LossReason | undefined;
@@ -45,24 +43,27 @@ export class RelayPassage {
   }
 
   /**
-   * What is behind the end of the local socket. A reason that came through it (the broker's own words, a heartbeat
-   * timeout) stands: `undefined`.
+   * What is behind the end of the local socket, of which amqplib reported `thrown`. A reason that came through the socket
+   * (the broker's own words, a heartbeat timeout) stands: `undefined`.
    */
-  lossBehind(thrown: unknown): Error | undefined {
+  errorBehind(thrown: unknown): Error | undefined {
     this.thread.catchUp();
     const reason = this.#reason;
     if (reason?.kind === 'stall-limit') return EventLoopBlockedError.atLimit(reason.stalledForMs);
     if (reason?.kind === 'peer-dead') return new PeerDeadError(reason.silentForMs, reason.timeoutMs);
     if (!isMereSymptom(thrown)) return undefined;
-    if (reason?.kind === 'failed') return new LinkLostError(Object.assign(new Error(), reason.error));
-    // The worker says why before it ends a link. If it has not, it is gone itself, whether we have heard of it or not.
-    return reason === undefined
-      ? (this.thread.deadBecause ?? new HeartbeatThreadError('it ended unexpectedly'))
-      : undefined;
+    if (reason?.kind === 'failed') return errorFrom(reason.error);
+    if (reason?.kind === 'broker-closed') return undefined;
+    // The worker says why before it ends a link. If it has not, it is gone itself as a rule, whether we have heard of it yet or not.
+    return this.thread.deadBecause ?? new HeartbeatThreadError('the local socket to it ended without a word');
   }
 }
 
 function isMereSymptom(thrown: unknown): boolean {
   const { code, message } = (thrown ?? {}) as { code?: unknown; message?: unknown };
-  return thrown === undefined || message === UNEXPECTED_END || (typeof code === 'string' && MERE_SYMPTOMS.has(code));
+  return thrown === undefined || SYMPTOM_CODES.has(String(code)) || SYMPTOM_MESSAGES.has(String(message));
+}
+
+export function errorFrom({ message, ...fields }: PlainError): Error {
+  return Object.assign(new Error(message), fields);
 }

@@ -8,8 +8,8 @@ import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from '
 import { asError, HeartbeatThreadError } from '../errors.js';
 import { ObservedStall } from './observed-stall.js';
 import { LINK, PULSE, sharedWords, TICK_MS } from './relay-memory.js';
-import type { FromWorker, PlainError, RelayDial, ToWorker } from './relay-messages.js';
-import { RelayPassage } from './relay-passage.js';
+import type { FromWorker, RelayDial, ToWorker } from './relay-messages.js';
+import { errorFrom, RelayPassage } from './relay-passage.js';
 import { settingsOfTheNetwork } from './worker-settings.js';
 
 /** A worker that does not turn its loop for so long, while we turn ours, is replaced. */
@@ -121,7 +121,9 @@ export class RelayThread {
       case 'ready':
         return dial?.ready(message.path);
       case 'dial-failed':
-        return dial?.failed(errorFrom(message.error));
+        dial?.failed(errorFrom(message.error));
+        // Behind the open door, before we came: TLS 1.3 refuses a certificate of ours only then.
+        return this.#passages.get(id)?.wasLost({ kind: 'failed', error: message.error });
       case 'lost':
         return this.#passages.get(id)?.wasLost(message.reason);
       case 'over':
@@ -150,8 +152,4 @@ export class RelayThread {
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
     this.#port.postMessage(message);
   }
-}
-
-function errorFrom({ message, ...fields }: PlainError): Error {
-  return Object.assign(new Error(message), fields);
 }

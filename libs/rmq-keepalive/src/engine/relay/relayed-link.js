@@ -63,7 +63,7 @@ export class RelayedLink {
     this.#broker.on('end', () => this.#brokerEnded());
     this.#broker.on('close', () => this.#closed());
     // The main thread has a deadline of its own and abandons us; this one is for a main thread that hangs meanwhile.
-    this.#deadline = setTimeout(() => this.abandon(), dial.timeoutMs);
+    this.#deadline = setTimeout(() => this.#failed(new Error('nobody came through the local door')), dial.timeoutMs);
   }
 
   /** Nobody will come. */
@@ -191,7 +191,7 @@ export class RelayedLink {
 
   /** The main thread has ended the link: what it wrote still goes out, within a moment. */
   #localEnded() {
-    if (this.#hasEnded) return;
+    if (this.#hasEnded || this.#isOver) return;
     this.#hasEnded = true;
     this.#heartbeats?.stop();
     this.#upstream?.end();
