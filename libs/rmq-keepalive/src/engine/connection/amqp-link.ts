@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib';
 import { type Clock, type Timer, withDeadline } from '../clock.js';
 import { ConnectionClosedError, LinkLostError, RmqError } from '../errors.js';
+import { gatherWrites } from '../relay/gathered-writes.js';
 import type { RelayPassage } from '../relay/relay-passage.js';
 import type { Link, LinkRole } from './link.js';
 import { surviveUnreadableProperties } from './unreadable-properties.js';
@@ -36,6 +37,7 @@ export class AmqpLink implements Link {
     this.#raw = session.connection as unknown as RawConnection;
     surviveUnreadableProperties(session.connection as object);
     const { stream } = this.#raw;
+    if (passage !== undefined) gatherWrites(stream);
     // amqplib listens to 'error' and 'end' only: a socket that was destroyed without either would look up for ever.
     stream.once('close', () => {
       if (this.#isUp) stream.emit('end');
