@@ -142,7 +142,7 @@ describe('F12: when a handler blocks the event loop, and a thread of its own sen
       expect(service.facts('woke')).toEqual([]);
       await until('it says so', () => service.child.stderr.includes('stopped sending its heartbeats'));
       expect((await service.told('woke', 15_000)).isLive).toBe(false);
-      await service.told('lost');
+      expect((await service.told('lost')).code).toBe('RMQ_EVENT_LOOP_BLOCKED');
     }, 40_000);
 
     it('silence that ends before the broker gives us up has cost nothing', async () => {

@@ -40,6 +40,7 @@ export class AmqpLink implements Link {
     if (passage !== undefined) gatherWrites(stream);
     // amqplib listens to 'error' and 'end' only: a socket that was destroyed without either would look up for ever.
     stream.once('close', () => {
+      passage?.end();
       if (this.#isUp) stream.emit('end');
     });
   }

@@ -29,7 +29,7 @@ export interface RelayDial {
 
 export type ToWorker =
   | { readonly type: 'dial'; readonly id: number; readonly dial: RelayDial; readonly memory: Int32Array }
-  /** Nobody will come through the door any more. */
+  /** Nobody will come through the door, or who came is gone. */
   | { readonly type: 'abandon'; readonly id: number }
   /** No further dial: end the links that are left, and then the thread. */
   | { readonly type: 'end' };

@@ -26,6 +26,8 @@ export class RelayPassage {
     readonly path: string,
     private readonly memory: Int32Array,
     private readonly thread: PassageThread,
+    /** Call it when our socket is gone, whatever the reason: the worker lets go of the broker's. */
+    readonly end: () => void,
   ) {}
 
   /** True as soon as the worker has lost the link or given it up, also while our sockets still have to tell. */

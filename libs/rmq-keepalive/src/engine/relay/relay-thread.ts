@@ -72,7 +72,7 @@ export class RelayThread {
       signal.throwIfAborted();
       this.#dials.set(id, {
         ready: (path) => {
-          const passage = new RelayPassage(path, memory, this);
+          const passage = new RelayPassage(path, memory, this, () => this.#letGo(id));
           this.#passages.set(id, passage);
           resolve(passage);
         },
@@ -133,8 +133,12 @@ export class RelayThread {
 
   #abandon(id: number, signal: AbortSignal, reject: (reason: Error) => void): void {
     this.#dials.delete(id);
-    if (this.#deadBecause === undefined) this.#tell({ type: 'abandon', id });
+    this.#letGo(id);
     reject(asError(signal.reason));
+  }
+
+  #letGo(id: number): void {
+    if (this.#deadBecause === undefined) this.#tell({ type: 'abandon', id });
   }
 
   #died(cause: unknown): void {

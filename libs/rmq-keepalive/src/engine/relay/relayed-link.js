@@ -45,6 +45,7 @@ export class RelayedLink {
   #local;
   /** @type {NodeJS.Timeout | undefined} */
   #deadline;
+  #stalledForMs = 0;
   #isOver = false;
   #hasEnded = false;
 
@@ -66,9 +67,11 @@ export class RelayedLink {
     this.#deadline = setTimeout(() => this.#failed(new Error('nobody came through the local door')), dial.timeoutMs);
   }
 
-  /** Nobody will come. */
+  /** The main thread is done with it: nobody will come through the door, or its end of the local socket is gone. */
   abandon() {
     if (this.#local === undefined) this.#destroy();
+    // Its end is not read as long as we wait for a broker that takes no more.
+    else this.#local.destroy();
   }
 
   /**
@@ -81,6 +84,7 @@ export class RelayedLink {
     if (this.#heartbeats === undefined || this.#hasEnded) return false;
     const wasSilenced = this.#heartbeats.isSilenced;
     this.#heartbeats.isSilenced = isOverLimit;
+    this.#stalledForMs = stalledForMs;
     if (!isOverLimit || wasSilenced) return false;
     if (this.#dial.onStallLimit === 'close') this.#giveBack(stalledForMs);
     return true;
@@ -201,7 +205,9 @@ export class RelayedLink {
   /** First in memory, for who looks there; then with its reason. @param {LossReason} reason */
   #lose(reason) {
     if (this.#hasEnded || Atomics.exchange(this.#memory, LINK.isLost, 1) === 1) return;
-    this.#hooks.lost(reason);
+    // Whatever the broker did then, it did for want of the heartbeats that we kept to ourselves.
+    const isSilenced = this.#heartbeats?.isSilenced === true;
+    this.#hooks.lost(isSilenced ? { kind: 'stall-limit', stalledForMs: this.#stalledForMs } : reason);
   }
 
   #destroy() {
