@@ -31,7 +31,7 @@ export type ToWorker =
   | { readonly type: 'dial'; readonly id: number; readonly dial: RelayDial; readonly memory: Int32Array }
   /** Nobody will come through the door, or who came is gone. */
   | { readonly type: 'abandon'; readonly id: number }
-  /** No further dial: end the links that are left, and then the thread. */
+  /** No further dial: abandon the links that are left, and end. */
   | { readonly type: 'end' };
 
 export type FromWorker =

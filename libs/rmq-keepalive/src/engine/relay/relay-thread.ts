@@ -14,8 +14,8 @@ import { settingsOfTheNetwork } from './worker-settings.js';
 
 /** A worker that does not turn its loop for so long, while we turn ours, is replaced. */
 const HUNG_AFTER_MS = 5_000;
-/** A worker that was asked to end, and has to linger for the last bytes of its links, may take so long. */
-const END_PATIENCE_MS = 1_500;
+/** A worker that was asked to end, and has nothing to wait for, may take so long. */
+const END_PATIENCE_MS = 200;
 
 interface PendingDial {
   ready(path: string): void;
@@ -91,7 +91,7 @@ export class RelayThread {
       this.#hear(got.message as FromWorker);
   }
 
-  /** Ends the worker behind the last bytes of its links. Resolves when it is gone. */
+  /** Ends the worker, whose links are over. Resolves when it is gone. */
   async end(): Promise<void> {
     this.#stop(new HeartbeatThreadError('it was ended'));
     this.#tell({ type: 'end' });

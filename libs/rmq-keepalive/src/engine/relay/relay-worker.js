@@ -80,7 +80,7 @@ function over(id) {
 
 function end() {
   isEnding = true;
-  for (const link of links.values()) link.end();
+  for (const link of links.values()) link.abandon();
   endWhenIdle();
 }
 

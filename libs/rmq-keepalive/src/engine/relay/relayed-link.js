@@ -67,11 +67,13 @@ export class RelayedLink {
     this.#deadline = setTimeout(() => this.#failed(new Error('nobody came through the local door')), dial.timeoutMs);
   }
 
-  /** The main thread is done with it: nobody will come through the door, or its end of the local socket is gone. */
+  /**
+   * The main thread is done with it: nobody will come through the door, or its own socket is gone. Nothing is waited for:
+   * what had to be said was said, and a broker that reads nothing would keep us for ever.
+   */
   abandon() {
-    if (this.#local === undefined) this.#destroy();
-    // Its end is not read as long as we wait for a broker that takes no more.
-    else this.#local.destroy();
+    this.#hasEnded = true;
+    this.#destroy();
   }
 
   /**
@@ -92,12 +94,6 @@ export class RelayedLink {
 
   get onStallLimit() {
     return this.#dial.onStallLimit;
-  }
-
-  /** Ends both sides behind what is on its way. */
-  end() {
-    if (this.#local === undefined) return this.#destroy();
-    this.#localEnded();
   }
 
   async #connected() {
