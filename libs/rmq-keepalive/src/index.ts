@@ -5,14 +5,16 @@ export { RmqKeepaliveModule } from './nest/rmq-keepalive.module.js';
 export type { RmqModuleExtras } from './nest/rmq-keepalive.module-definition.js';
 export { Subscribe } from './nest/decorators/subscribe.decorator.js';
 export type { SubscribeOptions } from './nest/decorators/subscribe.decorator.js';
+export { SubscribeBatch } from './nest/decorators/subscribe-batch.decorator.js';
+export type { SubscribeBatchOptions } from './nest/decorators/subscribe-batch.decorator.js';
 export { DeliveryHeaders } from './nest/decorators/delivery-headers.decorator.js';
 export { InjectRmqConnection } from './nest/decorators/inject-rmq-connection.decorator.js';
 export { InjectRmqPublisher } from './nest/decorators/inject-rmq-publisher.decorator.js';
 export { DEFAULT_CONNECTION_NAME, getRmqConnectionToken, getRmqPublisherToken } from './nest/connection-tokens.js';
+export type { PublisherChoice } from './nest/connection-tokens.js';
 
 // --- the connection --------------------------------------------------------------------------------------------------
 export { RmqConnection } from './engine/connection/rmq-connection.js';
-export type { Subscription } from './engine/connection/rmq-connection.js';
 export type { RmqConnectionOptions } from './engine/connection/connection-options.js';
 export type { AddressProvider } from './engine/connection/broker-endpoints.js';
 export type { ReconnectOptions } from './engine/connection/reconnect-backoff.js';
@@ -39,16 +41,43 @@ export type { BindingOptions, ExchangeOptions, QueueOptions, TopologyOptions } f
 
 // --- consuming -------------------------------------------------------------------------------------------------------
 export { Delivery } from './engine/consuming/delivery.js';
+export type { MessageHeaders } from './engine/consuming/delivery.js';
+export { DeliveryBatch } from './engine/consuming/delivery-batch.js';
 export { Settlement } from './engine/consuming/settlement.js';
 export type { SettlementKind } from './engine/consuming/settlement.js';
-export type { DeliveryHandler, SubscriptionOptions } from './engine/consuming/subscription.js';
+export type { DeduplicationOptions } from './engine/consuming/deduplication-options.js';
+export type { ClaimAnswer, DeduplicationClaim, DeduplicationStore } from './engine/consuming/deduplication-store.js';
+export type {
+  BatchHandler,
+  BatchSubscriptionOptions,
+  DeliveryHandler,
+  SubscriptionOptions,
+} from './engine/consuming/subscription.js';
+export type { BatchOptions, HandlingOptions } from './engine/consuming/handling-options.js';
+export type { StreamStart } from './engine/consuming/stream-position.js';
+export type { Subscription } from './engine/consuming/subscription-handle.js';
 export { DEAD_LETTER_HEADERS } from './engine/consuming/dead-letter.js';
 export type { DeadLetterReason } from './engine/consuming/dead-letter.js';
 
 // --- publishing ------------------------------------------------------------------------------------------------------
-export { REPUBLISHED_HEADER, RmqPublisher } from './engine/publishing/publisher.js';
-export type { PublishDefaults, PublishOptions } from './engine/publishing/publisher.js';
+export { RmqPublisher } from './engine/publishing/publisher.js';
+export type { WhenReadyOptions } from './engine/publishing/publisher.js';
+export { REPUBLISHED_HEADER } from './engine/publishing/outgoing-message.js';
+export type { CreatePublisherOptions } from './engine/publishing/publishers.js';
+export type { PublishDefaults, PublisherDefaults, PublishOptions } from './engine/publishing/publish-options.js';
+export type {
+  ManyToPublish,
+  MessageToPublish,
+  PublishFailure,
+  PublishManyOptions,
+  PublishReport,
+} from './engine/publishing/publish-many.js';
 export type { OutboxOptions } from './engine/publishing/outbox.js';
+export { defineEvent, isEventContract, validateAgainst } from './engine/contracts/event.js';
+export type { EventContract, EventInput, EventOptions, EventPayload } from './engine/contracts/event.js';
+export type { SchemaIssue, SchemaResult, StandardSchema } from './engine/contracts/standard-schema.js';
+export type { BodyProperties, Codec, EncodedBody } from './engine/codec/codec.js';
+export { JsonCodec } from './engine/codec/json-codec.js';
 
 // --- errors ----------------------------------------------------------------------------------------------------------
 export {
@@ -58,20 +87,26 @@ export {
   ConnectTimeoutError,
   ConsumerCancelledError,
   ConsumeRefusedError,
+  DeduplicationError,
   EventLoopBlockedError,
   GaveUpError,
+  HandlerTimeoutError,
   HeartbeatThreadError,
   IllegalStateError,
   LinkLostError,
   LoginRefusedError,
   NoAddressError,
   NotOpenError,
+  NotReadyError,
   OptionsError,
   OutboxFullError,
+  PayloadInvalidError,
   PayloadNotDecodableError,
   PayloadNotEncodableError,
+  PayloadTooLargeError,
   PeerDeadError,
   PublishAbortedError,
+  PublishClosedError,
   PublishError,
   PublishNackedError,
   PublishRefusedError,
@@ -81,4 +116,4 @@ export {
   RmqError,
   TopologyRefusedError,
 } from './engine/errors.js';
-export type { PublishAddress, RmqErrorCode } from './engine/errors.js';
+export type { DeduplicationStep, PayloadIssue, PublishAddress, RmqErrorCode } from './engine/errors.js';

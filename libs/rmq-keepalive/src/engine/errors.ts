@@ -6,12 +6,17 @@
 export type RmqErrorCode =
   | 'RMQ_PAYLOAD_NOT_ENCODABLE'
   | 'RMQ_PAYLOAD_NOT_DECODABLE'
+  | 'RMQ_DEDUPLICATION_FAILED'
+  | 'RMQ_HANDLER_TIMEOUT'
+  | 'RMQ_PAYLOAD_TOO_LARGE'
+  | 'RMQ_PAYLOAD_INVALID'
   | 'RMQ_PUBLISH_NACKED'
   | 'RMQ_PUBLISH_RETURNED'
   | 'RMQ_PUBLISH_REFUSED'
   | 'RMQ_PUBLISH_TIMEOUT'
   | 'RMQ_PUBLISH_ABORTED'
   | 'RMQ_OUTBOX_FULL'
+  | 'RMQ_NOT_READY'
   | 'RMQ_TOPOLOGY_REFUSED'
   | 'RMQ_CONSUME_REFUSED'
   | 'RMQ_CONSUMER_CANCELLED'
@@ -45,13 +50,6 @@ export class RmqError extends Error {
 
 // --- one message ---------------------------------------------------------------------------------------------------
 
-/** The payload cannot be turned into bytes (a cycle, a BigInt, a function, more than `maxBytes`). */
-export class PayloadNotEncodableError extends RmqError {
-  constructor(reason: string, options?: { cause?: unknown }) {
-    super('RMQ_PAYLOAD_NOT_ENCODABLE', `The payload cannot be encoded: ${reason}`, options);
-  }
-}
-
 /** The body of a delivery cannot be turned into a value; the delivery goes to the dead-letter queue. */
 export class PayloadNotDecodableError extends RmqError {
   constructor(reason: string, options?: { cause?: unknown }) {
@@ -59,11 +57,77 @@ export class PayloadNotDecodableError extends RmqError {
   }
 }
 
+/** What a deduplication store is asked to do for one message. */
+export type DeduplicationStep = 'claim' | 'renew' | 'done' | 'release';
+
+const STEP_MEANINGS: Record<DeduplicationStep, string> = {
+  claim: 'claim',
+  renew: 'keep the claim on',
+  done: 'remember',
+  release: 'release the claim on',
+};
+
+/** The store that remembers handled messages failed; what follows from it is in the message. `cause` is the store's error. */
+export class DeduplicationError extends RmqError {
+  constructor(
+    readonly step: DeduplicationStep,
+    about: { subscription: string; messageId: string; consequence: string },
+    cause: unknown,
+  ) {
+    super(
+      'RMQ_DEDUPLICATION_FAILED',
+      `The deduplication store of "${about.subscription}" could not ${STEP_MEANINGS[step]} message ${about.messageId}: ${reasonOf(cause)}; ${about.consequence}`,
+      { cause },
+    );
+  }
+}
+
+/** A handler took longer than `handlerTimeoutMs`. Its delivery goes the way of a failed one; what it still settles is a no-op. */
+export class HandlerTimeoutError extends RmqError {
+  constructor(
+    readonly subscription: string,
+    readonly timeoutMs: number,
+  ) {
+    super(
+      'RMQ_HANDLER_TIMEOUT',
+      `The handler of subscription "${subscription}" did not settle a delivery within handlerTimeoutMs (${timeoutMs} ms). Make it end when delivery.signal aborts, or raise the limit, and the broker's consumer_timeout with it`,
+    );
+  }
+}
+
+/** What one rule of a contract's schema has against a payload: where, and why. Never the value itself. */
+export interface PayloadIssue {
+  /** Dotted, as in `items.0.price`; empty for the payload as a whole. */
+  readonly path: string;
+  readonly message: string;
+}
+
+/** The payload does not match the schema of its contract. Nothing was sent; a delivery goes to the dead-letter queue. */
+export class PayloadInvalidError extends RmqError {
+  readonly exchange: string;
+  readonly routingKey: string;
+  constructor(
+    contract: { readonly exchange: string; readonly routingKey: string },
+    readonly issues: readonly PayloadIssue[],
+    options?: { cause?: unknown },
+  ) {
+    const shownIssues = issues.slice(0, 5).map(({ path, message }) => (path === '' ? message : `${path}: ${message}`));
+    const more = issues.length > 5 ? `; and ${issues.length - 5} more` : '';
+    super(
+      'RMQ_PAYLOAD_INVALID',
+      `The payload does not match the schema of event "${contract.routingKey}" on exchange "${contract.exchange}": ${shownIssues.join('; ')}${more}`,
+      options,
+    );
+    this.exchange = contract.exchange;
+    this.routingKey = contract.routingKey;
+  }
+}
+
 /** What a failed publish was about; never its payload. */
 export interface PublishAddress {
-  exchange: string;
-  routingKey: string;
-  messageId: string;
+  readonly exchange: string;
+  readonly routingKey: string;
+  readonly messageId: string;
 }
 
 /** Base of the errors that `publish()` rejects with. */
@@ -72,14 +136,44 @@ export class PublishError extends RmqError {
   readonly routingKey: string;
   readonly messageId: string;
   constructor(code: RmqErrorCode, address: PublishAddress, reason: string, options?: { cause?: unknown }) {
-    const target =
-      address.exchange === ''
-        ? `queue "${address.routingKey}"`
-        : `exchange "${address.exchange}" with routing key "${address.routingKey}"`;
-    super(code, `Message ${address.messageId} to ${target} ${reason}`, options);
+    super(code, `Message ${address.messageId} to ${targetOf(address)} ${reason}`, options);
     this.exchange = address.exchange;
     this.routingKey = address.routingKey;
     this.messageId = address.messageId;
+  }
+}
+
+function targetOf({ exchange, routingKey }: PublishAddress): string {
+  return exchange === '' ? `queue "${routingKey}"` : `exchange "${exchange}" with routing key "${routingKey}"`;
+}
+
+/** A codec knows no address; `publish()` fills it in. */
+const NO_ADDRESS: PublishAddress = { exchange: '', routingKey: '', messageId: '' };
+
+/** The payload cannot be turned into bytes (a cycle, a BigInt, a function). Exchange, routing key and message id are empty when a codec was called by itself. */
+export class PayloadNotEncodableError extends PublishError {
+  constructor(
+    readonly reason: string,
+    options: { cause?: unknown; address?: PublishAddress } = {},
+  ) {
+    super('RMQ_PAYLOAD_NOT_ENCODABLE', options.address ?? NO_ADDRESS, `cannot be encoded: ${reason}`, options);
+    if (options.address === undefined) this.message = `The payload cannot be encoded: ${reason}`;
+  }
+}
+
+/** The body is larger than `option` allows. Raise it, and the broker's `max_message_size`, or send a reference instead. */
+export class PayloadTooLargeError extends PublishError {
+  constructor(
+    /** Size of the body; when counting stopped early, at least so many. */
+    readonly bytes: number,
+    readonly maxBytes: number,
+    /** The option that says so: `publish.maxMessageBytes` or `json.maxBytes`. */
+    readonly option: string,
+    address?: PublishAddress,
+  ) {
+    const reason = `at least ${bytes} bytes are more than ${option} (${maxBytes}). Raise it, and the broker's max_message_size, or send a reference to the data instead`;
+    super('RMQ_PAYLOAD_TOO_LARGE', address ?? NO_ADDRESS, `is too large: ${reason}`);
+    if (address === undefined) this.message = `The payload is too large: ${reason}`;
   }
 }
 
@@ -109,13 +203,15 @@ export class PublishReturnedError extends PublishError {
   }
 }
 
-/** The broker closed the channel because of this very message (404 no such exchange, 403 no right to write, 406 ...). */
+/** The broker closed the channel because of this very message (404 no such exchange, 403 no right to write, 406 ...), or AMQP cannot carry its headers. */
 export class PublishRefusedError extends PublishError {
-  constructor(address: PublishAddress, cause: unknown) {
+  constructor(address: PublishAddress, cause: unknown, by: 'the broker' | 'AMQP' = 'the broker') {
     super(
       'RMQ_PUBLISH_REFUSED',
       address,
-      `was refused by the broker: ${reasonOf(cause)}. Declare the exchange or grant the right, then publish again`,
+      by === 'AMQP'
+        ? `cannot be sent over AMQP: ${reasonOf(cause)}. Change its headers or properties`
+        : `was refused by the broker: ${reasonOf(cause)}. Declare the exchange or grant the right, then publish again`,
       { cause },
     );
   }
@@ -140,15 +236,41 @@ export class PublishTimeoutError extends PublishError {
 
 /** The caller's AbortSignal fired before the confirm. */
 export class PublishAbortedError extends PublishError {
-  constructor(address: PublishAddress, cause: unknown) {
-    super('RMQ_PUBLISH_ABORTED', address, 'was aborted by its signal before the confirm', { cause });
+  constructor(
+    address: PublishAddress,
+    cause: unknown,
+    /** It may have arrived all the same. */
+    readonly wasSent: boolean,
+  ) {
+    const fate = wasSent ? 'it was sent and may have arrived' : 'it was never sent';
+    super('RMQ_PUBLISH_ABORTED', address, `was aborted by its signal before the confirm; ${fate}`, { cause });
   }
 }
 
-/** The outbox is at its bound. */
+/** The outbox is at its bound. The message was never sent. */
 export class OutboxFullError extends PublishError {
+  readonly wasSent = false;
   constructor(address: PublishAddress, what: string) {
     super('RMQ_OUTBOX_FULL', address, `${what}, its bound. Slow down, or raise outbox.maxMessages / outbox.maxBytes`);
+  }
+}
+
+/** The connection was closed before the confirm, or before the call. */
+export class PublishClosedError extends PublishError {
+  constructor(
+    address: PublishAddress,
+    /** It may have arrived all the same. */
+    readonly wasSent: boolean,
+  ) {
+    const fate = wasSent ? 'it was sent and may have arrived' : 'it was never sent';
+    super('RMQ_CLOSED', address, `was not confirmed before the connection was closed; ${fate}`);
+  }
+}
+
+/** `whenReady()` ran out of time. */
+export class NotReadyError extends RmqError {
+  constructor(timeoutMs: number, why: string) {
+    super('RMQ_NOT_READY', `The publisher was not ready within ${timeoutMs} ms: ${why}`);
   }
 }
 

@@ -25,18 +25,24 @@ export interface ConnectionStatus {
     readonly code: string;
     readonly message: string;
   } | null;
+  /** The last attempt that failed, until that link is open: what is wrong before there was a link to lose. */
+  readonly lastFailedAttempt: ConnectionStatus['lastLoss'];
   /** Links that came up again after a loss. */
   readonly reconnects: number;
   readonly consumers: {
     readonly wanted: number;
     readonly attached: number;
     readonly missing: readonly MissingConsumer[];
+    /** Names of subscriptions that were paused; they are neither wanted nor missing. */
+    readonly paused: readonly string[];
   };
   readonly topology: {
     readonly refused: readonly { readonly entity: string; readonly code: string; readonly message: string }[];
   };
+  /** Of all publishers of the connection together; the bounds too. */
   readonly outbox: {
     readonly queued: number;
+    /** Sent, and not confirmed yet. */
     readonly inFlight: number;
     /** Publishes that wait for room. */
     readonly waiting: number;
@@ -53,7 +59,11 @@ export interface ConnectionStatus {
     readonly requeued: number;
     readonly rejected: number;
     readonly deadLettered: number;
+    /** Copies acked without a call of the handler, because the message had been handled. */
+    readonly duplicatesSkipped: number;
     readonly staleSettlements: number;
+    /** Came without acks (`ack: 'none'`), more than could wait. */
+    readonly dropped: number;
     readonly handlersRunning: number;
   };
   /** Blocked event loop, as the heartbeat timers saw it: they count what is late by more than a quarter of a second. */

@@ -11,7 +11,18 @@ export function getRmqConnectionToken(name: string = DEFAULT_CONNECTION_NAME): I
   return name === DEFAULT_CONNECTION_NAME ? RmqConnection : `RmqConnection:${name}`;
 }
 
+/** Which publisher of which connection. */
+export interface PublisherChoice {
+  /** The connection's name. @default the connection without a name */
+  connection?: string;
+  /** `false`: the one that does not wait for confirms; see `CreatePublisherOptions.confirm` for what it does not promise. @default true */
+  confirm?: boolean;
+}
+
 /** The injection token of a connection's publisher; see {@link getRmqConnectionToken}. */
-export function getRmqPublisherToken(name: string = DEFAULT_CONNECTION_NAME): InjectionToken<RmqPublisher> {
-  return name === DEFAULT_CONNECTION_NAME ? RmqPublisher : `RmqPublisher:${name}`;
+export function getRmqPublisherToken(choice: string | PublisherChoice = {}): InjectionToken<RmqPublisher> {
+  const { connection = DEFAULT_CONNECTION_NAME, confirm = true } =
+    typeof choice === 'string' ? { connection: choice } : choice;
+  if (!confirm) return `RmqPublisher:${connection}:without-confirms`;
+  return connection === DEFAULT_CONNECTION_NAME ? RmqPublisher : `RmqPublisher:${connection}`;
 }

@@ -12,14 +12,18 @@ import { ContextIdFactory, ExternalContextCreator, ModuleRef, type ContextId } f
 import type { ParamsFactory } from '@nestjs/core/helpers/external-context-creator.js';
 import { Injector } from '@nestjs/core/injector/injector.js';
 import { RpcParamtype } from '@nestjs/microservices/enums/rpc-paramtype.enum.js';
-import { isObservable, lastValueFrom } from 'rxjs';
 import type { Delivery } from '../engine/consuming/delivery.js';
+import { DeliveryBatch } from '../engine/consuming/delivery-batch.js';
 import { Settlement } from '../engine/consuming/settlement.js';
-import type { DeliveryHandler } from '../engine/consuming/subscription.js';
+import { directCall, resolved } from './direct-call.js';
+import { enhancersOf } from './handler-enhancers.js';
 import { HandlerMetadataAccessor } from './handler-metadata.accessor.js';
 import type { DiscoveredHandler } from './rmq.explorer.js';
 
 type Callback = (...args: unknown[]) => unknown;
+/** A handler as the engine calls it: with one payload and its delivery, or with those of a batch. */
+export type BoundHandler = (payload: unknown, context: Delivery | DeliveryBatch) => unknown;
+type Settlements = AsyncLocalStorage<{ said?: unknown }>;
 
 const RUN_EVERYTHING = { guards: true, interceptors: true, filters: true };
 
@@ -28,9 +32,9 @@ const PARAMETERS: ParamsFactory = {
   exchangeKeyForValue(
     type: RpcParamtype,
     property,
-    [payload, delivery]: [payload: unknown, delivery: Delivery],
+    [payload, context]: [payload: unknown, context: Delivery | DeliveryBatch],
   ): unknown {
-    if (type === RpcParamtype.CONTEXT) return delivery;
+    if (type === RpcParamtype.CONTEXT) return context;
     if (type !== RpcParamtype.PAYLOAD) return undefined;
     return typeof property === 'string' ? (payload as Record<string, unknown> | null | undefined)?.[property] : payload;
   },
@@ -39,6 +43,8 @@ const PARAMETERS: ParamsFactory = {
 @Injectable()
 export class HandlerInvoker {
   readonly #injector = new Injector();
+  /** Costs something for every promise of the process, once it is used: only behind interceptors. */
+  readonly #settlements: Settlements = new AsyncLocalStorage();
 
   constructor(
     private readonly contexts: ExternalContextCreator,
@@ -47,43 +53,52 @@ export class HandlerInvoker {
   ) {}
 
   /** The handler as the engine calls it. A handler with a request-scoped or transient part gets a new instance for every delivery. */
-  handlerFor(handler: DiscoveredHandler): DeliveryHandler {
+  handlerFor(handler: DiscoveredHandler): BoundHandler {
     const { wrapper } = handler;
     if (wrapper.isDependencyTreeStatic() && !wrapper.isTransient) return this.#bind(handler, wrapper.instance);
-    return async (payload, delivery) => {
-      const contextId = this.#contextFor(handler, delivery);
-      return this.#bind(handler, await this.#instanceFor(handler, contextId), contextId)(payload, delivery);
+    return async (payload, context) => {
+      const contextId = this.#contextFor(handler, context);
+      return this.#bind(handler, await this.#instanceFor(handler, contextId), contextId)(payload, context);
     };
   }
 
-  #bind(handler: DiscoveredHandler, instance: object, contextId?: ContextId): DeliveryHandler {
+  #bind(handler: DiscoveredHandler, instance: object, contextId?: ContextId): BoundHandler {
     const { wrapper, methodName } = handler;
     const method = (instance as Record<string, Callback>)[methodName]!;
-    const settlements = new AsyncLocalStorage<{ said?: Settlement }>();
-    const call = contextsInModule(this.contexts, handler.module.token).create(
+    const metadataKey = this.metadata.parametersKeyOf(instance.constructor, method, methodName);
+    const contexts = contextsInModule(this.contexts, handler.module.token);
+    // Transient enhancers are made for a host, so it has to be named; what a factory made is no host to Nest.
+    const inquirerId = contextId === undefined && wrapper.isNotMetatype ? undefined : wrapper.id;
+    let isWrapped = true;
+    if (contextId === undefined && inquirerId !== undefined) {
+      const host = { instance, method, moduleKey: handler.module.token, inquirerId };
+      const enhancers = enhancersOf(contexts, host);
+      const direct =
+        enhancers && directCall(host, enhancers, { contexts, methodName, metadataKey, factory: PARAMETERS });
+      if (direct !== undefined) return direct;
+      isWrapped = enhancers === undefined || enhancers.interceptors.length > 0;
+    }
+    const settlements = isWrapped ? this.#settlements : undefined;
+    const call = contexts.create(
       instance,
-      rememberingSettlement(method, settlements),
+      settlements === undefined ? method : rememberingSettlement(method, settlements),
       methodName,
-      this.metadata.parametersKeyOf(instance.constructor, method, methodName),
+      metadataKey,
       PARAMETERS,
       contextId,
-      // Transient enhancers are made for a host, so it has to be named; what a factory made is no host to Nest.
-      contextId === undefined && wrapper.isNotMetatype ? undefined : wrapper.id,
+      inquirerId,
       RUN_EVERYTHING,
       'rpc',
     );
-    return async (payload, delivery) => {
-      const settlement: { said?: Settlement } = {};
-      const result = await settlements.run(settlement, async () => awaitedResult(await call(payload, delivery)));
-      return settlement.said ?? result;
-    };
+    if (settlements === undefined) return async (...args) => resolved(await call(...args));
+    return (...args) => callRemembering(call, args, settlements);
   }
 
   /** The context of one delivery: what asks for REQUEST gets the delivery (or what a durable provider's strategy made of it). */
-  #contextFor({ wrapper }: DiscoveredHandler, delivery: Delivery): ContextId {
-    const contextId = ContextIdFactory.getByRequest(delivery);
+  #contextFor({ wrapper }: DiscoveredHandler, context: Delivery | DeliveryBatch): ContextId {
+    const contextId = ContextIdFactory.getByRequest(context);
     this.moduleRef.registerRequestByContextId(
-      wrapper.isDependencyTreeDurable() ? contextId.payload : delivery,
+      wrapper.isDependencyTreeDurable() ? contextId.payload : context,
       contextId,
     );
     return contextId;
@@ -99,11 +114,11 @@ export class HandlerInvoker {
  * What a handler decides about its delivery is not for interceptors to change: one that wraps every result
  * (`{ data: result }`) would turn a reject into an ack. So the decision is noted where it is made.
  */
-function rememberingSettlement(method: Callback, settlements: AsyncLocalStorage<{ said?: Settlement }>): Callback {
+function rememberingSettlement(method: Callback, settlements: Settlements): Callback {
   const remembering = async function (this: unknown, ...args: unknown[]): Promise<unknown> {
-    const result = await awaitedResult(await method.apply(this, args));
+    const result = await resolved(await method.apply(this, args));
     const settlement = settlements.getStore();
-    if (result instanceof Settlement && settlement !== undefined) settlement.said = result;
+    if (settlement !== undefined && isDecision(result)) settlement.said = result;
     return result;
   };
   // Nest reads the metadata of guards, pipes and filters off the function; they are found along its prototypes.
@@ -111,15 +126,21 @@ function rememberingSettlement(method: Callback, settlements: AsyncLocalStorage<
   return Object.defineProperty(remembering, 'name', { value: method.name });
 }
 
+async function callRemembering(call: Callback, args: unknown[], settlements: Settlements): Promise<unknown> {
+  const settlement: { said?: unknown } = {};
+  const result = await settlements.run(settlement, async () => resolved(await call(...args)));
+  return settlement.said ?? result;
+}
+
+/** A settlement, or those of a batch. */
+function isDecision(result: unknown): boolean {
+  return result instanceof Settlement || (Array.isArray(result) && result.some((one) => one instanceof Settlement));
+}
+
 /** The same creator, for handlers of one module. */
 function contextsInModule(contexts: ExternalContextCreator, moduleKey: string): ExternalContextCreator {
   return Object.create(contexts, {
     getContextModuleKey: { value: () => moduleKey },
-    transformToResult: { value: awaitedResult },
+    transformToResult: { value: async (result: unknown) => resolved(result) },
   }) as ExternalContextCreator;
-}
-
-/** An Observable counts as its last value, and one that completes without a value as `undefined`. */
-async function awaitedResult(result: unknown): Promise<unknown> {
-  return isObservable(result) ? lastValueFrom(result, { defaultValue: undefined }) : result;
 }

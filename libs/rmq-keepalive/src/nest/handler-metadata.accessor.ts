@@ -2,14 +2,14 @@ import 'reflect-metadata';
 import { Injectable } from '@nestjs/common';
 import { RpcParamtype } from '@nestjs/microservices/enums/rpc-paramtype.enum.js';
 import { PARAM_ARGS_METADATA } from '@nestjs/microservices/constants.js';
-import { subscriptionsOf, type SubscribeOptions } from './decorators/subscribe.decorator.js';
+import { subscriptionsOf, type WrittenSubscription } from './decorators/subscribe.decorator.js';
 
 const UNDECORATED_PARAMS_METADATA = 'rmq-keepalive:undecorated-params';
 
 /** Reads what the decorators wrote. */
 @Injectable()
 export class HandlerMetadataAccessor {
-  subscriptionsOf(method: unknown): readonly SubscribeOptions[] {
+  subscriptionsOf(method: unknown): readonly WrittenSubscription[] {
     return subscriptionsOf(method);
   }
 

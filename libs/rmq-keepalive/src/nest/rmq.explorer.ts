@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { DiscoveryService, MetadataScanner } from '@nestjs/core';
 import type { InstanceWrapper } from '@nestjs/core/injector/instance-wrapper.js';
 import type { Module } from '@nestjs/core/injector/module.js';
-import type { SubscribeOptions } from './decorators/subscribe.decorator.js';
+import type { WrittenSubscription } from './decorators/subscribe.decorator.js';
 import { HandlerMetadataAccessor } from './handler-metadata.accessor.js';
 
 /** A method that bears `@Subscribe`, and where Nest keeps the object it belongs to. */
@@ -13,7 +13,7 @@ export interface DiscoveredHandler {
   readonly className: string;
   readonly methodName: string;
   /** One or more, from the top down. */
-  readonly subscriptions: readonly SubscribeOptions[];
+  readonly subscriptions: readonly WrittenSubscription[];
 }
 
 /** `Class.method`, as errors, logs and status name a handler. */

@@ -1,4 +1,5 @@
 /** From handlers found to subscriptions wanted: defaults, and a refusal of what cannot be meant. */
+import type { BatchOptions } from '../engine/consuming/handling-options.js';
 import type { SubscriptionOptions } from '../engine/consuming/subscription.js';
 import { OptionsError } from '../engine/errors.js';
 import { shown } from '../engine/option-checks.js';
@@ -11,7 +12,9 @@ export interface HandlerSubscription {
   readonly competing: boolean;
   /** For errors: `@Subscribe on OrdersConsumer.onCreated`. */
   readonly where: string;
-  readonly options: SubscriptionOptions;
+  readonly options: SubscriptionOptions<never>;
+  /** Of `@SubscribeBatch`. */
+  readonly batch: BatchOptions | undefined;
 }
 
 /** One for every `@Subscribe`; named `Class.method` unless it has a name of its own. */
@@ -19,13 +22,14 @@ export function toWantedSubscriptions(handlers: readonly DiscoveredHandler[]): H
   const wanted = handlers.flatMap((handler) => handler.subscriptions.map((subscribe) => ({ handler, subscribe })));
   const names = new DefaultNames(wanted);
   return wanted.map(({ handler, subscribe }) => {
-    const { connection = DEFAULT_CONNECTION_NAME, competing = false, ...options } = subscribe;
+    const { connection = DEFAULT_CONNECTION_NAME, competing = false, batch, ...options } = subscribe;
     const name = options.name ?? names.next(handler, options.queue);
     return {
       handler,
       connection,
       competing,
-      where: `@Subscribe on ${handlerName(handler)}`,
+      where: `${batch === undefined ? '@Subscribe' : '@SubscribeBatch'} on ${handlerName(handler)}`,
+      batch,
       options: { ...options, name },
     };
   });

@@ -1,5 +1,6 @@
 /** How payloads become bytes and back. One codec serves a connection; it holds no state between messages. */
 
+/** What a {@link Codec} makes of a payload. */
 export interface EncodedBody {
   readonly content: Buffer;
   /** Goes into the message property of the same name. */
@@ -14,10 +15,21 @@ export interface BodyProperties {
   readonly contentEncoding?: string;
 }
 
+/**
+ * Turns payloads into bytes and back; `forRoot({ codec })` replaces the default {@link JsonCodec}.
+ *
+ * ```ts
+ * const msgpack: Codec = {
+ *   contentType: 'application/msgpack',
+ *   encode: (payload) => ({ content: Buffer.from(pack(payload)), contentType: 'application/msgpack' }),
+ *   decode: (body) => unpack(body),
+ * };
+ * ```
+ */
 export interface Codec {
   /** What this codec writes for an ordinary payload. */
   readonly contentType: string;
-  /** @throws PayloadNotEncodableError saying what stands in the way, without quoting the payload */
+  /** Whatever it throws, `publish()` rejects with {@link PayloadNotEncodableError}; one of these, thrown here, says what stands in the way without quoting the payload. */
   encode(payload: unknown): EncodedBody;
   /** @throws PayloadNotDecodableError saying what is wrong with the body, without quoting it; the delivery is dead-lettered */
   decode(body: Buffer, properties: BodyProperties): unknown;

@@ -91,10 +91,15 @@ describe('when a payload is encoded', () => {
   it('refuses more than maxBytes, counted in bytes, values and bytes alike', () => {
     const small = new JsonCodec({ maxBytes: 6 });
     expect(small.encode('éé').content).toHaveLength(6);
-    expect(() => small.encode('ééé')).toThrow('more than maxBytes (6)');
-    expect(() => small.encode('x'.repeat(1000))).toThrow('more than maxBytes (6)');
+    expect(() => small.encode('ééé')).toThrow('more than json.maxBytes (6)');
+    expect(() => small.encode('x'.repeat(1000))).toThrow('more than json.maxBytes (6)');
     expect(small.encode(Buffer.alloc(6)).content).toHaveLength(6);
-    expect(() => small.encode(Buffer.alloc(7))).toThrow(PayloadNotEncodableError);
+    expect(thrownBy(() => small.encode(Buffer.alloc(7)))).toMatchObject({
+      code: 'RMQ_PAYLOAD_TOO_LARGE',
+      bytes: 7,
+      maxBytes: 6,
+      option: 'json.maxBytes',
+    });
   });
 
   it('refuses what it would not decode: nesting that is too deep, forbidden keys', () => {
@@ -179,9 +184,7 @@ describe('when a body is hostile', () => {
     const small = new JsonCodec({ maxBytes: 4 });
     expect(small.decode(Buffer.from('1234'), {})).toBe(1234);
     for (const contentType of ['application/json', 'text/plain', 'application/octet-stream', 'x/y']) {
-      expect(() => small.decode(Buffer.from('12345'), { contentType })).toThrow(
-        'at least 5 bytes, more than maxBytes (4)',
-      );
+      expect(() => small.decode(Buffer.from('12345'), { contentType })).toThrow('5 bytes, more than json.maxBytes (4)');
     }
   });
 

@@ -8,7 +8,7 @@
  * No error made here quotes the text: `JSON.parse` does, and error messages end up in logs and dead-letter headers.
  */
 import { types } from 'node:util';
-import { PayloadNotDecodableError, PayloadNotEncodableError, reasonOf } from '../errors.js';
+import { PayloadNotDecodableError, PayloadNotEncodableError, PayloadTooLargeError, reasonOf } from '../errors.js';
 import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
 import type { BodyProperties, Codec, EncodedBody } from './codec.js';
 import { canSpellForbiddenKey, forbiddenKeyIn, isNestedDeeperThan } from './json-text-checks.js';
@@ -60,10 +60,10 @@ export class JsonCodec implements Codec {
 
   /** @throws OptionsError */
   constructor(options: JsonCodecOptions = {}) {
-    checkOptionsObject(options, ['maxBytes', 'maxDepth'], 'codec');
+    checkOptionsObject(options, ['maxBytes', 'maxDepth'], 'json');
     const { maxBytes = DEFAULT_MAX_BYTES, maxDepth = DEFAULT_MAX_DEPTH } = options;
-    checkNumber(maxBytes, { min: 1, max: 0x1fff_ffff, unit: 'bytes', integer: true }, 'codec.maxBytes');
-    checkNumber(maxDepth, { min: 1, max: 1000, unit: 'levels', integer: true }, 'codec.maxDepth');
+    checkNumber(maxBytes, { min: 1, max: 0x1fff_ffff, unit: 'bytes', integer: true }, 'json.maxBytes');
+    checkNumber(maxDepth, { min: 1, max: 1000, unit: 'levels', integer: true }, 'json.maxDepth');
     this.maxBytes = maxBytes;
     this.maxDepth = maxDepth;
   }
@@ -81,8 +81,11 @@ export class JsonCodec implements Codec {
       const forbidden = forbiddenKeyIn(JSON.parse(json));
       if (forbidden !== undefined) throw new PayloadNotEncodableError(`it has the forbidden key ${forbidden}`);
     }
-    const content = Buffer.from(json);
-    this.refuseToEncodeLarge(content.length);
+    const bytes = Buffer.byteLength(json);
+    this.refuseToEncodeLarge(bytes);
+    // Of exactly this size: Buffer.from() leaves room for three bytes a character, and messages may be kept for long.
+    const content = Buffer.allocUnsafe(bytes);
+    content.write(json);
     return { content, contentType: JSON_TYPE };
   }
 
@@ -115,16 +118,16 @@ export class JsonCodec implements Codec {
   }
 
   private refuseToEncodeLarge(bytes: number): void {
-    if (bytes > this.maxBytes) throw new PayloadNotEncodableError(tooLarge(bytes, this.maxBytes));
+    if (bytes > this.maxBytes) throw new PayloadTooLargeError(bytes, this.maxBytes, 'json.maxBytes');
   }
 
   private get tooDeep(): string {
-    return `it is nested more than ${this.maxDepth} levels deep (maxDepth)`;
+    return `it is nested more than ${this.maxDepth} levels deep (json.maxDepth)`;
   }
 }
 
 function tooLarge(bytes: number, maxBytes: number): string {
-  return `it takes at least ${bytes} bytes, more than maxBytes (${maxBytes})`;
+  return `it takes ${bytes} bytes, more than json.maxBytes (${maxBytes})`;
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {
@@ -179,7 +182,15 @@ function refuseForeignEncoding(contentEncoding: string | undefined, charset: str
   }
 }
 
+const BYTE_ORDER_MARK = 0xfeff;
+/** What Node puts in the place of bytes that are not UTF-8. */
+const REPLACEMENT = '\ufffd';
+
 function decodeUtf8(body: Buffer): string {
+  // Many times faster than the strict decoder, which only what is in doubt has to pass. A text of Latin letters cannot
+  // hold the replacement character, and V8 knows that without looking.
+  const text = body.toString();
+  if (!text.includes(REPLACEMENT) && text.charCodeAt(0) !== BYTE_ORDER_MARK) return text;
   try {
     return utf8.decode(body);
   } catch {

@@ -1,17 +1,19 @@
 /** A {@link Link} over an amqplib connection. */
 import type { Socket } from 'node:net';
-import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib';
+import type { Channel, ChannelModel } from 'amqplib';
 import { type Clock, type Timer, withDeadline } from '../clock.js';
 import { ConnectionClosedError, LinkLostError, RmqError } from '../errors.js';
 import { gatherWrites } from '../relay/gathered-writes.js';
 import type { RelayPassage } from '../relay/relay-passage.js';
-import type { Link, LinkRole } from './link.js';
+import { AmqpPublishingChannel } from './amqp-publishing-channel.js';
+import type { Link, LinkRole, PublishingChannel, PublishingChannelEvents } from './link.js';
 import { surviveUnreadableProperties } from './unreadable-properties.js';
 
 /** The part of amqplib's connection that its types do not show: socket, negotiated timeout, heartbeat frame. */
 interface RawConnection {
   readonly stream: Socket;
   readonly heartbeat: number;
+  readonly frameMax: number;
   sendHeartbeat(): void;
 }
 
@@ -25,6 +27,8 @@ export class AmqpLink implements Link {
   #closingByUs = false;
   #linger: Timer | undefined;
   readonly #raw: RawConnection;
+  /** One listener on the socket, however many channels publish. */
+  readonly #whenDrained = new Set<() => void>();
 
   constructor(
     readonly role: LinkRole,
@@ -38,6 +42,7 @@ export class AmqpLink implements Link {
     surviveUnreadableProperties(session.connection as object);
     const { stream } = this.#raw;
     if (passage !== undefined) gatherWrites(stream);
+    stream.on('drain', () => this.#whenDrained.forEach((drained) => drained()));
     // amqplib listens to 'error' and 'end' only: a socket that was destroyed without either would look up for ever.
     stream.once('close', () => {
       passage?.end();
@@ -87,9 +92,15 @@ export class AmqpLink implements Link {
     return this.session.createChannel();
   }
 
-  async openConfirmChannel(): Promise<ConfirmChannel> {
+  async openPublishingChannel(confirms: 'on' | 'off', events: PublishingChannelEvents): Promise<PublishingChannel> {
     this.#assertUp();
-    return this.session.createConfirmChannel();
+    const channel = await (confirms === 'on' ? this.session.createConfirmChannel() : this.session.createChannel());
+    const { stream, frameMax } = this.#raw;
+    return new AmqpPublishingChannel(
+      channel,
+      { stream, maxFrameBytes: frameMax, whenDrained: this.#whenDrained },
+      events,
+    );
   }
 
   sendHeartbeat(): void {
@@ -107,10 +118,12 @@ export class AmqpLink implements Link {
     if (!this.#isUp) return;
     this.#closingByUs = true;
     try {
+      const { stream } = this.#raw;
+      const destroyed = new Promise<void>((resolve) => stream.once('close', () => resolve()));
       // On a half-open link amqplib's close() never settles.
       await withDeadline(
         this.clock,
-        this.session.close(),
+        Promise.race([this.session.close(), destroyed]),
         deadlineMs,
         () => new ConnectionClosedError('The broker did not answer connection.close in time'),
       );

@@ -2,7 +2,13 @@
  * Everything that happens to a connection, as past facts: typed, one sentence each. Log lines, metrics and the dashboard
  * are written from these, so nothing here carries a password, an unredacted URL or a payload.
  */
-import { ChannelClosedError, ConsumerCancelledError, ConsumeRefusedError, reasonOf } from '../errors.js';
+import {
+  ChannelClosedError,
+  ConsumerCancelledError,
+  ConsumeRefusedError,
+  type DeduplicationStep,
+  reasonOf,
+} from '../errors.js';
 import type { ConnectionState } from './connection-state.js';
 import type { LinkRole } from './link.js';
 import type { RecoveryReport } from './recovery.js';
@@ -55,6 +61,8 @@ export type ConnectionEvent =
     }
   | { readonly type: 'consumer-lost'; readonly subscription: string; readonly queue: string; readonly cause: Error }
   | { readonly type: 'consumer-refused'; readonly subscription: string; readonly queue: string; readonly cause: Error }
+  | { readonly type: 'subscription-paused'; readonly subscription: string }
+  | { readonly type: 'subscription-resumed'; readonly subscription: string }
   | {
       readonly type: 'handler-failed';
       readonly subscription: string;
@@ -75,9 +83,31 @@ export type ConnectionEvent =
       readonly cause: Error;
       readonly retryInMs: number;
     }
+  | { readonly type: 'duplicate-skipped'; readonly subscription: string; readonly messageId: string }
+  | {
+      readonly type: 'deduplication-failed';
+      readonly subscription: string;
+      readonly step: DeduplicationStep;
+      readonly cause: Error;
+    }
+  | {
+      readonly type: 'deliveries-dropped';
+      readonly subscription: string;
+      /** So far, in all. Told of the first, the tenth, the hundredth ... */
+      readonly dropped: number;
+    }
   | { readonly type: 'stale-settlement'; readonly subscription: string; readonly settlement: string }
   | { readonly type: 'publish-failed'; readonly cause: Error }
-  | { readonly type: 'publishes-replayed'; readonly count: number }
+  | {
+      /** Without confirms: no queue was bound for it, and nobody waits for it any more. */
+      readonly type: 'publish-returned';
+      readonly exchange: string;
+      readonly routingKey: string;
+      readonly messageId: string | undefined;
+      readonly replyCode: number;
+      readonly replyText: string;
+    }
+  | { readonly type: 'republished'; readonly count: number }
   | { readonly type: 'drained'; readonly report: DrainReport }
   | { readonly type: 'listener-failed'; readonly event: string; readonly cause: Error };
 
@@ -87,14 +117,16 @@ export type ConnectionEventListener<T extends ConnectionEventType> = (event: Con
 
 /** What an orderly close did, in counts. */
 export interface DrainReport {
-  /** Handlers that finished within the deadline. */
+  /** Handlers that were running when it began, and finished within the deadline. */
   readonly handlersFinished: number;
-  /** Deliveries given back to their queues because their handlers did not. */
+  /** Deliveries given back to their queues: their handlers did not finish, or they came too late to begin with. */
   readonly deliveriesReturned: number;
-  /** Publishes that were confirmed while draining. */
+  /** Publishes that were confirmed while draining, those of the handlers included. */
   readonly publishesFlushed: number;
   /** Publishes that were not, and were rejected with RMQ_CLOSED. */
   readonly publishesAbandoned: number;
+  /** Whether abort() ended the wait. */
+  readonly wasAborted: boolean;
   readonly tookMs: number;
 }
 
@@ -154,6 +186,10 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
         level: isOwnTrouble(event.cause) ? 'warn' : 'debug',
         sentence: `Subscription "${event.subscription}" lost its consumer: ${reasonOf(event.cause)}`,
       };
+    case 'subscription-paused':
+      return { level: 'info', sentence: `Subscription "${event.subscription}" was paused` };
+    case 'subscription-resumed':
+      return { level: 'info', sentence: `Subscription "${event.subscription}" was resumed` };
     case 'handler-failed':
       return {
         level: 'error',
@@ -174,14 +210,31 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
         level: 'error',
         sentence: `A delivery of "${event.subscription}" cannot be moved to "${event.deadLetterQueue}": ${reasonOf(event.cause)}; it is kept and tried again in ${seconds(event.retryInMs)}`,
       };
+    case 'duplicate-skipped':
+      return {
+        level: 'debug',
+        sentence: `Message ${event.messageId} of "${event.subscription}" was handled before; this copy is skipped`,
+      };
+    case 'deduplication-failed':
+      return { level: 'warn', sentence: reasonOf(event.cause) };
+    case 'deliveries-dropped':
+      return {
+        level: 'error',
+        sentence: `Subscription "${event.subscription}" takes messages without acks faster than its handlers work: ${event.dropped} dropped so far`,
+      };
     case 'stale-settlement':
       return {
         level: 'debug',
-        sentence: `A late ${event.settlement} of "${event.subscription}" was dropped: its link or channel is gone, so the broker delivers the message again`,
+        sentence: `A late ${event.settlement} of "${event.subscription}" was dropped: its channel is gone, so the broker delivers the message again, or its time was over`,
       };
     case 'publish-failed':
       return { level: 'debug', sentence: reasonOf(event.cause) };
-    case 'publishes-replayed':
+    case 'publish-returned':
+      return {
+        level: 'warn',
+        sentence: `Message ${event.messageId ?? '(no id)'} to exchange "${event.exchange}" with routing key "${event.routingKey}" was returned as unroutable (${event.replyCode} ${event.replyText}); it was published without confirms, so nobody else knows`,
+      };
+    case 'republished':
       return {
         level: 'info',
         sentence: `${event.count} unconfirmed publish${event.count === 1 ? ' was' : 'es were'} sent again`,
@@ -231,9 +284,16 @@ function stalledSentence(event: ConnectionEventOf<'event-loop-stalled'>): string
 }
 
 function drainedSentence(report: DrainReport): string {
-  return `Closed in ${Math.round(report.tookMs)} ms: ${report.handlersFinished} handlers finished, ${report.deliveriesReturned} deliveries given back, ${report.publishesFlushed} publishes confirmed, ${report.publishesAbandoned} abandoned`;
+  const { handlersFinished, deliveriesReturned, publishesFlushed, publishesAbandoned, wasAborted, tookMs } = report;
+  return [
+    `${wasAborted ? 'Aborted after' : 'Closed in'} ${seconds(tookMs)}: ${counted(handlersFinished, 'handler')} finished`,
+    `${counted(deliveriesReturned, 'delivery', 'deliveries')} given back`,
+    `${counted(publishesFlushed, 'publish', 'publishes')} confirmed`,
+    `${publishesAbandoned} abandoned`,
+  ].join(', ');
 }
 
+const counted = (count: number, one: string, many = `${one}s`): string => `${count} ${count === 1 ? one : many}`;
 const link = (role: LinkRole): string =>
   role === 'shared' ? 'Link' : `${role === 'publishing' ? 'Publishing' : 'Consuming'} link`;
 const seconds = (ms: number): string => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);

@@ -1,12 +1,17 @@
 /** Every option of a connection: unit, default, consequence; raw in, resolved out. Nothing is dialled before all of it is checked. */
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import { hostname } from 'node:os';
-import type { JsonCodecOptions } from '../codec/json-codec.js';
+import type { Codec } from '../codec/codec.js';
+import { JsonCodec, type JsonCodecOptions } from '../codec/json-codec.js';
 import { OptionsError } from '../errors.js';
 import { type HeartbeatOptions, type HeartbeatWish, resolveHeartbeat } from '../heartbeat/heartbeat-policy.js';
-import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
+import { checkNumber, checkOptionsObject, checkRecord, oneOf, shown } from '../option-checks.js';
 import { type OutboxOptions, type ResolvedOutbox, resolveOutbox } from '../publishing/outbox.js';
-import { type PublishDefaults, type ResolvedPublishDefaults, resolvePublishDefaults } from '../publishing/publisher.js';
+import {
+  type PublisherDefaults,
+  type ResolvedPublishDefaults,
+  resolvePublishDefaults,
+} from '../publishing/publish-options.js';
 import type { TopologyOptions } from '../topology/topology.js';
 import { type AddressProvider, BrokerEndpoints } from './broker-endpoints.js';
 import { type ReconnectOptions, type ResolvedReconnect, resolveReconnect } from './reconnect-backoff.js';
@@ -34,9 +39,10 @@ export interface RmqConnectionOptions {
   /** Limit for the broker's silence during recovery, ms; then the link is discarded. @default 10_000 */
   recoveryTimeoutMs?: number;
   reconnect?: ReconnectOptions;
+  /** Bounds of what is held until it is confirmed, of each publisher. */
   outbox?: OutboxOptions;
   /** Defaults of `publish()`. */
-  publish?: PublishDefaults;
+  publish?: PublisherDefaults;
   /** How long running handlers and unconfirmed publishes get at close, ms. @default 10_000 */
   drainTimeoutMs?: number;
   /** How long the connection may be down before health says `down` instead of `degraded`, ms. @default 30_000 */
@@ -45,8 +51,10 @@ export interface RmqConnectionOptions {
   topology?: TopologyOptions;
   /** TLS: `ca`, `cert`, `key`, `servername` ... as in node:tls; a function is asked before every attempt, so that rotated files are read again. */
   tls?: TlsOptions | (() => TlsOptions);
-  /** Bounds of the JSON codec. */
+  /** Bounds of the JSON codec, the default. */
   json?: JsonCodecOptions;
+  /** How payloads become bytes and back, in both directions. @default JSON, with the bounds in `json` */
+  codec?: Codec;
   /** Shown in the broker's connection list. */
   clientProperties?: Record<string, unknown>;
 }
@@ -67,8 +75,12 @@ const OPTION_NAMES = [
   'topology',
   'tls',
   'json',
+  'codec',
   'clientProperties',
 ] as const satisfies readonly (keyof RmqConnectionOptions)[];
+
+/** Beyond this a list of connections is no list any more. */
+const MAX_NAME_LENGTH = 200;
 
 export interface ResolvedConnectionOptions {
   /** One per link: each rotates by itself. */
@@ -87,7 +99,7 @@ export interface ResolvedConnectionOptions {
   readonly downAfterMs: number;
   readonly topology: TopologyOptions;
   readonly tls: () => TlsOptions;
-  readonly json: JsonCodecOptions | undefined;
+  readonly codec: Codec;
   readonly clientProperties: Readonly<Record<string, unknown>>;
   /** To be logged once. */
   readonly warnings: readonly string[];
@@ -95,7 +107,7 @@ export interface ResolvedConnectionOptions {
 
 /** @throws {@link OptionsError} naming the option, the value and the way out. */
 export function resolveConnectionOptions(options: RmqConnectionOptions): ResolvedConnectionOptions {
-  for (const extra of ['name', 'isGlobal']) {
+  for (const extra of ['name', 'isGlobal', 'abortOnSecondSignal']) {
     if (typeof options === 'object' && options !== null && extra in options) {
       throw new OptionsError(
         extra,
@@ -111,7 +123,7 @@ export function resolveConnectionOptions(options: RmqConnectionOptions): Resolve
   return {
     endpoints: makeEndpoints,
     addressCount: makeEndpoints().count,
-    connectionName: options.connectionName ?? `${hostname()}:${process.pid}`,
+    connectionName: resolveConnectionName(options.connectionName),
     heartbeat: wish,
     links: oneOf(options.links ?? 'separate', ['separate', 'shared'], 'links'),
     startup: oneOf(options.startup ?? 'background', ['background', 'wait', 'fail-fast'], 'startup'),
@@ -123,11 +135,29 @@ export function resolveConnectionOptions(options: RmqConnectionOptions): Resolve
     drainTimeoutMs: milliseconds(options.drainTimeoutMs ?? 10_000, 0, 'drainTimeoutMs'),
     downAfterMs: milliseconds(options.downAfterMs ?? 30_000, 0, 'downAfterMs'),
     topology: options.topology ?? {},
-    tls: typeof options.tls === 'function' ? options.tls : () => (options.tls ?? {}) as TlsOptions,
-    json: options.json,
-    clientProperties: options.clientProperties ?? {},
+    tls: resolveTls(options.tls),
+    codec: resolveCodec(options.codec, options.json),
+    clientProperties: resolveClientProperties(options.clientProperties),
     warnings,
   };
+}
+
+/** @throws {@link OptionsError} */
+export function checkDrainTimeout(drainTimeoutMs: number): void {
+  milliseconds(drainTimeoutMs, 0, 'drainTimeoutMs');
+}
+
+function resolveCodec(codec: Codec | undefined, json: JsonCodecOptions | undefined): Codec {
+  if (codec === undefined) return new JsonCodec(json);
+  if (typeof codec?.encode !== 'function' || typeof codec.decode !== 'function')
+    throw new OptionsError(
+      'codec',
+      `${shown(codec)} is no codec`,
+      'Give { contentType, encode(payload), decode(body) }',
+    );
+  if (json !== undefined)
+    throw new OptionsError('json', 'it bounds the JSON codec, which `codec` replaces', 'Leave one of them out');
+  return codec;
 }
 
 function resolveUrls(urls: RmqConnectionOptions['urls']): readonly string[] | AddressProvider {
@@ -146,13 +176,31 @@ function resolveUrls(urls: RmqConnectionOptions['urls']): readonly string[] | Ad
   return list;
 }
 
-function oneOf<T extends string>(value: T, known: readonly T[], option: string): T {
-  if (known.includes(value)) return value;
+/** The broker shows it, so it had better be one; a value that is not known yet makes a name like `undefined consuming`. */
+function resolveConnectionName(name: string | undefined): string {
+  if (name === undefined) return `${hostname()}:${process.pid}`;
+  if (typeof name === 'string' && name.trim() !== '' && name.length <= MAX_NAME_LENGTH) return name;
   throw new OptionsError(
-    option,
-    `${shown(value)} is not known`,
-    `Use ${known.map((name) => `'${name}'`).join(' or ')}`,
+    'connectionName',
+    `${shown(name)} is not a name of 1 to ${MAX_NAME_LENGTH} characters`,
+    'Give one, or leave the option out for host name and process id',
   );
+}
+
+function resolveTls(tls: RmqConnectionOptions['tls'] = {}): () => TlsOptions {
+  if (typeof tls === 'function') return tls;
+  if (typeof tls === 'object' && tls !== null && !Array.isArray(tls)) return () => tls;
+  throw new OptionsError(
+    'tls',
+    // Never the value: it may be a key.
+    `a ${typeof tls} is not what node:tls takes`,
+    'Give { ca, cert, key, ... } or a function that returns it; amqps:// in the URL is what switches TLS on',
+  );
+}
+
+function resolveClientProperties(properties: Record<string, unknown> = {}): Readonly<Record<string, unknown>> {
+  checkRecord(properties, 'clientProperties');
+  return properties;
 }
 
 function milliseconds(value: number, min: number, option: string): number {

@@ -2,19 +2,12 @@
  * Opens channels that can fail alone. Without an 'error' listener amqplib closes the whole connection, with all innocent
  * channels, when the broker closes one of them.
  */
-import type { Channel, ConfirmChannel } from 'amqplib';
+import type { Channel } from 'amqplib';
 import type { Link } from './link.js';
 
 /** `closed` is called once when the channel is over, with the broker's reason if it was the broker (404, 406 ...). */
 export async function openGuardedChannel(link: Link, closed: (cause: Error | undefined) => void): Promise<Channel> {
   return guard(await link.openChannel(), closed);
-}
-
-export async function openGuardedConfirmChannel(
-  link: Link,
-  closed: (cause: Error | undefined) => void,
-): Promise<ConfirmChannel> {
-  return guard(await link.openConfirmChannel(), closed);
 }
 
 /** Resolves when the channel is over, at once if it is already. amqplib's own close() never settles when the link ends before the answer. */
@@ -25,7 +18,8 @@ export async function closeChannel(channel: Channel): Promise<void> {
   });
 }
 
-function guard<C extends Channel>(channel: C, closed: (cause: Error | undefined) => void): C {
+/** As {@link openGuardedChannel}, for a channel that was opened elsewhere. */
+export function guard<C extends Channel>(channel: C, closed: (cause: Error | undefined) => void): C {
   let cause: Error | undefined;
   channel.on('error', (error: Error) => (cause = error));
   channel.on('close', () => closed(cause));

@@ -1,5 +1,5 @@
 /** The port between recovery and the wire: one link is one TCP + AMQP session, dead once it is lost, never revived. */
-import type { Channel, ConfirmChannel } from 'amqplib';
+import type { Channel } from 'amqplib';
 
 /** What a link is for. With `links: 'shared'` one link does both. */
 export type LinkRole = 'consuming' | 'publishing' | 'shared';
@@ -18,10 +18,47 @@ export interface Link {
   readonly bytesRead: number;
   readonly bytesWritten: number;
   openChannel(): Promise<Channel>;
-  openConfirmChannel(): Promise<ConfirmChannel>;
+  /** A channel that does nothing but publish; `confirms: 'off'` for one that the broker does not answer. */
+  openPublishingChannel(confirms: 'on' | 'off', events: PublishingChannelEvents): Promise<PublishingChannel>;
   sendHeartbeat(): void;
   /** Ends the session at once: the socket is destroyed, nothing is said to the broker. The loss is reported with `cause`. */
   destroy(cause: Error): void;
   /** Ends the session in order (connection.close), or destroys it when the broker does not answer within `deadlineMs`. Not reported as a loss. */
   close(deadlineMs: number): Promise<void>;
+}
+
+/** One channel for publishing. Whoever has it writes whole frames of that channel, and nobody else writes any. */
+export interface PublishingChannel {
+  /** Stands in every frame. */
+  readonly number: number;
+  /** The largest frame both sides agreed on, its eight bytes of overhead included. */
+  readonly maxFrameBytes: number;
+  /** False while the socket has enough to do, until `writable` is called, and for ever once the channel is over. */
+  readonly isWritable: boolean;
+  /** Hands frames to the socket, in one go. They must not be changed afterwards. Does nothing once the channel is over. */
+  write(frames: readonly Buffer[]): void;
+  /** Resolves when the broker has read all that was written and closed the channel, or when the link is gone. */
+  close(): Promise<void>;
+}
+
+export interface PublishingChannelEvents {
+  /** basic.ack: this tag, or all up to it. */
+  confirmed(tag: number, multiple: boolean): void;
+  /** basic.nack, likewise. */
+  nacked(tag: number, multiple: boolean): void;
+  /** basic.return; before the confirm of the same message. */
+  returned(message: ReturnedPublish): void;
+  /** The socket can take more. */
+  writable(): void;
+  /** Called once, with the broker's reason if it was the broker. */
+  closed(cause: Error | undefined): void;
+}
+
+/** A message that no queue is bound for. */
+export interface ReturnedPublish {
+  readonly exchange: string;
+  readonly routingKey: string;
+  readonly messageId: string | undefined;
+  readonly replyCode: number;
+  readonly replyText: string;
 }

@@ -5,23 +5,28 @@
  * `LinkRepairs` mends what broke on a link that lives.
  */
 import { first, firstValueFrom, type Observable, Subject, takeUntil } from 'rxjs';
-import { type Clock, systemClock, withDeadline } from '../clock.js';
-import { JsonCodec } from '../codec/json-codec.js';
+import { type Clock, systemClock } from '../clock.js';
 import { Consumer } from '../consuming/consumer.js';
 import { ConsumerRegistry } from '../consuming/consumer-registry.js';
 import { moveToDeadLetters } from '../consuming/dead-letter.js';
+import type { BatchOptions } from '../consuming/handling-options.js';
 import {
+  type BatchHandler,
+  type BatchSubscriptionOptions,
   type DeliveryHandler,
   resolveSubscription,
   sharedEntities,
   type SubscriptionOptions,
   type WantedSubscription,
 } from '../consuming/subscription.js';
-import { ConnectionClosedError, GaveUpError, NotOpenError } from '../errors.js';
-import { RmqPublisher } from '../publishing/publisher.js';
+import { type Subscription, subscriptionHandle } from '../consuming/subscription-handle.js';
+import { ConnectionClosedError } from '../errors.js';
+import type { RmqPublisher } from '../publishing/publisher.js';
+import { type CreatePublisherOptions, Publishers } from '../publishing/publishers.js';
 import type { ConnectionStatus } from '../status.js';
 import { entityName, type TopologyOptions } from '../topology/topology.js';
 import { TopologyKeeper } from '../topology/topology-keeper.js';
+import { Closing } from './closing.js';
 import type {
   ConnectionEvent,
   ConnectionEventListener,
@@ -29,6 +34,7 @@ import type {
   DrainReport,
 } from './connection-events.js';
 import {
+  checkDrainTimeout,
   type ResolvedConnectionOptions,
   resolveConnectionOptions,
   type RmqConnectionOptions,
@@ -41,31 +47,18 @@ import { LinkSupervisor } from './link-supervisor.js';
 import type { Link, LinkRole } from './link.js';
 import { OverallState } from './overall-state.js';
 import type { RecoveryStep } from './recovery.js';
+import { Startup } from './startup.js';
 import { takeSnapshot } from './status-snapshot.js';
 
-/**
- * How long the orderly end of channels, and then of links, may take before the sockets are destroyed: within the drain
- * timeout, and beyond it as little as keeps the promise that close() is over a second after the drain timeout.
- */
-const ORDERLY_END_MS = { most: 2_000, beyondDrain: 300 };
 /** A dead letter needs the publishing link; it waits this long for it before it tries again later. */
 const DEAD_LETTER_LINK_WAIT_MS = 10_000;
 
 /** A consumer that could not even be asked for, on a link that lives. */
 const FAILED_REPAIR_RETRY_MS = 6_000;
 
-/** What `subscribe()` gives back. */
-export interface Subscription {
-  readonly name: string;
-  /** The queue; for a server-named one the broker's present name of it. */
-  readonly queue: string;
-  readonly isAttached: boolean;
-  /** Ends it for good: no more deliveries; running handlers go on. Nothing brings it back. */
-  unsubscribe(): Promise<void>;
-}
-
 export class RmqConnection {
   readonly name: string;
+  /** The publisher that is always there; {@link createPublisher} makes further ones. */
   readonly publisher: RmqPublisher;
 
   readonly #options: ResolvedConnectionOptions;
@@ -76,10 +69,12 @@ export class RmqConnection {
   readonly #record: ConnectionRecord;
   readonly #repairs: LinkRepairs;
   readonly #linkChanged = new Subject<void>();
+  readonly #startup: Startup;
   readonly #topology: TopologyKeeper;
   readonly #consumers: ConsumerRegistry;
+  readonly #publishers: Publishers;
   #recoveryAdvanced = new Set<() => void>();
-  #closing: Promise<DrainReport> | undefined;
+  #closing: Closing | undefined;
   #gaveUp: Error | undefined;
 
   /** @throws {@link OptionsError} before anything is dialled. */
@@ -89,9 +84,10 @@ export class RmqConnection {
     this.#options = resolveConnectionOptions(options);
     this.#record = new ConnectionRecord(this.#clock);
     this.#state = new OverallState(this.#clock, (from, to) => this.#emit({ type: 'state-changed', from, to }));
-    const codec = new JsonCodec(this.#options.json);
+    const { codec } = this.#options;
     this.#topology = new TopologyKeeper({
       clock: this.#clock,
+      stallTimeoutMs: this.#options.recoveryTimeoutMs,
       link: () => this.#anyLink(),
       refused: (entity, cause) => this.#emit({ type: 'entity-refused', entity, cause }),
       healed: (entity) => this.#healed(entity),
@@ -99,19 +95,20 @@ export class RmqConnection {
     });
     this.#topology.addOptions(this.#options.topology, 'topology');
     this.#repairs = new LinkRepairs(this.#clock, this.#options.recoveryTimeoutMs, this.#topology);
-    this.publisher = new RmqPublisher(
+    this.#publishers = new Publishers(
+      codec,
+      this.#options,
       {
         needLink: () => this.#start(this.#publishing),
         repair: (link, exchanges, attach) => this.#repairs.publishingChannel(link, exchanges, attach),
         published: () => (this.#record.published += 1),
         failed: (cause) => this.#publishFailedWith(cause),
-        replayed: (count) => this.#replayed(count),
+        republished: (count) => this.#republished(count),
+        returned: (message) => this.#emit({ type: 'publish-returned', ...message }),
       },
-      codec,
-      this.#options.publish,
-      this.#options.outbox,
       this.#clock,
     );
+    this.publisher = this.#publishers.main;
     this.#consumers = new ConsumerRegistry({
       clock: this.#clock,
       codec,
@@ -133,6 +130,15 @@ export class RmqConnection {
         ),
     });
     this.#supervisors = this.#makeSupervisors();
+    this.#startup = new Startup({
+      name: this.name,
+      clock: this.#clock,
+      state: this.#state,
+      events: this.#bus,
+      linkChanged: this.#linkChanged,
+      gaveUpBecause: () => this.#gaveUp,
+      giveUp: (cause) => (this.#closing ?? this.#beginClosing(0, cause)).report,
+    });
   }
 
   get state(): ConnectionState {
@@ -168,26 +174,56 @@ export class RmqConnection {
     if (link !== undefined) void this.#repairs.topology(link, entities);
   }
 
-  /** Wants a consumer from now on, through every disconnect. Before {@link start} or later. @throws {@link OptionsError} */
-  subscribe(options: SubscriptionOptions, handler: DeliveryHandler): Subscription {
+  /**
+   * A further publisher, with a channel and an outbox of its own on the publishing link. It is recovered, drained, counted
+   * in status and closed with the connection: make a few at the start, not one for every message.
+   * @throws {@link OptionsError}
+   */
+  createPublisher(options: CreatePublisherOptions = {}): RmqPublisher {
+    if (this.#closing !== undefined)
+      throw new ConnectionClosedError('The connection is closed: nothing can be published any more');
+    return this.#publishers.create(options);
+  }
+
+  /**
+   * Wants a consumer from now on, through every disconnect. Before {@link start} or later.
+   * @typeParam T what the payloads are said to be; nobody checks it
+   * @throws {@link OptionsError}
+   */
+  subscribe<T = unknown>(options: SubscriptionOptions<T>, handler: DeliveryHandler<T>): Subscription {
+    return this.#subscribe(options, handler);
+  }
+
+  /**
+   * As {@link subscribe}, with a handler that gets up to `batch.size` messages at once, the first of which has waited
+   * `batch.waitMs` at most.
+   * @throws {@link OptionsError}
+   */
+  subscribeBatch<T = unknown>(options: BatchSubscriptionOptions, handler: BatchHandler<T>): Subscription {
+    const { batch, ...others } = options;
+    return this.#subscribe(others, handler, batch);
+  }
+
+  /** The subscription of that name, until it is unsubscribed. */
+  subscription(name: string): Subscription | undefined {
+    const consumer = this.#consumers.named(name);
+    return consumer === undefined ? undefined : this.#handleOf(consumer);
+  }
+
+  #subscribe<T>(
+    options: SubscriptionOptions<T>,
+    handler: DeliveryHandler<T> | BatchHandler<T>,
+    batch?: BatchOptions,
+  ): Subscription {
     if (this.#closing !== undefined)
       throw new ConnectionClosedError('The connection is closed: nothing can be subscribed any more');
-    const wanted = resolveSubscription(options, handler, this.#topology.topology.exchangeNamed(options.exchange ?? ''));
+    const knownExchange = this.#topology.topology.exchangeNamed(options.exchange ?? '');
+    const wanted = resolveSubscription(options, handler, { batch, knownExchange });
     const consumer = this.#addConsumer(wanted);
     // Also while recovery is under way: it may have passed by already.
     if (this.#consuming.link !== undefined) this.#consumers.scheduleRepair(consumer, 0);
     else if (this.state.name !== 'idle') this.#start(this.#consuming);
-    let ended: Promise<void> | undefined;
-    return {
-      name: wanted.name,
-      get queue() {
-        return consumer.queueName;
-      },
-      get isAttached() {
-        return consumer.isAttached;
-      },
-      unsubscribe: () => (ended ??= this.#endConsumer(consumer)),
-    };
+    return this.#handleOf(consumer);
   }
 
   /**
@@ -199,97 +235,78 @@ export class RmqConnection {
     if (this.#closing !== undefined) throw new ConnectionClosedError();
     const first = this.#consumers.size > 0 ? this.#consuming : this.#publishing;
     this.#start(first);
-    if (this.#options.startup === 'background') return;
-    // Of this very link: the other one may be open already, for a publish that came earlier.
-    const opened = this.#untilLinkOpens(first);
-    if (this.#options.startup === 'wait') return opened;
-    await this.#openOrGiveUp(first, opened);
+    await this.#startup.untilStarted(first, this.#options.startup);
   }
 
   /** Resolves when the connection is open. @throws {@link NotOpenError} after `timeoutMs`; {@link ConnectionClosedError} when it closes */
   async whenOpen(options: { timeoutMs?: number } = {}): Promise<void> {
-    const { timeoutMs } = options;
-    const isOver = new Subject<void>();
-    const timer = timeoutMs === undefined ? undefined : this.#clock.setTimer(() => isOver.next(), timeoutMs);
-    const settled = await this.#state.untilSettled(isOver);
-    timer?.cancel();
-    if (settled?.name === 'open') return;
-    if (settled !== undefined) throw this.#closedTooEarly();
-    const { state } = this;
-    throw new NotOpenError(
-      this.name,
-      timeoutMs ?? 0,
-      state.name,
-      state.name === 'backing-off' ? state.cause : undefined,
-    );
+    await this.#startup.whenOpen(options.timeoutMs);
   }
 
   /** One plain snapshot of everything; cheap, and never touches the network. */
   status(): ConnectionStatus {
-    const { downAfterMs, outbox } = this.#options;
+    const { downAfterMs } = this.#options;
     return takeSnapshot({
       name: this.name,
       downAfterMs,
-      outbox,
       state: this.#state,
       record: this.#record,
       links: this.#supervisors,
       consumers: this.#consumers,
       topology: this.#topology,
-      publisher: this.publisher,
+      publishers: this.#publishers,
     });
   }
 
   /**
    * Closes in order: consumers cancelled, running handlers finished and acked, the rest given back, publishes confirmed,
-   * links closed. Every step is bounded; half-open links are destroyed. Idempotent.
-   * @param options.drainTimeoutMs limit for handlers and publishes together; default: the connection's
+   * links closed. Every step is bounded; half-open links are destroyed, and publishes that the broker's alarm holds back
+   * are given up after 3 s of it. Called again it is the same closing, which a smaller `drainTimeoutMs` shortens.
+   * @param options.drainTimeoutMs limit for handlers and publishes together, from now; default: the connection's
    */
   close(options: { drainTimeoutMs?: number } = {}): Promise<DrainReport> {
-    return this.#closing ?? this.#beginClose(options.drainTimeoutMs ?? this.#options.drainTimeoutMs);
+    const { drainTimeoutMs } = options;
+    if (drainTimeoutMs !== undefined) checkDrainTimeout(drainTimeoutMs);
+    if (this.#closing === undefined) return this.#beginClosing(drainTimeoutMs ?? this.#options.drainTimeoutMs).report;
+    if (drainTimeoutMs !== undefined) this.#closing.shorten(drainTimeoutMs);
+    return this.#closing.report;
   }
 
-  #beginClose(drainTimeoutMs: number, cause?: Error): Promise<DrainReport> {
-    let settle!: (report: Promise<DrainReport>) => void;
+  /**
+   * Ends at once, also in the middle of {@link close}: running deliveries are handed back, publishes without a confirm
+   * rejected with `RMQ_CLOSED`, sockets destroyed if the broker has not taken that in after half a second.
+   */
+  abort(): Promise<DrainReport> {
+    const closing = this.#closing ?? this.#beginClosing(0);
+    closing.abort();
+    return closing.report;
+  }
+
+  #beginClosing(drainTimeoutMs: number, cause?: Error): Closing {
+    const closing = new Closing(
+      {
+        clock: this.#clock,
+        links: this.#supervisors,
+        consuming: this.#consuming,
+        publishing: this.#publishing,
+        consumers: this.#consumers,
+        publishers: this.#publishers,
+        topology: this.#topology,
+        confirmed: () => this.#record.published,
+        ended: (report) => this.#ended(report),
+      },
+      drainTimeoutMs,
+    );
     // Known before the first event of it: a listener that hears of the closing may call close() itself.
-    this.#closing = new Promise((resolve) => (settle = resolve));
-    settle(this.#close(drainTimeoutMs, cause));
-    return this.#closing;
+    this.#closing = closing;
+    closing.begin(cause);
+    return closing;
   }
 
-  async #close(drainTimeoutMs: number, cause?: Error): Promise<DrainReport> {
-    const startedAt = this.#clock.now();
-    const left = (): number => Math.max(0, drainTimeoutMs - (this.#clock.now() - startedAt));
-    const leftForOrder = (): number => Math.min(ORDERLY_END_MS.most, Math.max(ORDERLY_END_MS.beyondDrain, left()));
-    for (const supervisor of this.#supervisors) supervisor.beginClosing();
-    this.publisher.beginClosing();
-    const heldAtStart = this.publisher.status;
-    const drained = await this.#consumers.drain(left());
-    const abandonable = this.#publishing.link === undefined ? 0 : left();
-    await this.publisher.flush(abandonable);
-    const abandoned = this.publisher.close();
-    this.#topology.end();
-    await withDeadline(
-      this.#clock,
-      this.#consumers.closeChannels(),
-      leftForOrder(),
-      () => new ConnectionClosedError(),
-    ).catch(() => {
-      // The broker does not answer: the links below are destroyed after their own deadline, and the channels with them.
-    });
-    const linksEndMs = leftForOrder();
-    await Promise.all(this.#supervisors.map((supervisor) => supervisor.close(linksEndMs, cause)));
-    const report: DrainReport = {
-      handlersFinished: drained.finished,
-      deliveriesReturned: drained.handedBack,
-      publishesFlushed: Math.max(0, heldAtStart.queued + heldAtStart.inFlight - abandoned),
-      publishesAbandoned: abandoned,
-      tookMs: this.#clock.now() - startedAt,
-    };
+  #ended(report: DrainReport): void {
     this.#emit({ type: 'drained', report });
     this.#state.end();
     this.#bus.end();
-    return report;
   }
 
   get #consuming(): LinkSupervisor {
@@ -314,15 +331,18 @@ export class RmqConnection {
       name: 'attaching consumers',
       run: (link, progress) => this.#consumers.attachAll(link, progress),
     };
-    const replay: RecoveryStep = { name: 'opening the publishing channel', run: (link) => this.publisher.attach(link) };
+    const republish: RecoveryStep = {
+      name: 'opening the publishing channels',
+      run: (link) => this.#publishers.attachAll(link),
+    };
     const headStart: RecoveryStep = {
       name: 'waiting for queues that died with the link',
       run: () => this.#untilOwnQueuesAreBack(),
     };
-    if (this.#options.links === 'shared') return [this.#makeSupervisor('shared', [declare, attach, replay])];
+    if (this.#options.links === 'shared') return [this.#makeSupervisor('shared', [declare, attach, republish])];
     return [
       this.#makeSupervisor('consuming', [declare, attach]),
-      this.#makeSupervisor('publishing', [declare, headStart, replay]),
+      this.#makeSupervisor('publishing', [declare, headStart, republish]),
     ];
   }
 
@@ -363,7 +383,7 @@ export class RmqConnection {
   }
 
   #start(supervisor: LinkSupervisor): void {
-    if (this.#closing !== undefined || supervisor.state.name !== 'idle') return;
+    if (this.#closing?.mayDialToPublish === false || supervisor.state.name !== 'idle') return;
     this.#state.linkStarts(supervisor);
     supervisor.start();
   }
@@ -372,13 +392,6 @@ export class RmqConnection {
     if (to.name === 'open') this.#record.linkOpened(supervisor.role);
     this.#state.sumUp(supervisor, this.#supervisors);
     this.#linkChanged.next();
-  }
-
-  /** Rejects when it never will. */
-  async #untilLinkOpens(supervisor: LinkSupervisor): Promise<void> {
-    const isSettled = (): boolean => ['open', 'closing', 'closed'].includes(supervisor.state.name);
-    if (!isSettled()) await firstValueFrom(this.#linkChanged.pipe(first(isSettled)));
-    if (supervisor.state.name !== 'open') throw this.#closedTooEarly();
   }
 
   /**
@@ -399,21 +412,23 @@ export class RmqConnection {
     this.#record.linkLost(link, cause);
     this.#topology.linkLost();
     if (link.role !== 'publishing') this.#consumers.detachAll(cause);
-    if (link.role !== 'consuming') this.publisher.detach(cause);
+    if (link.role !== 'consuming') this.#publishers.detachAll(cause);
     this.#updateBlocked();
   }
 
   #linkEvent(event: ConnectionEvent): void {
     if (event.type === 'blocked' || event.type === 'unblocked') {
       this.#updateBlocked();
-      this.publisher.resume();
+      this.#publishers.resume();
     }
+    if (event.type === 'attempt-failed') this.#record.noteFailedAttempt(event.role, event.cause);
     const noted = event.type === 'event-loop-stalled' ? this.#record.noteStall(event) : event;
     if (noted === undefined) return;
     this.#emit(noted);
+    if (event.type === 'attempt-failed') this.#closing?.cannotDial();
     if (event.type === 'gave-up') this.#gaveUp = event.cause;
     if (event.type === 'gave-up' && this.#closing === undefined)
-      void this.#beginClose(this.#options.drainTimeoutMs, event.cause);
+      this.#beginClosing(this.#options.drainTimeoutMs, event.cause);
   }
 
   #updateBlocked(): void {
@@ -434,8 +449,13 @@ export class RmqConnection {
     }
   }
 
+  #handleOf(consumer: Consumer): Subscription {
+    return subscriptionHandle(consumer, () => this.#endConsumer(consumer));
+  }
+
   async #endConsumer(consumer: Consumer): Promise<void> {
-    this.#topology.remove(sharedEntities(consumer.wanted));
+    const isKnown = this.#consumers.named(consumer.name) === consumer;
+    if (isKnown) this.#topology.remove(sharedEntities(consumer.wanted));
     await this.#consumers.end(consumer);
   }
 
@@ -469,38 +489,6 @@ export class RmqConnection {
     return this.#supervisors.map((supervisor) => supervisor.link).find((link) => link !== undefined);
   }
 
-  async #openOrGiveUp(link: LinkSupervisor, opened: Promise<void>): Promise<void> {
-    let failed = 0;
-    let endListening: (() => void)[] = [];
-    const spent = new Promise<never>((_, reject) => {
-      const countFailure = (role: LinkRole, cause: Error): void => {
-        if (role !== link.role) return;
-        failed += 1;
-        // Asked now: an address provider has answered by now.
-        if (failed >= Math.max(1, link.addressCount)) reject(new GaveUpError(failed, cause));
-      };
-      // A broker that lets us in and loses us before we are open has failed as well.
-      endListening = [
-        this.on('attempt-failed', ({ role, cause }) => countFailure(role, cause)),
-        this.on('link-lost', ({ role, cause }) => countFailure(role, cause)),
-      ];
-    });
-    try {
-      await Promise.race([opened, spent]);
-    } catch (thrown) {
-      if (thrown instanceof GaveUpError && this.#closing === undefined) void this.#beginClose(0, thrown);
-      await this.#closing;
-      throw thrown;
-    } finally {
-      for (const end of endListening) end();
-    }
-  }
-
-  /** With the reason, if we gave up. */
-  #closedTooEarly(): Error {
-    return this.#gaveUp ?? new ConnectionClosedError(`Connection "${this.name}" was closed before it opened`);
-  }
-
   async #advancing(advanced: () => void, work: () => Promise<void>): Promise<void> {
     this.#recoveryAdvanced.add(advanced);
     try {
@@ -519,9 +507,9 @@ export class RmqConnection {
     this.#emit({ type: 'publish-failed', cause });
   }
 
-  #replayed(count: number): void {
+  #republished(count: number): void {
     this.#record.republished += count;
-    this.#emit({ type: 'publishes-replayed', count });
+    this.#emit({ type: 'republished', count });
   }
 
   #emit(event: ConnectionEvent): void {

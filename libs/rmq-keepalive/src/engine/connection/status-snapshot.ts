@@ -2,8 +2,7 @@
 import type { Consumer } from '../consuming/consumer.js';
 import type { ConsumerRegistry } from '../consuming/consumer-registry.js';
 import { reasonOf } from '../errors.js';
-import type { ResolvedOutbox } from '../publishing/outbox.js';
-import type { RmqPublisher } from '../publishing/publisher.js';
+import type { Publishers } from '../publishing/publishers.js';
 import { codeOf, type ConnectionStatus, type LinkStatus, type MissingConsumer } from '../status.js';
 import type { TopologyKeeper } from '../topology/topology-keeper.js';
 import type { ConnectionRecord } from './connection-record.js';
@@ -13,18 +12,17 @@ import type { OverallState } from './overall-state.js';
 export interface SnapshotSources {
   readonly name: string;
   readonly downAfterMs: number;
-  readonly outbox: ResolvedOutbox;
   readonly state: OverallState;
   readonly record: ConnectionRecord;
   readonly links: readonly LinkSupervisor[];
   readonly consumers: ConsumerRegistry;
   readonly topology: TopologyKeeper;
-  readonly publisher: RmqPublisher;
+  readonly publishers: Publishers;
 }
 
 export function takeSnapshot(sources: SnapshotSources): ConnectionStatus {
-  const { state, record, consumers, topology, publisher, outbox } = sources;
-  const wanted = consumers.all().filter((consumer) => !consumer.isStopped);
+  const { state, record, consumers, topology, publishers } = sources;
+  const wanted = consumers.all().filter((consumer) => consumer.isWanted);
   const missing = wanted.filter((consumer) => !consumer.isAttached);
   return {
     name: sources.name,
@@ -36,16 +34,18 @@ export function takeSnapshot(sources: SnapshotSources): ConnectionStatus {
     blocked: record.blocked,
     links: sources.links.filter((link) => link.state.name !== 'idle').map(linkStatus),
     lastLoss: record.lastLoss,
+    lastFailedAttempt: record.lastFailedAttempt,
     reconnects: record.reconnects,
     consumers: {
       wanted: wanted.length,
       attached: wanted.length - missing.length,
       missing: missing.map((consumer) => missingConsumer(consumer, state.since)),
+      paused: consumers.all().flatMap((consumer) => (consumer.isPaused && !consumer.isStopped ? [consumer.name] : [])),
     },
     topology: {
       refused: topology.refusals.map(({ entity, cause }) => ({ entity, code: cause.code, message: reasonOf(cause) })),
     },
-    outbox: { ...publisher.status, maxMessages: outbox.maxMessages, maxBytes: outbox.maxBytes },
+    outbox: publishers.status,
     counters: {
       published: record.published,
       publishFailed: record.publishFailed,
@@ -60,7 +60,7 @@ export function takeSnapshot(sources: SnapshotSources): ConnectionStatus {
 function missingConsumer(consumer: Consumer, stateSince: number): MissingConsumer {
   const { name, queueName: queue, missingBecause } = consumer;
   if (missingBecause === undefined) {
-    return { name, queue, code: 'RMQ_CHANNEL_CLOSED', message: 'not attached yet', since: stateSince };
+    return { name, queue, code: 'RMQ_NOT_ATTACHED_YET', message: 'not attached yet', since: stateSince };
   }
   const { cause, since } = missingBecause;
   return { name, queue, code: codeOf(cause), message: reasonOf(cause), since };

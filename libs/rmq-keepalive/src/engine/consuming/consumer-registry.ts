@@ -3,8 +3,9 @@ import type { Timer } from '../clock.js';
 import type { Link } from '../connection/link.js';
 import type { RecoveryProgress } from '../connection/recovery.js';
 import { OptionsError } from '../errors.js';
-import { Consumer, type ConsumerCounters, type ConsumerHost, noCounts } from './consumer.js';
+import { Consumer, type ConsumerHost } from './consumer.js';
 import type { WantedSubscription } from './subscription.js';
+import { type ConsumerCounters, noCounts } from './workload.js';
 
 export interface RegistryHost extends Omit<ConsumerHost, 'needsRepair'> {
   /** The consuming link while it is up. */
@@ -27,9 +28,18 @@ export class ConsumerRegistry {
     return this.#consumers.size;
   }
 
+  /** Whether a handler runs. */
+  get isBusy(): boolean {
+    return this.all().some(({ running }) => running > 0);
+  }
+
   /** Also those that were unsubscribed and still finish what they run. */
   all(): Consumer[] {
     return [...this.#consumers.values(), ...this.#leaving];
+  }
+
+  named(name: string): Consumer | undefined {
+    return this.#consumers.get(name);
   }
 
   add(wanted: WantedSubscription): Consumer {
@@ -48,8 +58,10 @@ export class ConsumerRegistry {
     return consumer;
   }
 
-  /** Its name is free at once; until its last handler is done it counts, and {@link drain} waits for it. Call it once. */
+  /** Its name is free at once; until its last handler is done it counts, and {@link drain} waits for it. */
   async end(consumer: Consumer): Promise<void> {
+    // Ended before: the name may be another one's by now.
+    if (this.#consumers.get(consumer.name) !== consumer) return consumer.cancel();
     this.#endRepair(consumer);
     this.#consumers.delete(consumer.name);
     this.#leaving.add(consumer);
@@ -67,7 +79,7 @@ export class ConsumerRegistry {
 
   /** The recovery step: all at the same time, so that round trips do not add up. */
   async attachAll(link: Link, progress: RecoveryProgress): Promise<void> {
-    const consumers = this.all().filter((consumer) => !consumer.isStopped);
+    const consumers = this.all().filter((consumer) => consumer.isWanted);
     progress.consumersWanted = consumers.length;
     await Promise.all(
       consumers.map(async (consumer) => {
@@ -90,7 +102,7 @@ export class ConsumerRegistry {
 
   scheduleRepair(consumer: Consumer, delayMs: number): void {
     // A listener that hears of the loss may have unsubscribed.
-    if (this.#isDraining || consumer.isStopped) return;
+    if (this.#isDraining || !consumer.isWanted) return;
     this.#endRepair(consumer);
     this.#repairs.set(
       consumer,
@@ -103,8 +115,12 @@ export class ConsumerRegistry {
     );
   }
 
-  /** Cancels all, lets running handlers finish until `deadlineMs`, gives back the rest. */
-  async drain(deadlineMs: number): Promise<{ finished: number; handedBack: number }> {
+  /**
+   * Cancels all, lets running handlers finish until `isOver` resolves, gives back the rest. A broker that has not answered
+   * the cancels when `isUnanswered` resolves is not waited for.
+   * @returns how many finished
+   */
+  async drain(isOver: Promise<void>, isUnanswered: Promise<void>): Promise<number> {
     this.#isDraining = true;
     for (const consumer of this.#repairs.keys()) this.#endRepair(consumer);
     const consumers = this.all();
@@ -112,16 +128,14 @@ export class ConsumerRegistry {
     const runningAtStart = running();
     const allIdle = Promise.all(
       consumers.map(async (consumer) => {
-        await consumer.cancel();
+        await Promise.race([consumer.cancel(), isUnanswered]);
         await consumer.untilIdle();
       }),
     );
-    let timer: Timer | undefined;
-    const deadline = new Promise<void>((resolve) => (timer = this.host.clock.setTimer(resolve, deadlineMs)));
-    await Promise.race([allIdle, deadline]);
-    timer?.cancel();
-    const handedBack = consumers.reduce((sum, consumer) => sum + consumer.handBackRunning(), 0);
-    return { finished: Math.max(0, runningAtStart - running()), handedBack };
+    await Promise.race([allIdle, isOver]);
+    const finished = Math.max(0, runningAtStart - running());
+    for (const consumer of consumers) consumer.handBackRunning();
+    return finished;
   }
 
   async closeChannels(): Promise<void> {

@@ -5,63 +5,30 @@
  * Danger: a channel error must not touch other subscriptions; a delivery must never be settled on a later channel.
  * Choice: one channel each; everything that belongs to one channel hangs on one `Attachment` object, which dies with it.
  */
-import type { Channel, ConsumeMessage } from 'amqplib';
 import { closeChannel, openGuardedChannel } from '../connection/guarded-channel.js';
 import type { Link } from '../connection/link.js';
 import {
   asError,
   ChannelClosedError,
+  ConnectionClosedError,
   ConsumeRefusedError,
   ConsumerCancelledError,
   LinkLostError,
   reasonOf,
 } from '../errors.js';
 import type { Entity } from '../topology/topology.js';
-import { Delivery, type DeliveryOrigin } from './delivery.js';
-import { DeliveryHandling, type HandlingHost } from './delivery-handling.js';
-import { FailedDeliveries, type FailureHost } from './failed-deliveries.js';
-import type { SettlementKind } from './settlement.js';
+import type { Attachment } from './attachment.js';
+import { type RefusalKind, retryAfterLossMs, retryAfterRefusalMs } from './attach-retries.js';
 import { sharedEntities, type WantedSubscription } from './subscription.js';
+import { type ConsumerCounters, Workload, type WorkloadHost } from './workload.js';
 
-export interface ConsumerHost extends HandlingHost, FailureHost {
+export interface ConsumerHost extends WorkloadHost {
   /** Whether the broker refuses to declare any of these. */
   isAnyRefused(entities: readonly Entity[]): boolean;
   /** The consumer has to be attached again while its link lives; call back `attach` after `delayMs`. */
   needsRepair(consumer: Consumer, delayMs: number): void;
 }
 
-export interface ConsumerCounters {
-  delivered: number;
-  acked: number;
-  requeued: number;
-  rejected: number;
-  deadLettered: number;
-  staleSettlements: number;
-}
-
-export function noCounts(): ConsumerCounters {
-  return { delivered: 0, acked: 0, requeued: 0, rejected: 0, deadLettered: 0, staleSettlements: 0 };
-}
-
-interface Attachment extends DeliveryOrigin {
-  readonly link: Link;
-  queueName: string;
-  consumerTag: string | undefined;
-  attachedAt: number;
-}
-
-/**
- * Pauses before the next attempt; the last one is repeated. A refusal may be over in a moment (the broker still clears
- * away what the last link left) or last for hours: together at most 12 attempts a minute.
- */
-const REFUSED_RETRIES_MS = [100, 1_000, 6_000] as const;
-/** The queue vanished between its declaration and ours to consume: it is declared again each time. */
-const VANISHED_RETRIES_MS = [100, 1_000] as const;
-/** At most one a second, back within two after the queue exists. */
-const WAITING_RETRIES_MS = [1_000] as const;
-/** What dies young is restored a little later: a handler that kills its channel each time cannot spin. */
-const YOUNG_MS = 1_000;
-const YOUNG_RETRY_MS = 100;
 const NOT_FOUND = 404;
 
 export class Consumer {
@@ -70,17 +37,18 @@ export class Consumer {
   #refusals = 0;
   #strayQueue: { link: Link; name: string } | undefined;
   #isStopped = false;
+  #isPaused = false;
   #wasAttached = false;
   #missingBecause: { cause: Error; since: number } | undefined;
   #channelClosed: Promise<void> | undefined;
-  readonly counters = noCounts();
-  readonly #handling: DeliveryHandling;
+  #cancelling: Promise<void> = Promise.resolve();
+  readonly #work: Workload;
 
   constructor(
     readonly wanted: WantedSubscription,
     private readonly host: ConsumerHost,
   ) {
-    this.#handling = new DeliveryHandling(wanted, host, new FailedDeliveries(wanted, host, this.counters));
+    this.#work = new Workload(wanted, host);
   }
 
   get name(): string {
@@ -104,13 +72,26 @@ export class Consumer {
     return this.#isStopped;
   }
 
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  /** Neither ended nor paused: it shall be attached. */
+  get isWanted(): boolean {
+    return !this.#isStopped && !this.#isPaused;
+  }
+
+  get counters(): Readonly<ConsumerCounters> {
+    return this.#work.counters;
+  }
+
   /** Why it is not attached, if it is not. */
   get missingBecause(): { cause: Error; since: number } | undefined {
     return this.isAttached ? undefined : this.#missingBecause;
   }
 
   get running(): number {
-    return this.#handling.running;
+    return this.#work.running;
   }
 
   /**
@@ -123,7 +104,7 @@ export class Consumer {
       // On an earlier link: it fails with that one.
       await this.#attaching.done.catch(() => undefined);
     }
-    if (this.#isStopped || this.isAttached) return;
+    if (!this.isWanted || this.isAttached) return;
     const attaching = { link, done: this.#attachOn(link) };
     this.#attaching = attaching;
     try {
@@ -148,28 +129,59 @@ export class Consumer {
     this.#endAttachment(cause);
   }
 
-  /** No more deliveries; what runs goes on. Idempotent. */
+  /** No more deliveries, ever; what runs goes on. Idempotent. */
   async cancel(): Promise<void> {
     this.#isStopped = true;
-    this.#handling.stop();
-    // An attachment under way stops before it consumes, or cancels at once.
-    await this.#attaching?.done.catch(() => undefined);
-    const attachment = this.#attachment;
-    const tag = attachment?.consumerTag;
-    if (attachment === undefined || tag === undefined || !attachment.isLive) return;
-    attachment.consumerTag = undefined;
-    // If the channel ends first, there is nothing left to cancel.
-    await attachment.channel.cancel(tag).catch(() => undefined);
+    this.#work.stop();
+    await this.#cancelConsumer();
+  }
+
+  /** No more deliveries until {@link resume}; what runs goes on, what waits is given back. Idempotent. */
+  async pause(): Promise<void> {
+    if (!this.isWanted) return;
+    this.#isPaused = true;
+    this.#missingBecause = undefined;
+    this.#work.refuse();
+    this.host.event({ type: 'subscription-paused', subscription: this.name });
+    await this.#cancelConsumer();
+  }
+
+  /** Idempotent. */
+  async resume(): Promise<void> {
+    if (this.#isStopped || !this.#isPaused) return;
+    this.#isPaused = false;
+    this.host.event({ type: 'subscription-resumed', subscription: this.name });
+    // A pause that is not over yet would cancel the consumer that we attach now.
+    await this.#cancelling;
+    if (!this.isWanted) return;
+    this.#work.accept();
+    this.host.needsRepair(this, 0);
+  }
+
+  /** One after the other: between two of them the consumer may have been attached again. */
+  #cancelConsumer(): Promise<void> {
+    return (this.#cancelling = this.#cancelling.then(async () => {
+      // An attachment under way stops before it consumes, or cancels at once.
+      await this.#attaching?.done.catch(() => undefined);
+      const attachment = this.#attachment;
+      const tag = attachment?.consumerTag;
+      if (attachment !== undefined && tag !== undefined && attachment.isLive) {
+        attachment.consumerTag = undefined;
+        // If the channel ends first, there is nothing left to cancel.
+        await attachment.channel.cancel(tag).catch(() => undefined);
+      }
+      this.#work.handBackRefused();
+    }));
   }
 
   /** Resolves when no handler runs any more. */
   untilIdle(): Promise<void> {
-    return this.#handling.untilIdle();
+    return this.#work.untilIdle();
   }
 
   /** Gives back every delivery whose handler still runs. Returns how many. */
   handBackRunning(): number {
-    return this.#handling.handBackRunning();
+    return this.#work.handBackRunning();
   }
 
   /** Closing in order makes sure that the last acks are with the broker: wait for it before the link is closed. */
@@ -181,8 +193,9 @@ export class Consumer {
     const attachment = this.#attachment;
     this.#attachment = undefined;
     if (attachment === undefined || !attachment.isLive) return;
+    attachment.flush();
     await closeChannel(attachment.channel);
-    attachment.isLive = false;
+    this.#end(attachment, new ConnectionClosedError(`Subscription "${this.name}" has ended`));
   }
 
   async #openAttachment(link: Link): Promise<Attachment> {
@@ -198,32 +211,9 @@ export class Consumer {
       throw (
         opening.cause ?? new ChannelClosedError(`subscription "${this.name}"`, 'it ended while it was being opened')
       );
-    opening.attachment = this.#newAttachment(link, channel);
+    opening.attachment = this.#work.open(link, channel);
     this.#attachment = opening.attachment;
     return opening.attachment;
-  }
-
-  #newAttachment(link: Link, channel: Channel): Attachment {
-    let isLive = true;
-    return {
-      link,
-      channel,
-      // A link is lost before amqplib knows of it, when the event loop was blocked meanwhile.
-      get isLive() {
-        return isLive && link.isUp;
-      },
-      set isLive(claim) {
-        isLive = claim;
-      },
-      queueName: this.wanted.queue.name,
-      consumerTag: undefined,
-      attachedAt: 0,
-      settled: (_, kind) => this.#countSettled(kind),
-      stale: (_, kind) => {
-        this.counters.staleSettlements += 1;
-        this.host.event({ type: 'stale-settlement', subscription: this.name, settlement: kind });
-      },
-    };
   }
 
   async #consume(attachment: Attachment): Promise<void> {
@@ -237,26 +227,34 @@ export class Consumer {
     }
     if (wanted.isOwnQueue || wanted.ifQueueMissing === 'wait') await this.#bind(attachment);
     await channel.prefetch(wanted.prefetch);
-    if (this.#isStopped) return;
+    if (!this.isWanted) return;
     // Both may be read in the same turn as the broker's consent, before this function goes on.
     let isCancelled = false;
     const { consumerTag } = await channel.consume(
       attachment.queueName,
       (message) => {
-        if (message !== null) this.#arrived(attachment, message);
-        else if (attachment.consumerTag === undefined) isCancelled = true;
+        if (message !== null) {
+          this.#work.counters.delivered += 1;
+          attachment.arrived(message);
+        } else if (attachment.consumerTag === undefined) isCancelled = true;
         else this.#cancelled(attachment);
       },
-      { arguments: wanted.consumerArguments },
+      { arguments: this.#consumerArguments(), exclusive: wanted.exclusive, noAck: wanted.ack === 'none' },
     );
     if (!attachment.isLive)
       throw new ChannelClosedError(`subscription "${this.name}"`, 'it ended right after basic.consume');
-    if (this.#isStopped) {
+    if (!this.isWanted) {
       await channel.cancel(consumerTag);
       return;
     }
     this.#attached(attachment, consumerTag);
     if (isCancelled) this.#cancelled(attachment);
+  }
+
+  #consumerArguments(): Record<string, unknown> {
+    const { consumerArguments } = this.wanted;
+    const { position } = this.#work;
+    return position === undefined ? consumerArguments : { ...consumerArguments, 'x-stream-offset': position.resume() };
   }
 
   /** The broker names a new queue each time; the one before lives as long as the link, and would fill without a consumer. */
@@ -288,20 +286,19 @@ export class Consumer {
   }
 
   #refused(thrown: Error): void {
-    if (this.#isStopped) return;
+    if (!this.isWanted) return;
     const cause = new ConsumeRefusedError(this.name, this.wanted.queue.name || '(server-named)', thrown);
     const isNews = this.#missingBecause === undefined || reasonOf(this.#missingBecause.cause) !== reasonOf(cause);
     this.#missing(cause);
     if (isNews) this.host.event({ type: 'consumer-refused', subscription: this.name, queue: this.queueName, cause });
-    const retries = this.#retriesAfter(thrown);
-    this.host.needsRepair(this, retries[Math.min(this.#refusals++, retries.length - 1)] as number);
+    this.host.needsRepair(this, retryAfterRefusalMs(this.#refusalKind(thrown), this.#refusals++));
   }
 
-  #retriesAfter(thrown: Error): readonly number[] {
+  #refusalKind(thrown: Error): RefusalKind {
     const isMissing = (thrown as { code?: unknown }).code === NOT_FOUND;
     // It is missing because it was refused: its declaration is what has to be tried, in its own time.
-    if (!isMissing || this.host.isAnyRefused(sharedEntities(this.wanted))) return REFUSED_RETRIES_MS;
-    return this.wanted.ifQueueMissing === 'wait' ? WAITING_RETRIES_MS : VANISHED_RETRIES_MS;
+    if (!isMissing || this.host.isAnyRefused(sharedEntities(this.wanted))) return 'refused';
+    return this.wanted.ifQueueMissing === 'wait' ? 'awaited' : 'vanished';
   }
 
   #missing(cause: Error): void {
@@ -309,57 +306,47 @@ export class Consumer {
   }
 
   /** The channel is over: by the broker (406, 404 ...), by a mistake of a handler, or with its link. */
-  #channelEnded(attachment: Attachment, cause: Error | undefined): void {
-    attachment.isLive = false;
-    if (this.#attachment !== attachment) return;
-    // Not attached yet: attach() is under way and sees the error itself.
-    if (attachment.consumerTag === undefined) this.#attachment = undefined;
-    // Without a cause it ends because its link does: detach() follows, with the reason.
-    if (cause === undefined || attachment.consumerTag === undefined || this.#isStopped) return;
-    this.#endAttachment(new ChannelClosedError(`subscription "${this.name}"`, cause));
-    this.#repairSoon(attachment);
+  #channelEnded(attachment: Attachment, reason: Error | undefined): void {
+    const cause = new ChannelClosedError(`subscription "${this.name}"`, reason ?? 'its link was lost');
+    if (this.#attachment !== attachment) return this.#end(attachment, cause);
+    const wasAttached = attachment.consumerTag !== undefined;
+    // Without a reason it ends because its link does: detach() follows, with the reason.
+    if (reason === undefined && wasAttached) return attachment.channelIsGone();
+    this.#endAttachment(cause);
+    // Not attached: attach() is under way and sees the error itself, or nobody wants it now.
+    if (wasAttached && this.isWanted) this.#repairSoon(attachment);
   }
 
   #repairSoon({ attachedAt }: Attachment): void {
-    const age = this.host.clock.now() - attachedAt;
-    this.host.needsRepair(this, age > YOUNG_MS ? 0 : YOUNG_RETRY_MS);
+    this.host.needsRepair(this, retryAfterLossMs(this.host.clock.now() - attachedAt));
   }
 
   #endAttachment(cause: Error): void {
     const attachment = this.#attachment;
     this.#attachment = undefined;
     if (attachment === undefined) return;
-    attachment.isLive = false;
-    if (this.#isStopped || attachment.consumerTag === undefined) return;
+    this.#end(attachment, cause);
+    if (!this.isWanted || attachment.consumerTag === undefined) return;
     this.#missing(cause);
     this.host.event({ type: 'consumer-lost', subscription: this.name, queue: attachment.queueName, cause });
+  }
+
+  #end(attachment: Attachment, cause: Error): void {
+    attachment.end(cause);
+    void this.#work.ended(attachment);
   }
 
   /** basic.cancel from the broker: the channel lives on, and so do its unsettled deliveries. */
   #cancelled(attachment: Attachment): void {
     const { channel, consumerTag: tag } = attachment;
-    if (this.#attachment !== attachment || this.#isStopped || tag === undefined) return;
+    if (this.#attachment !== attachment || !this.isWanted || tag === undefined) return;
     attachment.consumerTag = undefined;
     // RabbitMQ 4.3 keeps a consumer whose ack was late, and after that ack delivers to it again; amqplib has forgotten it.
     // Sent now, it arrives before any such ack. The broker consents to the cancel of a consumer that it does not know.
     channel.cancel(tag).catch(() => undefined);
-    const cause = new ConsumerCancelledError(this.name, attachment.queueName, this.#handling.oldestInHandMs);
+    const cause = new ConsumerCancelledError(this.name, attachment.queueName, attachment.oldestInHandMs);
     this.#missing(cause);
     this.host.event({ type: 'consumer-lost', subscription: this.name, queue: attachment.queueName, cause });
     this.#repairSoon(attachment);
-  }
-
-  /** Runs inside amqplib's read loop: it must not throw. */
-  #arrived(attachment: Attachment, message: ConsumeMessage): void {
-    // Read before the end of its link is: the broker delivers it again, and has perhaps done so already.
-    if (!attachment.link.isUp) return;
-    this.counters.delivered += 1;
-    this.#handling.arrived(new Delivery(attachment.queueName, this.name, message, attachment));
-  }
-
-  #countSettled(kind: SettlementKind): void {
-    if (kind === 'ack') this.counters.acked += 1;
-    else if (kind === 'requeue') this.counters.requeued += 1;
-    else this.counters.rejected += 1;
   }
 }

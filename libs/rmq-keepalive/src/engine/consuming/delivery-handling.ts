@@ -1,102 +1,314 @@
 /**
- * From the arrival of a delivery to its settlement: decode, run the handler, settle by what the handler said.
+ * The deliveries of one attachment, from arrival to settlement: decode, wait for a turn, run the handler, settle by what
+ * it said.
  *
  * Danger: it starts inside amqplib's read loop, where a throw would close the channel; a handler may never return.
+ * Choice: one object for each attachment, so that handlers which outlive their channel are in nobody's way on the next
+ * one. What costs time for every message is done here without promises of our own.
  */
-import type { Clock } from '../clock.js';
+import type { Clock, Timer } from '../clock.js';
 import type { Codec } from '../codec/codec.js';
 import type { ConnectionEvent } from '../connection/connection-events.js';
-import { asError } from '../errors.js';
+import { asError, HandlerTimeoutError } from '../errors.js';
+import { Batcher } from './batcher.js';
 import type { Delivery } from './delivery.js';
+import { DeliveryBatch } from './delivery-batch.js';
 import type { FailedDeliveries } from './failed-deliveries.js';
-import { Settlement } from './settlement.js';
+import { Fifo } from './fifo.js';
+import { HandlerRun } from './handler-run.js';
+import { Lanes } from './lanes.js';
 import type { WantedSubscription } from './subscription.js';
 
 export interface HandlingHost {
   readonly clock: Clock;
   readonly codec: Codec;
   event(event: ConnectionEvent): void;
-  /** Called just before a handler runs: it may block the event loop. */
+  /** Called before a handler runs: it may block the event loop. */
   beforeHandler(): void;
 }
 
+/** Heartbeats are a matter of seconds: before handlers that follow each other this closely one look at them is enough. */
+const LOOK_AT_HEARTBEATS_EVERY_MS = 10;
+/** With acks the prefetch is the bound; without, the broker sends whatever comes. */
+const MAX_WAITING = 10_000;
+
 export class DeliveryHandling {
-  /** With the instant of their arrival, oldest first. */
-  readonly #running = new Map<Delivery, number>();
+  /** Those that began first are first. */
+  readonly #runs = new Set<HandlerRun>();
+  readonly #lanes: Lanes<HandlerRun>;
+  readonly #batcher: Batcher<{ payload: unknown; delivery: Delivery }> | undefined;
+  readonly #toStart = new Fifo<HandlerRun>();
+  /** Whose handler has returned without settling it (`ack: 'manual'`). */
+  readonly #left = new Map<Delivery, HandlerRun>();
+  #refused: Delivery[] = [];
+  /** Deliveries that no handler saw and that are being moved away. */
+  #movedAside = 0;
+  #isStarting = false;
+  #isRefusing = false;
+  #isDetached = false;
+  #deadline: Timer | undefined;
+  #lookedAtHeartbeatsAt = -Infinity;
   #idle: (() => void)[] = [];
-  #isStopped = false;
 
   constructor(
     private readonly wanted: WantedSubscription,
     private readonly host: HandlingHost,
     private readonly failures: FailedDeliveries,
-  ) {}
-
-  get running(): number {
-    return this.#running.size;
+    /** Calls the handler, with whatever stands around it. */
+    private readonly call: WantedSubscription['handler'],
+    /** Of a message that nobody could take (`ack: 'none'`). */
+    private readonly dropped: () => void,
+  ) {
+    const { batch, concurrency } = wanted;
+    this.#lanes = new Lanes(concurrency);
+    if (batch !== undefined) this.#batcher = new Batcher(batch, host.clock, (items) => this.#enterBatch(items));
   }
 
-  /** Of the deliveries that can still be settled. */
-  get oldestInHandMs(): number | undefined {
-    for (const [delivery, arrivedAt] of this.#running)
-      if (delivery.isLive && !delivery.isSettled) return this.host.clock.now() - arrivedAt;
-    return undefined;
+  /** Handlers that run, and failed deliveries that are being moved. */
+  get running(): number {
+    return this.#runs.size + this.#movedAside;
+  }
+
+  /** Whose handlers run. */
+  get inHand(): Delivery[] {
+    return [...this.#runs].flatMap(({ deliveries }) => deliveries);
   }
 
   /** Does not throw. */
-  arrived(delivery: Delivery): void {
+  arrived(delivery: Delivery, now: number): void {
     // Sent before the broker knew of our basic.cancel: work that begins now would only use up the drain time of the rest.
-    if (this.#isStopped) return void delivery.handBack();
-    this.#running.set(delivery, this.host.clock.now());
-    this.host.beforeHandler();
-    void this.#handle(delivery).finally(() => this.#finished(delivery));
-  }
-
-  /** What arrives from now on is handed back; what runs goes on. */
-  stop(): void {
-    this.#isStopped = true;
-    this.failures.stop();
-  }
-
-  /** Resolves when no handler runs any more. */
-  async untilIdle(): Promise<void> {
-    if (this.#running.size > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
-  }
-
-  /** Gives back every delivery whose handler still runs. Returns how many. */
-  handBackRunning(): number {
-    let handedBack = 0;
-    for (const delivery of this.#running.keys()) if (delivery.handBack()) handedBack += 1;
-    return handedBack;
-  }
-
-  #finished(delivery: Delivery): void {
-    this.#running.delete(delivery);
-    if (this.#running.size > 0) return;
-    for (const resolve of this.#idle.splice(0)) resolve();
-  }
-
-  async #handle(delivery: Delivery): Promise<void> {
+    if (this.#isRefusing && !delivery.isSettled) return void this.#refused.push(delivery);
+    if (this.wanted.ack === 'none' && this.#lanes.waiting >= MAX_WAITING) return this.dropped();
     let payload: unknown;
     try {
       payload = this.host.codec.decode(delivery.body, delivery.properties);
     } catch (thrown) {
-      return this.failures.giveUp(delivery, 'not-decodable', thrown);
+      return this.#undecodable(delivery, thrown);
+    }
+    if (this.#batcher !== undefined) return this.#batcher.add({ payload, delivery });
+    let key: unknown;
+    try {
+      key = this.wanted.orderedBy?.(payload, delivery);
+    } catch (thrown) {
+      return this.#moveAside(this.#fail([delivery], thrown));
+    }
+    const run = new HandlerRun(payload, delivery, [delivery], key);
+    if (this.#lanes.enter(run, key)) this.#begin(run, now);
+  }
+
+  /**
+   * What waits or arrives from now on is not begun; {@link handBackRefused} follows. What runs goes on. Without acks
+   * nothing can be handed back, so all of it is begun.
+   */
+  refuse(): void {
+    this.#isRefusing = true;
+    if (this.wanted.ack === 'none') return;
+    for (const { delivery } of this.#batcher?.takeAll() ?? []) this.#refused.push(delivery);
+    for (const { deliveries } of this.#lanes.takeWaiting()) this.#refused.push(...deliveries);
+  }
+
+  /** Once the broker has been told to send no more: what is handed back before that, it sends to us again. */
+  handBackRefused(): void {
+    for (const delivery of this.#refused.splice(0)) delivery.handBack();
+  }
+
+  /** The other way round: what arrives from now on is handled. */
+  accept(): void {
+    this.#isRefusing = false;
+  }
+
+  /** The channel is gone. What waits comes again, what runs is for nothing. */
+  detached(cause: Error): void {
+    this.#isDetached = true;
+    this.#deadline?.cancel();
+    if (this.wanted.ack === 'none') return;
+    this.#batcher?.takeAll();
+    this.#lanes.takeWaiting();
+    this.#refused = [];
+    const { inHand } = this;
+    // Nobody can settle these any more.
+    for (const run of new Set(this.#left.values())) this.#finished(run);
+    for (const delivery of inHand) delivery.abort(cause);
+  }
+
+  /** Resolves when nothing runs, nor waits to. */
+  async untilIdle(): Promise<void> {
+    if (!this.#isIdle) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  /** One was settled, by whomever. */
+  settled(delivery: Delivery): void {
+    const run = this.#left.get(delivery);
+    if (run === undefined) return;
+    this.#left.delete(delivery);
+    run.left -= 1;
+    if (run.left === 0 && !run.isDecided) this.#finished(run);
+  }
+
+  get #isIdle(): boolean {
+    return this.running === 0 && this.#toStart.size === 0 && this.#lanes.waiting === 0;
+  }
+
+  #enterBatch(items: { payload: unknown; delivery: Delivery }[]): void {
+    const deliveries = items.map(({ delivery }) => delivery);
+    const payloads = items.map(({ payload }) => payload);
+    const run = new HandlerRun(payloads, new DeliveryBatch(deliveries), deliveries, undefined);
+    if (this.#lanes.enter(run)) this.#begin(run, this.host.clock.now());
+  }
+
+  /** One after the other: a thousand that wait and return at once must not call each other a thousand deep. */
+  #begin(run: HandlerRun, now: number): void {
+    this.#toStart.push(run);
+    if (this.#isStarting) return;
+    this.#isStarting = true;
+    for (let next = this.#toStart.shift(); next !== undefined; next = this.#toStart.shift()) this.#start(next, now);
+    this.#isStarting = false;
+    if (this.#idle.length > 0) this.#tellIfIdle();
+  }
+
+  #start(run: HandlerRun, now: number): void {
+    run.startedAt = now;
+    this.#runs.add(run);
+    const { handlerTimeoutMs } = this.wanted;
+    if (handlerTimeoutMs !== undefined && this.#deadline === undefined) this.#watchDeadlines(handlerTimeoutMs);
+    if (now - this.#lookedAtHeartbeatsAt >= LOOK_AT_HEARTBEATS_EVERY_MS) {
+      this.#lookedAtHeartbeatsAt = now;
+      this.host.beforeHandler();
     }
     let result: unknown;
+    let isPending: boolean;
     try {
-      result = await this.wanted.handler(payload, delivery);
+      result = this.call(run.payload, run.context);
+      isPending = isThenable(result);
     } catch (thrown) {
-      this.host.event({
-        type: 'handler-failed',
-        subscription: this.wanted.name,
-        messageId: delivery.messageId,
-        cause: asError(thrown),
-      });
-      return this.failures.giveUp(delivery, 'handler-failed', thrown);
+      return this.#failed(run, thrown);
     }
-    if (!(result instanceof Settlement) || result.kind === 'ack') delivery.ack();
-    else if (result.kind === 'requeue') delivery.requeue();
-    else await this.failures.giveUp(delivery, 'rejected', undefined);
+    if (!isPending) return this.#returned(run, result);
+    Promise.resolve(result).then(
+      (value) => this.#returned(run, value),
+      (thrown: unknown) => this.#failed(run, thrown),
+    );
   }
+
+  #returned(run: HandlerRun, result: unknown): void {
+    if (run.isDecided) return late(run);
+    const moves: Promise<void>[] = [];
+    const { deliveries } = run;
+    for (let index = 0; index < deliveries.length; index++) {
+      const delivery = deliveries[index] as Delivery;
+      const settlement = run.settlementIn(result, index);
+      if (settlement === undefined) {
+        if (this.wanted.ack === 'manual') this.#leave(run, delivery);
+        else delivery.ack();
+      } else if (settlement.kind === 'ack') delivery.ack();
+      else if (settlement.kind === 'reject' || (!delivery.requeue() && !delivery.isSettled))
+        moves.push(this.failures.giveUp(delivery, 'rejected', undefined));
+    }
+    if (moves.length > 0) this.#finishedAfter(run, moves);
+    else if (run.left === 0) this.#finished(run);
+  }
+
+  #failed(run: HandlerRun, thrown: unknown): void {
+    if (!run.isDecided) this.#finishedAfter(run, this.#fail(run.deliveries, thrown));
+  }
+
+  /** The way of every delivery whose handler threw, took too long, or could not be called. */
+  #fail(deliveries: readonly Delivery[], thrown: unknown): Promise<void>[] {
+    this.#report(deliveries, thrown);
+    return deliveries.map((delivery) => this.failures.giveUp(delivery, 'handler-failed', thrown));
+  }
+
+  /** With `ack: 'manual'`: whoever holds the delivery settles it. Until then it counts as running. */
+  #leave(run: HandlerRun, delivery: Delivery): void {
+    if (delivery.isSettled || this.#isDetached) return;
+    run.left += 1;
+    this.#left.set(delivery, run);
+  }
+
+  #finishedAfter(run: HandlerRun, moves: readonly Promise<void>[]): void {
+    run.isDecided = true;
+    void Promise.all(moves).finally(() => {
+      if (run.left === 0) this.#finished(run);
+      else run.isDecided = false;
+    });
+  }
+
+  #finished(run: HandlerRun): void {
+    if (!this.#runs.delete(run)) return;
+    run.isDecided = true;
+    if (run.left > 0) for (const delivery of run.deliveries) this.#left.delete(delivery);
+    const next = this.#lanes.leave(run.key);
+    if (next !== undefined) this.#begin(next, this.host.clock.now());
+    else if (this.#idle.length > 0) this.#tellIfIdle();
+  }
+
+  #tellIfIdle(): void {
+    if (!this.#isIdle) return;
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  /** One timer for all: handlers have the same time, so the one that began first is the first to run out of it. */
+  #watchDeadlines(inMs: number): void {
+    const { clock } = this.host;
+    this.#deadline = clock.setTimer(
+      () => this.#lookAtDeadlines(this.wanted.handlerTimeoutMs as number),
+      inMs,
+      'background',
+    );
+  }
+
+  #lookAtDeadlines(timeoutMs: number): void {
+    this.#deadline = undefined;
+    const now = this.host.clock.now();
+    for (const run of this.#runs) {
+      if (run.isDecided) continue;
+      const leftMs = run.startedAt + timeoutMs - now;
+      if (leftMs > 0) return this.#watchDeadlines(leftMs);
+      this.#timedOut(run, timeoutMs);
+    }
+  }
+
+  #timedOut(run: HandlerRun, timeoutMs: number): void {
+    const error = new HandlerTimeoutError(this.wanted.name, timeoutMs);
+    const unsettled = run.deliveries.filter((delivery) => !delivery.isSettled);
+    for (const delivery of unsettled) this.#left.delete(delivery);
+    run.left = 0;
+    const taken = unsettled.map((delivery) => delivery.takeOver());
+    this.#finishedAfter(run, this.#fail(taken, error));
+    for (const delivery of run.deliveries) delivery.abort(error);
+  }
+
+  #undecodable(delivery: Delivery, thrown: unknown): void {
+    // A message that is gone already can be reported, and no more.
+    if (delivery.isSettled) this.#report([delivery], thrown);
+    this.#moveAside([this.failures.giveUp(delivery, 'not-decodable', thrown)]);
+  }
+
+  /** Of deliveries that take up no handler's turn. */
+  #moveAside(moves: readonly Promise<void>[]): void {
+    this.#movedAside += 1;
+    void Promise.all(moves).finally(() => {
+      this.#movedAside -= 1;
+      this.#tellIfIdle();
+    });
+  }
+
+  #report(deliveries: readonly Delivery[], thrown: unknown): void {
+    this.host.event({
+      type: 'handler-failed',
+      subscription: this.wanted.name,
+      messageId: deliveries.length === 1 ? deliveries[0]?.messageId : undefined,
+      cause: asError(thrown),
+    });
+  }
+}
+
+/** Its deliveries were taken from it: each call is counted, and does nothing. */
+function late(run: HandlerRun): void {
+  for (const delivery of run.deliveries) delivery.ack();
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  if (value instanceof Promise) return true;
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }

@@ -4,121 +4,200 @@
  * Danger: after a reconnect the same delivery tag means another message, or closes the channel with 406. So a delivery
  * whose channel is gone settles nothing: the call is dropped and counted, and the broker delivers the message again.
  */
-import type { Channel, ConsumeMessage, MessageProperties } from 'amqplib';
+import type { ConsumeMessage, MessageProperties } from 'amqplib';
 import type { SettlementKind } from './settlement.js';
+
+/** How a delivery is settled towards the broker. `hand-back`: requeued without a fault of the message. */
+export type WireSettlement = SettlementKind | 'hand-back';
 
 /** What ties a delivery to its channel; made anew for every channel. */
 export interface DeliveryOrigin {
-  readonly channel: Channel;
   /** False once the channel or its link is gone. */
-  isLive: boolean;
-  settled(delivery: Delivery, kind: SettlementKind): void;
+  readonly isLive: boolean;
+  /** With `ack: 'none'` the broker has forgotten the message before it came: there is nothing to settle. */
+  readonly needsSettling: boolean;
+  /** Whether it can be given back to its queue at all; a stream takes nothing back. */
+  readonly takesBack: boolean;
+  /** Says it to the broker, or will at the end of this turn. Throws when the channel is over. */
+  settle(delivery: Delivery, how: WireSettlement): void;
+  /** A settlement came too late. */
   stale(delivery: Delivery, kind: SettlementKind): void;
+  /** `successor` settles from now on, in the place of a delivery with the same tag. */
+  replaced(successor: Delivery): void;
 }
 
-export type DeliveryHeaders = Readonly<Record<string, unknown>>;
+/** The headers of a message: own properties of an object without a prototype. */
+export type MessageHeaders = Readonly<Record<string, unknown>>;
+
+const STREAM_OFFSET_HEADER = 'x-stream-offset';
 
 export class Delivery {
-  #settledAs: SettlementKind | undefined;
-  #headers: DeliveryHeaders | undefined;
+  readonly #message: ConsumeMessage;
+  readonly #origin: DeliveryOrigin;
+  #settledAs: SettlementKind | 'taken-over' | undefined;
+  #headers: MessageHeaders | undefined;
+  #aborting: AbortController | undefined;
 
   constructor(
     /** The queue it came from; for a server-named queue the broker's name of it. */
     readonly queue: string,
     /** The subscription's name. */
     readonly subscription: string,
-    private readonly message: ConsumeMessage,
-    private readonly origin: DeliveryOrigin,
-  ) {}
+    message: ConsumeMessage,
+    origin: DeliveryOrigin,
+  ) {
+    this.#message = message;
+    this.#origin = origin;
+    if (!origin.needsSettling) this.#settledAs = 'ack';
+  }
 
   get exchange(): string {
-    return this.message.fields.exchange;
+    return this.#message.fields.exchange;
   }
 
   get routingKey(): string {
-    return this.message.fields.routingKey;
+    return this.#message.fields.routingKey;
   }
 
   /** False: certainly never delivered before. True: perhaps. */
   get redelivered(): boolean {
-    return this.message.fields.redelivered;
+    return this.#message.fields.redelivered;
   }
 
   /** Unique on its channel only. */
   get deliveryTag(): number {
-    return this.message.fields.deliveryTag;
+    return this.#message.fields.deliveryTag;
   }
 
   get messageId(): string | undefined {
-    const id: unknown = this.message.properties.messageId;
+    const id: unknown = this.#message.properties.messageId;
     return typeof id === 'string' ? id : undefined;
   }
 
   /** The AMQP properties as they came; for headers prefer {@link headers}. */
   get properties(): MessageProperties {
-    return this.message.properties;
+    return this.#message.properties;
   }
 
   /** The headers as own properties of an object without a prototype, so that a header named `__proto__` can do nothing. */
-  get headers(): DeliveryHeaders {
-    return (this.#headers ??= plainHeaders(this.message.properties.headers));
+  get headers(): MessageHeaders {
+    return (this.#headers ??= plainHeaders(this.#message.properties.headers));
+  }
+
+  /** Its place in a stream, counted from 0; `undefined` if it did not come from one. */
+  get streamOffset(): number | undefined {
+    const offset: unknown = this.#message.properties.headers?.[STREAM_OFFSET_HEADER];
+    return typeof offset === 'number' ? offset : undefined;
   }
 
   /** The raw body. */
   get body(): Buffer {
-    return this.message.content;
+    return this.#message.content;
   }
 
   /** False once its channel or link is gone: whatever the handler does now, the broker delivers the message again. */
   get isLive(): boolean {
-    return this.origin.isLive;
+    return this.#origin.isLive;
   }
 
+  /** @internal How it was settled, by whoever did. */
+  get settledAs(): SettlementKind | 'taken-over' | undefined {
+    return this.#settledAs;
+  }
+
+  /** True as well when somebody else settles it: after `handlerTimeoutMs`, and with `ack: 'none'`. */
   get isSettled(): boolean {
     return this.#settledAs !== undefined;
   }
 
-  /** The broker may forget the message. Returns false when there was nothing to settle: settled before, or stale. */
-  ack(): boolean {
-    return this.#settle('ack', () => this.origin.channel.ack(this.message));
+  /**
+   * Aborts when the work is for nothing: `handlerTimeoutMs` are over, the channel or link is lost (the message is delivered
+   * again), or the connection closes and can wait no longer. `signal.reason` is the error that says which. Hand it to
+   * `fetch`, timers, database drivers.
+   */
+  get signal(): AbortSignal {
+    return (this.#aborting ??= new AbortController()).signal;
   }
 
-  /** Back to the queue, at once. Counts towards a quorum queue's delivery limit. */
+  /** The broker may forget the message. Returns false when there was nothing to settle: settled before, or stale. */
+  ack(): boolean {
+    return this.#settle('ack', 'ack');
+  }
+
+  /** Back to the queue, at once. Counts towards a quorum queue's delivery limit. A stream takes nothing back: returns false. */
   requeue(): boolean {
-    return this.#settle('requeue', () => this.origin.channel.reject(this.message, true));
+    return this.#origin.takesBack && this.#settle('requeue', 'requeue');
   }
 
   /** Handed back untouched, as at shutdown: nack instead of reject, which RabbitMQ 4.3 does not count as a failed delivery. */
   handBack(): boolean {
-    return this.#settle('requeue', () => this.origin.channel.nack(this.message, false, true));
+    return this.#settle('requeue', 'hand-back');
   }
 
-  /** Dropped by the broker, or sent to the queue's own dead-letter exchange. */
+  /** Dropped by the broker, or sent to the queue's own dead-letter exchange. Of a stream: passed over. */
   reject(): boolean {
-    return this.#settle('reject', () => this.origin.channel.reject(this.message, false));
+    return this.#settle('reject', 'reject');
   }
 
-  #settle(kind: SettlementKind, send: () => void): boolean {
-    if (this.#settledAs !== undefined) return false;
+  /** Tells the handler, if it asked for a {@link signal} or still does. @internal */
+  abort(cause: Error): void {
+    (this.#aborting ??= new AbortController()).abort(cause);
+  }
+
+  /**
+   * Takes the delivery out of the hands of its handler: what that settles from now on is a counted no-op.
+   * @returns the same delivery for whoever settles it instead
+   * @internal
+   */
+  takeOver(): Delivery {
+    const successor = new Delivery(this.queue, this.subscription, this.#message, this.#origin);
+    this.#settledAs = 'taken-over';
+    this.#origin.replaced(successor);
+    return successor;
+  }
+
+  /** The facts, for logs: neither the body nor the values of headers. */
+  toJSON(): Record<string, unknown> {
+    const { queue, subscription, exchange, routingKey, redelivered, deliveryTag, messageId, streamOffset } = this;
+    return {
+      queue,
+      subscription,
+      exchange,
+      routingKey,
+      redelivered,
+      deliveryTag,
+      messageId,
+      streamOffset,
+      contentType: this.properties.contentType as unknown,
+      bytes: this.body.length,
+      isSettled: this.isSettled,
+      isLive: this.isLive,
+    };
+  }
+
+  #settle(kind: SettlementKind, how: WireSettlement): boolean {
+    if (this.#settledAs !== undefined) {
+      if (this.#settledAs === 'taken-over') this.#origin.stale(this, kind);
+      return false;
+    }
     this.#settledAs = kind;
-    if (!this.origin.isLive) {
-      this.origin.stale(this, kind);
+    if (!this.#origin.isLive) {
+      this.#origin.stale(this, kind);
       return false;
     }
     try {
-      send();
+      this.#origin.settle(this, how);
     } catch {
       // The channel ended in this very turn and its 'close' is still to come. Same meaning: the broker delivers again.
-      this.origin.stale(this, kind);
+      this.#origin.stale(this, kind);
       return false;
     }
-    this.origin.settled(this, kind);
     return true;
   }
 }
 
 /** Own enumerable headers only: amqplib lets a header named `__proto__` replace the prototype of the object it makes. */
-export function plainHeaders(headers: unknown): DeliveryHeaders {
+export function plainHeaders(headers: unknown): MessageHeaders {
   const plain = Object.create(null) as Record<string, unknown>;
   if (typeof headers === 'object' && headers !== null) {
     for (const key of Object.keys(headers)) plain[key] = (headers as Record<string, unknown>)[key];

@@ -7,10 +7,10 @@
 import type { Clock, Timer } from '../clock.js';
 import type { ConnectionEvent } from '../connection/connection-events.js';
 import { asError } from '../errors.js';
-import type { ConsumerCounters } from './consumer.js';
 import type { DeadLetterReason } from './dead-letter.js';
 import type { Delivery } from './delivery.js';
 import type { WantedSubscription } from './subscription.js';
+import type { ConsumerCounters } from './workload.js';
 
 export interface FailureHost {
   readonly clock: Clock;

@@ -1,6 +1,6 @@
 /** What is wanted: a handler for a queue, with its bindings. Checked on entry; the live attachment is a {@link Consumer}. */
 import { OptionsError } from '../errors.js';
-import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
+import { checkOptionsObject, shown } from '../option-checks.js';
 import {
   type Binding,
   type Entity,
@@ -12,12 +12,39 @@ import {
   toExchange,
   toQueue,
 } from '../topology/topology.js';
+import {
+  type DeduplicationOptions,
+  type ResolvedDeduplication,
+  resolveDeduplication,
+} from './deduplication-options.js';
 import type { Delivery } from './delivery.js';
+import type { DeliveryBatch } from './delivery-batch.js';
+import {
+  type BatchOptions,
+  HANDLING_OPTION_NAMES,
+  type HandlingOptions,
+  resolveHandling,
+  type WantedHandling,
+} from './handling-options.js';
 
-/** Called for every delivery. Resolves: ack. Throws or rejects: dead-letter. Returns a `Settlement`: that. */
-export type DeliveryHandler = (payload: unknown, delivery: Delivery) => unknown;
+/**
+ * Called for every delivery. Resolves: ack. Throws or rejects: dead-letter. Returns a `Settlement`: that.
+ * @typeParam T what the payload is said to be; nobody checks it
+ */
+export type DeliveryHandler<T = unknown> = (payload: T, delivery: Delivery) => unknown;
 
-export interface SubscriptionOptions {
+/**
+ * Called for every batch, with the payloads and, at the same indexes, their deliveries. Resolves: all are acked. Throws or
+ * rejects: each one fails by itself. Returns a `Settlement`: for all; an array: the `Settlement` at an index is for the
+ * delivery at that index, and whatever else stands there is an ack. What the handler settled by itself stays settled.
+ */
+export type BatchHandler<T = unknown> = (payloads: T[], batch: DeliveryBatch) => unknown;
+
+export interface BatchSubscriptionOptions extends Omit<SubscriptionOptions, 'orderedBy'> {
+  batch: BatchOptions;
+}
+
+export interface SubscriptionOptions<T = unknown> extends HandlingOptions<T> {
   /** Shown in logs, health and status; unique per connection. @default the queue's name (`Class.method` with `@Subscribe`) */
   name?: string;
   /** The queue to consume from. `''`: an exclusive queue that the broker names, a new one after every reconnect. */
@@ -35,10 +62,10 @@ export interface SubscriptionOptions {
   bindingArguments?: Record<string, unknown> | readonly Record<string, unknown>[];
   /** What to do when the queue does not exist (any more): `declare` it, or `wait` until somebody else does, degraded, asking once a second. @default 'declare' */
   ifQueueMissing?: 'declare' | 'wait';
-  /** How many unacknowledged deliveries the broker may have under way to us. 1..65535 @default 20 */
-  prefetch?: number;
   /** Where a delivery goes whose handler failed or whose body cannot be decoded. `false`: rejected, and so dropped unless the queue has a dead-letter exchange. @default `<queue>.dead` (`<name>.dead` for a server-named queue) */
   deadLetter?: string | false;
+  /** Skips copies of a message that was handled before, by its message id; a message without one is never skipped. @default every copy is handled */
+  deduplicate?: DeduplicationOptions;
   /** Passed to basic.consume, e.g. `{ 'x-priority': 10 }`. */
   consumerArguments?: Record<string, unknown>;
 }
@@ -53,15 +80,14 @@ const OPTION_NAMES = [
   'routingKey',
   'bindingArguments',
   'ifQueueMissing',
-  'prefetch',
   'deadLetter',
+  'deduplicate',
   'consumerArguments',
+  ...HANDLING_OPTION_NAMES,
 ] as const satisfies readonly (keyof SubscriptionOptions)[];
 
-const DEFAULT_PREFETCH = 20;
-
 /** A checked subscription. */
-export interface WantedSubscription {
+export interface WantedSubscription extends WantedHandling {
   readonly name: string;
   readonly queue: Queue;
   /** The queue is the broker's to name, or dies with the link: it is declared on the consumer's own channel, every time. */
@@ -69,20 +95,22 @@ export interface WantedSubscription {
   readonly exchange: Exchange | undefined;
   readonly bindings: readonly Binding[];
   readonly ifQueueMissing: 'declare' | 'wait';
-  readonly prefetch: number;
   readonly deadLetter: string | false;
+  readonly deduplicate: ResolvedDeduplication | undefined;
   readonly consumerArguments: Record<string, unknown>;
-  readonly handler: DeliveryHandler;
+  readonly isStream: boolean;
+  readonly handler: (payload: unknown, context: Delivery | DeliveryBatch) => unknown;
 }
 
 /** @throws {@link OptionsError} naming the option, the value and the way out. */
-export function resolveSubscription(
-  options: SubscriptionOptions,
-  handler: DeliveryHandler,
-  knownExchange?: Exchange,
+export function resolveSubscription<T>(
+  options: SubscriptionOptions<T>,
+  handler: DeliveryHandler<T> | BatchHandler<T>,
+  { batch, knownExchange }: { batch?: BatchOptions; knownExchange?: Exchange } = {},
 ): WantedSubscription {
   const path = `subscription ${shown(options.name ?? options.queue)}`;
   checkOptionsObject(options, OPTION_NAMES, path);
+  const handling = resolveHandling(options, batch, path);
   if (typeof options.queue !== 'string')
     throw new OptionsError(
       `${path}.queue`,
@@ -97,8 +125,7 @@ export function resolveSubscription(
       'a subscription on a server-named queue needs a name of its own',
       'Give name',
     );
-  const { prefetch = DEFAULT_PREFETCH, ifQueueMissing = 'declare' } = options;
-  checkNumber(prefetch, { min: 1, max: 65_535, unit: 'deliveries', integer: true }, `${path}.prefetch`);
+  const { ifQueueMissing = 'declare' } = options;
   if (ifQueueMissing !== 'declare' && ifQueueMissing !== 'wait') {
     throw new OptionsError(
       `${path}.ifQueueMissing`,
@@ -114,20 +141,26 @@ export function resolveSubscription(
     );
 
   // Auto-delete: without it the queue would stay, and fill, when only its channel or its consumer ends.
-  const queueDefaults = isServerNamed ? { exclusive: true, durable: false, autoDelete: true } : {};
+  const queueDefaults: Partial<QueueOptions> = isServerNamed
+    ? { exclusive: true, durable: false, autoDelete: true }
+    : handling.streamOffset !== undefined
+      ? { type: 'stream' }
+      : {};
   const queue = toQueue({ ...queueDefaults, ...options.queueOptions, name: options.queue }, `${path}.queueOptions`);
   const exchange = resolveExchange(options, knownExchange, path);
   return {
+    ...handling,
     name,
     queue,
     isOwnQueue: isServerNamed || queue.options.exclusive === true,
     exchange,
     bindings: exchange === undefined ? [] : resolveBindings(options, exchange, path),
     ifQueueMissing,
-    prefetch,
     deadLetter: resolveDeadLetter(options, name, path),
-    consumerArguments: options.consumerArguments ?? {},
-    handler,
+    deduplicate: resolveDeduplication(options.deduplicate, handling, `${path}.deduplicate`),
+    consumerArguments: resolveConsumerArguments(options, path),
+    isStream: resolveIsStream(handling, queue, path),
+    handler: handler as WantedSubscription['handler'],
   };
 }
 
@@ -140,7 +173,7 @@ export function sharedEntities(wanted: WantedSubscription): Entity[] {
 
 /** An exchange that is known by name need not be described a second time. */
 function resolveExchange(
-  options: SubscriptionOptions,
+  options: SubscriptionOptions<never>,
   known: Exchange | undefined,
   path: string,
 ): Exchange | undefined {
@@ -157,7 +190,7 @@ function resolveExchange(
   return toExchange({ ...exchangeOptions, name: exchange, type: exchangeType }, path);
 }
 
-function resolveBindings(options: SubscriptionOptions, exchange: Exchange, path: string): Binding[] {
+function resolveBindings(options: SubscriptionOptions<never>, exchange: Exchange, path: string): Binding[] {
   const { routingKey, bindingArguments } = options;
   const needsKey = exchange.type === 'topic' || exchange.type === 'direct';
   if (needsKey && (routingKey === undefined || routingKey.length === 0) && routingKey !== '') {
@@ -182,7 +215,7 @@ function resolveBindings(options: SubscriptionOptions, exchange: Exchange, path:
   );
 }
 
-function resolveDeadLetter(options: SubscriptionOptions, name: string, path: string): string | false {
+function resolveDeadLetter(options: SubscriptionOptions<never>, name: string, path: string): string | false {
   const { deadLetter = `${options.queue || name}.dead` } = options;
   if (deadLetter === false) return false;
   if (typeof deadLetter !== 'string' || deadLetter === '')
@@ -198,4 +231,33 @@ function resolveDeadLetter(options: SubscriptionOptions, name: string, path: str
       'Give another name',
     );
   return deadLetter;
+}
+
+function resolveConsumerArguments(options: SubscriptionOptions<never>, path: string): Record<string, unknown> {
+  const { consumerArguments = {}, priority } = options;
+  if ('x-stream-offset' in consumerArguments)
+    throw new OptionsError(
+      `${path}.consumerArguments`,
+      'with an x-stream-offset in it the stream would be read from there after every reconnect',
+      'Use streamOffset: it is where reading begins, and goes on from there',
+    );
+  return priority === undefined ? consumerArguments : { ...consumerArguments, 'x-priority': priority };
+}
+
+function resolveIsStream({ ack, streamOffset }: WantedHandling, queue: Queue, path: string): boolean {
+  const type: unknown = (queue.options.arguments as Record<string, unknown> | undefined)?.['x-queue-type'];
+  const isStream = type === 'stream';
+  if (!isStream && streamOffset !== undefined)
+    throw new OptionsError(
+      `${path}.streamOffset`,
+      `a ${shown(type)} queue has no offsets`,
+      "Drop it, or use queueOptions.type: 'stream'",
+    );
+  if (isStream && ack === 'none')
+    throw new OptionsError(
+      `${path}.ack`,
+      "the acks are what keeps a stream flowing, so 'none' cannot read one",
+      "Use 'auto' or 'manual'",
+    );
+  return isStream;
 }

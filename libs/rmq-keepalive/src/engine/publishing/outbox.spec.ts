@@ -126,53 +126,71 @@ describe("when it is full, with whenFull 'reject'", () => {
 });
 
 describe("when it is full, with whenFull 'wait'", () => {
-  it('lets as many wait as it holds, and admits them in order as room is made', () => {
-    const { outbox, add, full, send, entry } = outboxWith({ maxMessages: 2 });
-    for (const id of ['a', 'b', 'c', 'd', 'e']) add(id);
-    expect(full()).toEqual(['e']);
-    expect(outbox).toMatchObject({ messages: 2, waiting: 2 });
-    expect([send(), send(), send()]).toEqual(['a', 'b', undefined]);
+  const EIGHT = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
+
+  it('lets a quarter of its bound wait, and admits them in order as room is made', () => {
+    const { outbox, add, full, send, entry } = outboxWith({ maxMessages: 8 });
+    for (const id of [...EIGHT, 'i', 'j', 'k']) add(id);
+    expect(full()).toEqual(['k']);
+    expect(outbox).toMatchObject({ messages: 8, waiting: 2 });
+    expect(EIGHT.map(send)).toEqual(EIGHT);
+    expect(send()).toBeUndefined();
     entry('b').settle();
-    expect(outbox).toMatchObject({ messages: 2, waiting: 1 });
-    expect(send()).toBe('c');
+    expect(outbox).toMatchObject({ messages: 8, waiting: 1 });
+    expect(send()).toBe('i');
     entry('a').settle();
-    entry('c').settle();
-    expect(send()).toBe('d');
-    expect(outbox).toMatchObject({ messages: 1, waiting: 0 });
+    entry('i').settle();
+    expect(send()).toBe('j');
+    expect(outbox).toMatchObject({ messages: 7, waiting: 0 });
   });
 
   it('bounds the waiting room by bytes too', () => {
-    const { outbox, add, full } = outboxWith({ maxBytes: 2 * KB });
-    for (const id of ['a', 'b', 'c', 'd', 'e']) add(id, KB);
-    expect(full()).toEqual(['e']);
-    expect(outbox).toMatchObject({ messages: 2, bytes: 2 * KB, waiting: 2 });
+    const { outbox, add, full } = outboxWith({ maxBytes: 8 * KB });
+    for (const id of [...EIGHT, 'i', 'j', 'k']) add(id, KB);
+    expect(full()).toEqual(['k']);
+    expect(outbox).toMatchObject({ messages: 8, bytes: 8 * KB, waiting: 2 });
   });
 
   it('lets nobody overtake those that wait, not even one that would fit', () => {
     const { add, send, entry } = outboxWith({ maxBytes: 2 * KB });
     add('a', KB);
     add('large', 1.5 * KB);
-    add('small', 1);
     expect(send()).toBe('a');
     expect(send()).toBeUndefined();
     entry('a').settle();
+    add('small', 1);
     expect([send(), send()]).toEqual(['large', 'small']);
   });
 
   it('gives the room of those that gave up waiting to others, wherever they stood', () => {
-    const { outbox, add, full, entry, send } = outboxWith({ maxMessages: 2 });
-    for (const id of ['a', 'b', 'c', 'd']) add(id);
+    const { outbox, add, full, entry, send } = outboxWith({ maxMessages: 8 });
+    for (const id of [...EIGHT, 'i', 'j']) add(id);
+    EIGHT.forEach(send);
     // The one behind gives up; the one before it goes on waiting.
-    entry('d').settle(new Error('too late'));
-    add('e');
-    expect(full()).toEqual(['e']);
+    entry('j').settle(new Error('too late'));
+    add('k');
+    expect(full()).toEqual(['k']);
     outbox.forgetSettled();
     expect(outbox.waiting).toBe(1);
-    add('f');
-    expect(full()).toEqual(['e']);
+    add('l');
+    expect(full()).toEqual(['k']);
     entry('a').settle();
     entry('b').settle();
-    expect([send(), send()]).toEqual(['c', 'f']);
+    expect([send(), send()]).toEqual(['i', 'l']);
+  });
+
+  it('says beforehand when nothing more is taken, and how much room there is', () => {
+    const { outbox, add, entry } = outboxWith({ maxMessages: 8 });
+    expect(outbox.room).toBe(8);
+    for (const id of [...EIGHT, 'i']) add(id);
+    expect(outbox).toMatchObject({ room: 0, refusal: undefined });
+    add('j');
+    expect(outbox.refusal).toMatch(/holds 8 messages and 8 bytes, and 2 wait for room/);
+    entry('a').settle();
+    entry('b').settle();
+    expect(outbox).toMatchObject({ room: 0, refusal: undefined });
+    entry('c').settle();
+    expect(outbox.room).toBe(1);
   });
 });
 
@@ -195,6 +213,21 @@ describe("when it is full, with whenFull 'drop-oldest'", () => {
     send();
     add('d');
     expect(full()).toEqual(['b', 'd']);
+  });
+
+  it('prefers those that were never sent to those that were and wait to be sent again, however old', () => {
+    const { outbox, add, full, entry, send } = outboxWith({ maxMessages: 3, whenFull: 'drop-oldest' });
+    for (const id of ['a', 'b', 'c']) add(id);
+    send();
+    send();
+    // The link was lost: they may have arrived, so dropping them would invite duplicates under other ids.
+    for (const id of ['a', 'b']) entry(id).wasSent = true;
+    outbox.putBack([entry('a'), entry('b')]);
+    add('d');
+    expect(full()).toEqual(['c']);
+    add('e');
+    expect(full()).toEqual(['c', 'd']);
+    expect([send(), send(), send()]).toEqual(['a', 'b', 'e']);
   });
 
   it('drops as many as are needed for a large one, and none if even all would not be enough', () => {
@@ -248,6 +281,6 @@ describe('when its options are checked', () => {
   });
 
   it('has defaults', () => {
-    expect(resolveOutbox()).toEqual({ maxMessages: 10_000, maxBytes: 32 * KB * KB, whenFull: 'wait' });
+    expect(resolveOutbox()).toEqual({ maxMessages: 10_000, maxBytes: 16 * KB * KB, whenFull: 'wait' });
   });
 });

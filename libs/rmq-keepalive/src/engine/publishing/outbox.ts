@@ -4,26 +4,43 @@
  *   publish() -> [waiting room] -> queued -> in flight -> confirmed
  *
  * What is in flight counts too: after a lost link it has to be sent again, so it has to be kept. At the bound `whenFull`
- * decides: `wait` (a waiting room of the same size, then reject), `reject`, or `drop-oldest` (the oldest unsent message
+ * decides: `wait` (a waiting room of a quarter of its size, then reject), `reject`, or `drop-oldest` (the oldest unsent message
  * is rejected for the new one). Nothing is ever dropped without its caller being told.
  */
 import { OptionsError, OutboxFullError, type PublishAddress } from '../errors.js';
 import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
+import { Fifo } from './fifo.js';
 
+/** Bounds of what a publisher holds in memory. With the defaults it takes less than 64 MB at its fullest, waiting room included. */
 export interface OutboxOptions {
   /** Messages held, unsent and unconfirmed together. @default 10_000 */
   maxMessages?: number;
-  /** Bytes of bodies held. @default 33_554_432 (32 MiB) */
+  /**
+   * Bytes of bodies and headers held. A single message larger than that may go when nothing else is held.
+   * @default 16_777_216 (16 MiB)
+   */
   maxBytes?: number;
-  /** What `publish()` does at the bound: `wait` for room (until its timeout), `reject` at once, or `drop-oldest`. @default 'wait' */
+  /**
+   * What `publish()` does at the bound.
+   * - `wait`: waits for room, until its timeout. The waiting room is bounded too, at a quarter of `maxMessages` and
+   *   `maxBytes` beyond the outbox itself; when it is full, `publish()` rejects with RMQ_OUTBOX_FULL. A producer that awaits
+   *   each publish, or `whenReady()`, never gets there.
+   * - `reject`: rejects with RMQ_OUTBOX_FULL at once.
+   * - `drop-oldest`: rejects the oldest message that was never sent, with RMQ_OUTBOX_FULL, and takes the new one.
+   * @default 'wait'
+   */
   whenFull?: 'wait' | 'reject' | 'drop-oldest';
 }
 
 export type ResolvedOutbox = Required<OutboxOptions>;
 
+/** The waiting room's bounds, of the outbox's. */
+const WAITING_ROOM_SHARE = 1 / 4;
+
+/** @throws {@link OptionsError} */
 export function resolveOutbox(options: OutboxOptions = {}, path = 'outbox'): ResolvedOutbox {
   checkOptionsObject(options, ['maxMessages', 'maxBytes', 'whenFull'], path);
-  const { maxMessages = 10_000, maxBytes = 32 * 1024 * 1024, whenFull = 'wait' } = options;
+  const { maxMessages = 10_000, maxBytes = 16 * 1024 * 1024, whenFull = 'wait' } = options;
   checkNumber(maxMessages, { min: 1, max: 10_000_000, unit: 'messages', integer: true }, `${path}.maxMessages`);
   checkNumber(maxBytes, { min: 1024, max: Number.MAX_SAFE_INTEGER, unit: 'bytes', integer: true }, `${path}.maxBytes`);
   if (!['wait', 'reject', 'drop-oldest'].includes(whenFull)) {
@@ -47,51 +64,6 @@ export interface OutboxEntry extends PublishAddress {
   isHeld: boolean;
 }
 
-/** First in, first out, with room to put things back at the front; amortised O(1). */
-class Fifo<T> {
-  #items: (T | undefined)[] = [];
-  #head = 0;
-
-  get size(): number {
-    return this.#items.length - this.#head;
-  }
-
-  push(item: T): void {
-    this.#items.push(item);
-  }
-
-  shift(): T | undefined {
-    if (this.size === 0) return undefined;
-    const item = this.#items[this.#head];
-    this.#items[this.#head++] = undefined;
-    if (this.#head > 1024 && this.#head * 2 > this.#items.length) this.#compact();
-    return item;
-  }
-
-  unshiftAll(items: readonly T[]): void {
-    this.#items = [...items, ...this.#items.slice(this.#head)];
-    this.#head = 0;
-  }
-
-  dropWhile(isUnwanted: (item: T) => boolean): void {
-    while (this.size > 0 && isUnwanted(this.#items[this.#head] as T)) this.shift();
-  }
-
-  keepOnly(isWanted: (item: T) => boolean): void {
-    this.#items = [...this].filter(isWanted);
-    this.#head = 0;
-  }
-
-  *[Symbol.iterator](): IterableIterator<T> {
-    for (let i = this.#head; i < this.#items.length; i++) yield this.#items[i] as T;
-  }
-
-  #compact(): void {
-    this.#items = this.#items.slice(this.#head);
-    this.#head = 0;
-  }
-}
-
 export class Outbox<E extends OutboxEntry> {
   readonly #queued = new Fifo<E>();
   readonly #waiting = new Fifo<E>();
@@ -100,7 +72,15 @@ export class Outbox<E extends OutboxEntry> {
   #waitingMessages = 0;
   #waitingBytes = 0;
 
-  constructor(readonly bounds: ResolvedOutbox) {}
+  readonly #waitingRoom: { readonly maxMessages: number; readonly maxBytes: number };
+
+  constructor(readonly bounds: ResolvedOutbox) {
+    const { maxMessages, maxBytes } = bounds;
+    this.#waitingRoom = {
+      maxMessages: Math.ceil(maxMessages * WAITING_ROOM_SHARE),
+      maxBytes: Math.ceil(maxBytes * WAITING_ROOM_SHARE),
+    };
+  }
 
   /** Held: queued and in flight. */
   get messages(): number {
@@ -116,9 +96,23 @@ export class Outbox<E extends OutboxEntry> {
     return this.#waitingMessages;
   }
 
+  /** How many more messages of no size it would take without waiting. */
+  get room(): number {
+    if (this.#waitingMessages > 0 || this.#heldBytes >= this.bounds.maxBytes) return 0;
+    return this.bounds.maxMessages - this.#heldMessages;
+  }
+
+  /** Why even the smallest message would not be taken now, if it would not: known before anything is encoded. */
+  get refusal(): string | undefined {
+    const isFull = this.#waitingMessages > 0 || this.#heldMessages >= this.bounds.maxMessages;
+    if (!isFull || this.bounds.whenFull === 'drop-oldest') return undefined;
+    if (this.bounds.whenFull === 'wait' && this.#waitingMessages < this.#waitingRoom.maxMessages) return undefined;
+    return this.#notTaken;
+  }
+
   /** Takes the entry in, lets it wait, or settles it with {@link OutboxFullError}. */
   add(entry: E): void {
-    this.#admitWaiting();
+    if (this.#waiting.size > 0) this.#admitWaiting();
     if (this.#waitingMessages === 0 && this.#hasRoomFor(entry)) return this.#hold(entry);
     switch (this.bounds.whenFull) {
       case 'wait':
@@ -153,7 +147,7 @@ export class Outbox<E extends OutboxEntry> {
     entry.isHeld = false;
     this.#heldMessages -= 1;
     this.#heldBytes -= entry.bytes;
-    this.#admitWaiting();
+    if (this.#waiting.size > 0) this.#admitWaiting();
   }
 
   /** Lets go of entries that were settled while they waited for a link or for room; call it after some were. */
@@ -180,7 +174,7 @@ export class Outbox<E extends OutboxEntry> {
   }
 
   #letWait(entry: E): void {
-    const { maxMessages, maxBytes } = this.bounds;
+    const { maxMessages, maxBytes } = this.#waitingRoom;
     const isFull =
       this.#waitingMessages >= maxMessages ||
       (this.#waitingMessages > 0 && this.#waitingBytes + entry.bytes > maxBytes);
@@ -253,7 +247,11 @@ export class Outbox<E extends OutboxEntry> {
   }
 
   #notAccepted(entry: E): OutboxFullError {
-    return new OutboxFullError(entry, `was not accepted: the outbox holds ${this.#held}`);
+    return new OutboxFullError(entry, this.#notTaken);
+  }
+
+  get #notTaken(): string {
+    return `was not accepted: the outbox holds ${this.#held}`;
   }
 
   get #held(): string {

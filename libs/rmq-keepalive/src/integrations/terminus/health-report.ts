@@ -15,7 +15,14 @@ export interface HealthDetails {
   readonly reconnects: number;
   /** The last lost link: when, and the code of the error. */
   readonly lastLoss: { readonly at: string; readonly code: string } | null;
-  readonly consumers: { readonly wanted: number; readonly attached: number; readonly missing: readonly string[] };
+  /** The last attempt to connect that failed, until that link is open. */
+  readonly lastFailedAttempt: { readonly at: string; readonly code: string } | null;
+  readonly consumers: {
+    readonly wanted: number;
+    readonly attached: number;
+    readonly missing: readonly string[];
+    readonly paused: readonly string[];
+  };
   /** Entities that the broker refuses to declare. */
   readonly refused: readonly string[];
   /** The broker's resource alarm; null without one. */
@@ -41,15 +48,17 @@ export function publicHealth({ reason, since }: HealthVerdict): PublicHealth {
 }
 
 export function healthDetails(status: ConnectionStatus): HealthDetails {
-  const { links, reconnects, lastLoss, consumers, topology, blocked, outbox, eventLoop } = status;
+  const { links, reconnects, lastLoss, lastFailedAttempt, consumers, topology, blocked, outbox, eventLoop } = status;
   return {
     links: links.map(linkHealth),
     reconnects,
     lastLoss: lastLoss && { at: isoTime(lastLoss.at), code: lastLoss.code },
+    lastFailedAttempt: lastFailedAttempt && { at: isoTime(lastFailedAttempt.at), code: lastFailedAttempt.code },
     consumers: {
       wanted: consumers.wanted,
       attached: consumers.attached,
       missing: consumers.missing.map((consumer) => consumer.name),
+      paused: consumers.paused,
     },
     refused: topology.refused.map(({ entity }) => entity),
     blocked: blocked && { reason: blocked.reason, since: isoTime(blocked.since) },

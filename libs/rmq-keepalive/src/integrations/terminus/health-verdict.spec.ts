@@ -36,8 +36,9 @@ function statusOf(changes: Partial<ConnectionStatus> = {}): ConnectionStatus {
       },
     ],
     lastLoss: null,
+    lastFailedAttempt: null,
     reconnects: 0,
-    consumers: { wanted: 2, attached: 2, missing: [] },
+    consumers: { wanted: 2, attached: 2, missing: [], paused: [] },
     topology: { refused: [] },
     outbox: { queued: 0, inFlight: 0, waiting: 0, bytes: 0, maxMessages: 10, maxBytes: 100 },
     counters: {
@@ -49,7 +50,9 @@ function statusOf(changes: Partial<ConnectionStatus> = {}): ConnectionStatus {
       requeued: 0,
       rejected: 0,
       deadLettered: 0,
+      duplicatesSkipped: 0,
       staleSettlements: 0,
+      dropped: 0,
       handlersRunning: 0,
     },
     eventLoop: { stalls: 0, longestStallMs: 0, lastStallMs: 0, lastStallAt: null },
@@ -102,7 +105,7 @@ describe('health', () => {
   });
 
   it('is degraded while a consumer is missing, since the first of them', () => {
-    const consumers = { wanted: 2, attached: 0, missing: [missing(ago(20)), missing(ago(90))] };
+    const consumers = { wanted: 2, attached: 0, missing: [missing(ago(20)), missing(ago(90))], paused: [] };
     expect(verdict(statusOf({ consumers }), NOW)).toEqual({
       status: 'degraded',
       reason: 'consumer-missing',
@@ -121,7 +124,7 @@ describe('health', () => {
   });
 
   it('names the missing consumer rather than the alarm when both are so', () => {
-    const consumers = { wanted: 1, attached: 0, missing: [missing(ago(20))] };
+    const consumers = { wanted: 1, attached: 0, missing: [missing(ago(20))], paused: [] };
     const blocked = { reason: 'low on memory', since: ago(300) };
     expect(verdict(statusOf({ consumers, blocked }), NOW).reason).toBe('consumer-missing');
   });
@@ -136,7 +139,8 @@ describe('the health report', () => {
     const details = healthDetails(
       statusOf({
         lastLoss: { at: ago(5), role: 'consuming', code: 'RMQ_LINK_LOST', message: 'at secret-host' },
-        consumers: { wanted: 2, attached: 1, missing: [missing(ago(20))] },
+        lastFailedAttempt: { at: ago(4), role: 'consuming', code: 'RMQ_CONNECT_FAILED', message: 'at secret-host' },
+        consumers: { wanted: 2, attached: 1, missing: [missing(ago(20))], paused: [] },
         topology: { refused: [{ entity: 'queue "q"', code: 'RMQ_TOPOLOGY_REFUSED', message: 'at secret-host' }] },
         blocked: { reason: 'low on memory', since: ago(300) },
       }),
@@ -155,7 +159,8 @@ describe('the health report', () => {
         },
       ],
       lastLoss: { at: '2023-12-31T23:59:59.995Z', code: 'RMQ_LINK_LOST' },
-      consumers: { wanted: 2, attached: 1, missing: ['Orders.onCreated'] },
+      lastFailedAttempt: { at: '2023-12-31T23:59:59.996Z', code: 'RMQ_CONNECT_FAILED' },
+      consumers: { wanted: 2, attached: 1, missing: ['Orders.onCreated'], paused: [] },
       refused: ['queue "q"'],
       blocked: { reason: 'low on memory', since: '2023-12-31T23:59:59.700Z' },
       outbox: { queued: 0, maxMessages: 10 },

@@ -1,6 +1,15 @@
 import { Inject } from '@nestjs/common';
-import { getRmqPublisherToken } from '../connection-tokens.js';
+import { getRmqPublisherToken, type PublisherChoice } from '../connection-tokens.js';
 
-/** Injects the `RmqPublisher` of the connection of that name. For the default one the class as the parameter's type is enough. */
-export const InjectRmqPublisher = (name?: string): PropertyDecorator & ParameterDecorator =>
-  Inject(getRmqPublisherToken(name));
+/**
+ * Injects a `RmqPublisher`. For the default one the class as the parameter's type is enough.
+ *
+ * ```ts
+ * constructor(
+ *   @InjectRmqPublisher('audit') private readonly audit: RmqPublisher,
+ *   @InjectRmqPublisher({ confirm: false }) private readonly telemetry: RmqPublisher,
+ * ) {}
+ * ```
+ */
+export const InjectRmqPublisher = (choice?: string | PublisherChoice): PropertyDecorator & ParameterDecorator =>
+  Inject(getRmqPublisherToken(choice));

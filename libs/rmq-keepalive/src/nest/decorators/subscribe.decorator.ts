@@ -1,8 +1,10 @@
 import 'reflect-metadata';
 import { ENTRY_PROVIDER_WATERMARK } from '@nestjs/common/constants.js';
+import type { BatchOptions } from '../../engine/consuming/handling-options.js';
 import type { SubscriptionOptions } from '../../engine/consuming/subscription.js';
 
-export interface SubscribeOptions extends SubscriptionOptions {
+/** @typeParam T the payload, as `orderedBy` takes it */
+export interface SubscribeOptions<T = unknown> extends SubscriptionOptions<T> {
   /** The connection to consume on, by the `name` it got in `forRoot`. @default the connection without a name */
   connection?: string;
   /**
@@ -12,6 +14,9 @@ export interface SubscribeOptions extends SubscriptionOptions {
    */
   competing?: boolean;
 }
+
+/** As the decorators write it: with `batch` from `@SubscribeBatch`. */
+export type WrittenSubscription = SubscribeOptions<never> & { batch?: BatchOptions };
 
 const SUBSCRIPTIONS_METADATA = 'rmq-keepalive:subscriptions';
 
@@ -31,7 +36,7 @@ const SUBSCRIPTIONS_METADATA = 'rmq-keepalive:subscriptions';
  * async onCreated(@Payload() order: OrderCreated, @Ctx() delivery: Delivery): Promise<void> {}
  * ```
  */
-export function Subscribe(options: SubscribeOptions) {
+export function Subscribe<T = unknown>(options: SubscribeOptions<T>) {
   return <Handler extends (...args: never[]) => unknown>(
     target: object,
     _method: string | symbol,
@@ -49,7 +54,7 @@ export function Subscribe(options: SubscribeOptions) {
 }
 
 /** What `@Subscribe` wrote on a method, from the top down. */
-export function subscriptionsOf(method: unknown): readonly SubscribeOptions[] {
+export function subscriptionsOf(method: unknown): readonly WrittenSubscription[] {
   if (typeof method !== 'function') return [];
-  return (Reflect.getMetadata(SUBSCRIPTIONS_METADATA, method) as readonly SubscribeOptions[] | undefined) ?? [];
+  return (Reflect.getMetadata(SUBSCRIPTIONS_METADATA, method) as readonly WrittenSubscription[] | undefined) ?? [];
 }

@@ -1,0 +1,146 @@
+/**
+ * What belongs to one channel of a subscription and dies with it: tags, acks on their way, the consumer tag.
+ *
+ * Danger: nothing of it may ever be used on the next channel, where the same tags mean other messages.
+ */
+import type { Channel, ConsumeMessage, Message } from 'amqplib';
+import type { Clock } from '../clock.js';
+import type { Link } from '../connection/link.js';
+import { AckLedger } from './ack-ledger.js';
+import { Delivery, type DeliveryOrigin, type WireSettlement } from './delivery.js';
+import type { DeliveryHandling } from './delivery-handling.js';
+import type { SettlementKind } from './settlement.js';
+import type { StreamPosition } from './stream-position.js';
+
+export interface AttachmentHost {
+  readonly subscription: string;
+  readonly clock: Clock;
+  readonly needsSettling: boolean;
+  /** Of a stream only. */
+  readonly position: StreamPosition | undefined;
+  settled(kind: SettlementKind, count: number): void;
+  /** These came too late: their messages come again. */
+  stale(kind: SettlementKind, count: number): void;
+}
+
+export class Attachment implements DeliveryOrigin {
+  /** Set while the consumer is attached. */
+  consumerTag: string | undefined;
+  attachedAt = 0;
+  #isLive = true;
+  #isEnded = false;
+  readonly #ledger = new AckLedger<{ delivery: Delivery; readonly arrivedAt: number }>();
+
+  constructor(
+    readonly link: Link,
+    readonly channel: Channel,
+    /** The broker's name of the queue, once it is known. */
+    public queueName: string,
+    readonly handling: DeliveryHandling,
+    private readonly host: AttachmentHost,
+  ) {}
+
+  /** A link is lost before amqplib knows of it, when the event loop was blocked meanwhile. */
+  get isLive(): boolean {
+    return this.#isLive && this.link.isUp;
+  }
+
+  get needsSettling(): boolean {
+    return this.host.needsSettling;
+  }
+
+  get takesBack(): boolean {
+    return this.host.position === undefined;
+  }
+
+  /** The age of the oldest delivery that nobody has settled. */
+  get oldestInHandMs(): number | undefined {
+    const { oldest } = this.#ledger;
+    return oldest === undefined ? undefined : this.host.clock.now() - oldest.arrivedAt;
+  }
+
+  /** Runs inside amqplib's read loop: it must not throw. */
+  arrived(message: ConsumeMessage): void {
+    // Read before the end of its link is: the broker delivers it again, and has perhaps done so already.
+    if (!this.link.isUp) return;
+    const now = this.host.clock.now();
+    const delivery = new Delivery(this.queueName, this.host.subscription, message, this);
+    if (this.needsSettling) this.#ledger.arrived(message.fields.deliveryTag, { delivery, arrivedAt: now });
+    this.host.position?.arrived(delivery.streamOffset);
+    this.handling.arrived(delivery, now);
+  }
+
+  settle(delivery: Delivery, how: WireSettlement): void {
+    const { deliveryTag } = delivery;
+    if (how === 'ack' || (how === 'reject' && !this.takesBack)) this.#ack(deliveryTag);
+    else {
+      this.#giveBack(delivery, how);
+      this.#ledger.settledOtherwise(deliveryTag);
+      this.host.settled(how === 'reject' ? 'reject' : 'requeue', 1);
+    }
+    this.handling.settled(delivery);
+  }
+
+  stale(_: Delivery, kind: SettlementKind): void {
+    this.host.stale(kind, 1);
+  }
+
+  replaced(successor: Delivery): void {
+    const held = this.#ledger.held(successor.deliveryTag);
+    if (held !== undefined) held.delivery = successor;
+  }
+
+  /** Sends the acks of this turn, now. Before the channel is closed in order. */
+  flush(): void {
+    const { upTo, covered, single } = this.#ledger.takeAcks();
+    const count = covered + single.length;
+    if (count === 0) return;
+    if (!this.isLive) return this.host.stale('ack', count);
+    try {
+      if (upTo !== undefined) this.channel.ack(named(upTo), covered > 1);
+      for (const tag of single) this.channel.ack(named(tag));
+    } catch {
+      // The channel has ended in this very turn; what went out is lost with it.
+      return this.host.stale('ack', count);
+    }
+    this.host.settled('ack', count);
+  }
+
+  /** Gives back every delivery that nobody has settled. Returns how many. */
+  handBackAll(): number {
+    let handedBack = 0;
+    for (const { delivery } of this.#ledger.unsettled) if (delivery.handBack()) handedBack += 1;
+    return handedBack;
+  }
+
+  /** The channel is gone: nothing can be settled any more. {@link end} follows, with the reason. Idempotent. */
+  channelIsGone(): void {
+    this.#isLive = false;
+    this.flush();
+  }
+
+  /** What was not settled comes again. Idempotent. */
+  end(cause: Error): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.channelIsGone();
+    this.host.position?.mustComeAgain(this.#ledger.oldest?.delivery.streamOffset);
+    this.handling.detached(cause);
+  }
+
+  #ack(deliveryTag: number): void {
+    // Right after the sockets were read: soon enough, and together with all that is acked in this turn.
+    if (this.#ledger.ack(deliveryTag)) setImmediate(() => this.flush());
+  }
+
+  #giveBack(delivery: Delivery, how: WireSettlement): void {
+    if (this.host.position !== undefined) this.host.position.mustComeAgain(delivery.streamOffset);
+    else if (how === 'hand-back') this.channel.nack(named(delivery.deliveryTag), false, true);
+    else this.channel.reject(named(delivery.deliveryTag), how === 'requeue');
+  }
+}
+
+/** amqplib wants a message, and reads its tag only. */
+function named(deliveryTag: number): Message {
+  return { fields: { deliveryTag } } as Message;
+}

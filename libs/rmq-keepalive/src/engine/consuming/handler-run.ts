@@ -1,0 +1,30 @@
+/** One call of a handler: what it was given, and how far it has come. */
+import type { Delivery } from './delivery.js';
+import type { DeliveryBatch } from './delivery-batch.js';
+import { Settlement } from './settlement.js';
+
+export class HandlerRun {
+  startedAt = 0;
+  /** What becomes of its deliveries is decided; whatever its handler still says comes too late. */
+  isDecided = false;
+  /** Deliveries that the handler left for somebody to settle later (`ack: 'manual'`). */
+  left = 0;
+
+  constructor(
+    readonly payload: unknown,
+    readonly context: Delivery | DeliveryBatch,
+    readonly deliveries: readonly Delivery[],
+    /** One at a time of those with the same key; `undefined`: any number. */
+    readonly key: unknown,
+  ) {}
+
+  /** What a handler said by its result of the delivery at `index`: a batch handler may answer with an array. */
+  settlementIn(result: unknown, index: number): Settlement | undefined {
+    if (result instanceof Settlement) return result;
+    if (this.context !== this.deliveries[0] && Array.isArray(result)) {
+      const one: unknown = result[index];
+      return one instanceof Settlement ? one : undefined;
+    }
+    return undefined;
+  }
+}

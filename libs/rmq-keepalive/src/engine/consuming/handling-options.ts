@@ -1,0 +1,193 @@
+/** How deliveries are handed out and settled: options, units, defaults, and what cannot go together. */
+import { OptionsError } from '../errors.js';
+import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
+import type { Delivery } from './delivery.js';
+import type { StreamStart } from './stream-position.js';
+
+export interface HandlingOptions<T = unknown> {
+  /**
+   * How many unacknowledged deliveries the broker may have under way to us. 1..65535
+   * @default 20; for batches twice their size, so that one fills while the other is handled
+   */
+  prefetch?: number;
+  /**
+   * Who settles a delivery.
+   * - `auto`: we do, by what the handler said. It returns: ack. It throws: the failure way. It returns a `Settlement`: that.
+   * - `manual`: whoever holds the `Delivery`, with `ack()`, `requeue()` or `reject()`, during the handler or later. A
+   *   handler that throws fails its deliveries as with `auto`, and a returned `Settlement` counts. Until it is settled a
+   *   delivery counts as running: towards `concurrency`, `handlerTimeoutMs` and the drain at the end.
+   * - `none`: nobody. The broker forgets a message as soon as it is sent: **at most once**. What fails, waits or is under
+   *   way when the process, the channel or the link ends is lost, and only reported. `prefetch` does not hold the broker
+   *   back then; beyond 10,000 messages that wait for a handler, new ones are dropped and counted.
+   * @default 'auto'
+   */
+  ack?: 'auto' | 'manual' | 'none';
+  /** How many handlers run at a time, 1..65535. The deliveries beyond wait with us, in order. @default prefetch; 1 for batches */
+  concurrency?: number;
+  /**
+   * Messages for which this returns the same key (compared as in a `Map`) are handled one at a time, in the order they
+   * arrive; others in parallel. `undefined` as key: in nobody's order. A function that throws fails the delivery.
+   *
+   * The order is that of one channel of one consumer. Redelivered messages come again in the broker's order, beside those
+   * whose handlers outlived the channel, and one that is retried comes later than its successors. For one order over
+   * several processes add a single active consumer (`queueOptions.arguments['x-single-active-consumer']`).
+   */
+  orderedBy?: (payload: T, delivery: Delivery) => unknown;
+  /**
+   * How long a handler may take, in ms; `false`: as long as it likes. Then `delivery.signal` aborts, the delivery fails with
+   * `RMQ_HANDLER_TIMEOUT` (retried, or dead-lettered), the next one begins, and whatever the late handler still settles is
+   * a counted no-op. It cannot be stopped, only told.
+   *
+   * Below the broker's own limit (`consumer_timeout`, 30 minutes by default), which closes the channel and delivers
+   * everything again, to the same end. Whoever raises that raises this too.
+   * @default 1500000 (25 minutes)
+   */
+  handlerTimeoutMs?: number | false;
+  /** Refuses every other consumer of the queue while we are attached; while another one is, we are refused (403), named in status, and try again. @default false */
+  exclusive?: boolean;
+  /** Consumers with a higher one get messages first, as long as they can take them (`x-priority`). @default 0 */
+  priority?: number;
+  /**
+   * Where a stream is read from when the process starts: its `first` message, its `last` chunk, the `next` that is
+   * published, an offset, or a time. After a reconnect it goes on behind what was settled, wherever it began. Makes
+   * `queueOptions.type` default to `stream`.
+   * @default 'next', for streams
+   */
+  streamOffset?: StreamStart;
+}
+
+export interface BatchOptions {
+  /** The most deliveries handed to the handler at once, 1..65535; no more than `prefetch`. */
+  size: number;
+  /** How long the first one waits for others, in ms. @default 100 */
+  waitMs?: number;
+}
+
+export const HANDLING_OPTION_NAMES = [
+  'prefetch',
+  'ack',
+  'concurrency',
+  'orderedBy',
+  'handlerTimeoutMs',
+  'exclusive',
+  'priority',
+  'streamOffset',
+] as const satisfies readonly (keyof HandlingOptions)[];
+
+/** Checked. */
+export interface WantedHandling {
+  readonly prefetch: number;
+  readonly ack: 'auto' | 'manual' | 'none';
+  readonly concurrency: number;
+  readonly orderedBy: ((payload: unknown, delivery: Delivery) => unknown) | undefined;
+  readonly handlerTimeoutMs: number | undefined;
+  readonly batch: { readonly size: number; readonly waitMs: number } | undefined;
+  readonly exclusive: boolean;
+  readonly priority: number | undefined;
+  readonly streamOffset: StreamStart | undefined;
+}
+
+const DEFAULT_PREFETCH = 20;
+const DEFAULT_BATCH_WAIT_MS = 100;
+const DEFAULT_HANDLER_TIMEOUT_MS = 25 * 60_000;
+/** The longest delay of a Node timer. */
+const MAX_TIMER_MS = 0x7fff_ffff;
+const MAX_COUNT = 65_535;
+const ACK_MODES = ['auto', 'manual', 'none'] as const;
+
+/** @throws {@link OptionsError} */
+export function resolveHandling<T>(
+  options: HandlingOptions<T>,
+  batchOptions: BatchOptions | undefined,
+  path: string,
+): WantedHandling {
+  const { ack = 'auto', exclusive = false, orderedBy, priority, streamOffset } = options;
+  if (!ACK_MODES.includes(ack))
+    throw new OptionsError(`${path}.ack`, `${shown(ack)} is not known`, "Use 'auto', 'manual' or 'none'");
+  if (typeof exclusive !== 'boolean')
+    throw new OptionsError(`${path}.exclusive`, `${shown(exclusive)} is not a boolean`, 'Use true or false');
+  if (priority !== undefined)
+    checkNumber(priority, { min: -0x8000_0000, max: 0x7fff_ffff, unit: 'priority', integer: true }, `${path}.priority`);
+  const batch = resolveBatch(batchOptions, path);
+  const { prefetch = batch === undefined ? DEFAULT_PREFETCH : Math.min(2 * batch.size, MAX_COUNT) } = options;
+  checkCount(prefetch, 'deliveries', `${path}.prefetch`);
+  const { concurrency = batch === undefined ? prefetch : 1 } = options;
+  checkCount(concurrency, 'handlers', `${path}.concurrency`);
+  refuseContradictions({ ack, orderedBy, batch, prefetch }, path);
+  return {
+    ack,
+    prefetch,
+    concurrency,
+    orderedBy: orderedBy as WantedHandling['orderedBy'],
+    handlerTimeoutMs: resolveTimeout(options.handlerTimeoutMs, path),
+    batch,
+    exclusive,
+    priority,
+    streamOffset: resolveStreamOffset(streamOffset, path),
+  };
+}
+
+function resolveBatch(batch: BatchOptions | undefined, path: string): WantedHandling['batch'] {
+  if (batch === undefined) return undefined;
+  checkOptionsObject(batch, ['size', 'waitMs'], `${path}.batch`);
+  const { size, waitMs = DEFAULT_BATCH_WAIT_MS } = batch;
+  checkCount(size, 'deliveries', `${path}.batch.size`);
+  checkNumber(waitMs, { min: 1, max: MAX_TIMER_MS, unit: 'milliseconds' }, `${path}.batch.waitMs`);
+  return { size, waitMs };
+}
+
+function resolveTimeout(timeoutMs: number | false = DEFAULT_HANDLER_TIMEOUT_MS, path: string): number | undefined {
+  if (timeoutMs === false) return undefined;
+  checkNumber(timeoutMs, { min: 1, max: MAX_TIMER_MS, unit: 'milliseconds' }, `${path}.handlerTimeoutMs`);
+  return timeoutMs;
+}
+
+function resolveStreamOffset(offset: StreamStart | undefined, path: string): StreamStart | undefined {
+  if (offset === undefined || offset === 'first' || offset === 'last' || offset === 'next') return offset;
+  if (offset instanceof Date && !Number.isNaN(offset.getTime())) return offset;
+  if (typeof offset === 'number' && Number.isSafeInteger(offset) && offset >= 0) return offset;
+  throw new OptionsError(
+    `${path}.streamOffset`,
+    `${shown(offset)} is not a place in a stream`,
+    "Use 'first', 'last', 'next', an offset from 0, or a valid Date",
+  );
+}
+
+function refuseContradictions(
+  {
+    ack,
+    orderedBy,
+    batch,
+    prefetch,
+  }: Pick<HandlingOptions, 'ack'> & {
+    orderedBy: unknown;
+    batch: WantedHandling['batch'];
+    prefetch: number;
+  },
+  path: string,
+): void {
+  if (orderedBy !== undefined && typeof orderedBy !== 'function')
+    throw new OptionsError(
+      `${path}.orderedBy`,
+      `${shown(orderedBy)} is not a function`,
+      'Use e.g. (order) => order.id',
+    );
+  if (orderedBy !== undefined && batch !== undefined)
+    throw new OptionsError(
+      `${path}.orderedBy`,
+      'a batch is handled as a whole, in the order of arrival',
+      'Drop it; with concurrency: 1, the default for batches, all of the queue is in order',
+    );
+  if (batch !== undefined && batch.size > prefetch)
+    throw new OptionsError(
+      `${path}.batch.size`,
+      `${batch.size} deliveries never come together with prefetch ${prefetch}`,
+      `Use prefetch: ${Math.min(2 * batch.size, MAX_COUNT)}, so that one batch fills while the other is handled`,
+    );
+  if (ack === 'none' && batch !== undefined)
+    throw new OptionsError(`${path}.ack`, "a batch in the making would be lost with 'none'", "Use 'auto' or 'manual'");
+}
+
+function checkCount(value: unknown, unit: string, path: string): asserts value is number {
+  checkNumber(value, { min: 1, max: MAX_COUNT, unit, integer: true }, path);
+}

@@ -1,0 +1,154 @@
+/** What one subscription has in hand, over all its attachments: those that end leave handlers behind that still run. */
+import type { Channel } from 'amqplib';
+import type { Link } from '../connection/link.js';
+import { ConnectionClosedError } from '../errors.js';
+import { Attachment, type AttachmentHost } from './attachment.js';
+import { Deduplication } from './deduplication.js';
+import type { Delivery } from './delivery.js';
+import { DeliveryHandling, type HandlingHost } from './delivery-handling.js';
+import { FailedDeliveries, type FailureHost } from './failed-deliveries.js';
+import type { SettlementKind } from './settlement.js';
+import { StreamPosition } from './stream-position.js';
+import type { WantedSubscription } from './subscription.js';
+
+export interface ConsumerCounters {
+  delivered: number;
+  acked: number;
+  requeued: number;
+  rejected: number;
+  deadLettered: number;
+  duplicatesSkipped: number;
+  staleSettlements: number;
+  dropped: number;
+}
+
+export function noCounts(): ConsumerCounters {
+  return {
+    delivered: 0,
+    acked: 0,
+    requeued: 0,
+    rejected: 0,
+    deadLettered: 0,
+    duplicatesSkipped: 0,
+    staleSettlements: 0,
+    dropped: 0,
+  };
+}
+
+export type WorkloadHost = HandlingHost & FailureHost;
+
+export class Workload {
+  readonly counters = noCounts();
+  readonly position: StreamPosition | undefined;
+  /** Live ones, and ended ones with handlers that run. */
+  readonly #attachments = new Set<Attachment>();
+  readonly #failures: FailedDeliveries;
+  readonly #deduplication: Deduplication | undefined;
+  readonly #call: WantedSubscription['handler'];
+  readonly #attachmentHost: AttachmentHost;
+
+  constructor(
+    private readonly wanted: WantedSubscription,
+    private readonly host: WorkloadHost,
+  ) {
+    const { name: subscription, ack, isStream, streamOffset = 'next' } = wanted;
+    this.position = isStream ? new StreamPosition(streamOffset) : undefined;
+    this.#failures = new FailedDeliveries(wanted, host, this.counters);
+    this.#deduplication =
+      wanted.deduplicate && new Deduplication(subscription, wanted.deduplicate, host, this.counters);
+    this.#call = this.#aroundHandler();
+    this.#attachmentHost = {
+      subscription,
+      clock: host.clock,
+      needsSettling: ack !== 'none',
+      position: this.position,
+      settled: (kind, count) => this.#settled(kind, count),
+      stale: (kind, count) => this.#stale(kind, count),
+    };
+  }
+
+  get running(): number {
+    let running = 0;
+    for (const { handling } of this.#attachments) running += handling.running;
+    return running;
+  }
+
+  /** For a channel that was just opened. {@link Attachment.end} is the way out. */
+  open(link: Link, channel: Channel): Attachment {
+    const handling = new DeliveryHandling(this.wanted, this.host, this.#failures, this.#call, () => this.#dropped());
+    const attachment = new Attachment(link, channel, this.wanted.queue.name, handling, this.#attachmentHost);
+    this.#attachments.add(attachment);
+    return attachment;
+  }
+
+  /** What was not begun yet, or arrives from now on, is not begun any more; {@link handBackRefused} follows. */
+  refuse(): void {
+    for (const { handling } of this.#attachments) handling.refuse();
+  }
+
+  handBackRefused(): void {
+    for (const { handling } of this.#attachments) handling.handBackRefused();
+  }
+
+  /** The other way round. */
+  accept(): void {
+    for (const { handling } of this.#attachments) handling.accept();
+  }
+
+  /** For good: what failed and could not be moved by now is given back. */
+  stop(): void {
+    this.refuse();
+    this.#failures.stop();
+    this.#deduplication?.stop();
+  }
+
+  /** An attachment has ended; it is kept in mind until its handlers have. */
+  async ended(attachment: Attachment): Promise<void> {
+    await attachment.handling.untilIdle();
+    this.#attachments.delete(attachment);
+  }
+
+  /** Resolves when no handler runs any more. */
+  async untilIdle(): Promise<void> {
+    await Promise.all([...this.#attachments].map(({ handling }) => handling.untilIdle()));
+  }
+
+  /** The time is over: every delivery that is not settled is given back. Returns how many. */
+  handBackRunning(): number {
+    const cause = new ConnectionClosedError('The connection is closing, and the time for handlers to finish is over');
+    const attachments = [...this.#attachments];
+    // Before: a delivery that is given back counts as done where its handler has returned.
+    const inHand = attachments.flatMap(({ handling }) => handling.inHand);
+    for (const delivery of inHand) if (!delivery.isSettled) this.#deduplication?.handedBack(delivery);
+    const handedBack = attachments.reduce((sum, attachment) => sum + attachment.handBackAll(), 0);
+    for (const delivery of inHand) delivery.abort(cause);
+    return handedBack;
+  }
+
+  #aroundHandler(): WantedSubscription['handler'] {
+    const { handler } = this.wanted;
+    const deduplication = this.#deduplication;
+    if (deduplication === undefined) return handler;
+    // Batches are refused at boot together with `deduplicate`, so the context is one delivery.
+    return (payload, context) => deduplication.around(context as Delivery, () => handler(payload, context));
+  }
+
+  #settled(kind: SettlementKind, count: number): void {
+    if (kind === 'ack') this.counters.acked += count;
+    else if (kind === 'requeue') this.counters.requeued += count;
+    else this.counters.rejected += count;
+  }
+
+  #stale(settlement: SettlementKind, count: number): void {
+    const { name: subscription } = this.wanted;
+    this.counters.staleSettlements += count;
+    for (let i = 0; i < count; i++) this.host.event({ type: 'stale-settlement', subscription, settlement });
+  }
+
+  #dropped(): void {
+    const dropped = (this.counters.dropped += 1);
+    // The first, the tenth, the hundredth ...: whoever drops thousands a second shall not log thousands a second.
+    if (!Number.isInteger(Math.log10(dropped))) return;
+    this.host.event({ type: 'deliveries-dropped', subscription: this.wanted.name, dropped });
+  }
+}

@@ -1,0 +1,181 @@
+/** The {@link RmqPublisher} of a connection: checks, encodes, and hands over to its dispatcher. */
+import { randomUUID } from 'node:crypto';
+import type { Clock } from '../clock.js';
+import type { Codec, EncodedBody } from '../codec/codec.js';
+import { type EventContract, isEventContract, validateAgainst } from '../contracts/event.js';
+import {
+  OptionsError,
+  PayloadNotEncodableError,
+  PayloadTooLargeError,
+  type PublishAddress,
+  PublishAbortedError,
+  PublishRefusedError,
+} from '../errors.js';
+import { shown } from '../option-checks.js';
+import type { Dispatcher } from './dispatcher.js';
+import { Outgoing, type OutgoingMessage } from './outgoing-message.js';
+import { type ManyToPublish, type PublishManyOptions, publishMany, type PublishReport } from './publish-many.js';
+import { checkPublish, NO_OPTIONS, type PublishOptions, type ResolvedPublishDefaults } from './publish-options.js';
+import { RmqPublisher, type WhenReadyOptions } from './publisher.js';
+import { Readiness } from './readiness.js';
+
+export class ChannelPublisher extends RmqPublisher {
+  readonly #codec: Codec;
+  readonly #defaults: ResolvedPublishDefaults;
+  readonly #dispatcher: Dispatcher;
+  readonly #clock: Clock;
+  readonly #readiness: Readiness;
+
+  constructor(codec: Codec, defaults: ResolvedPublishDefaults, dispatcher: Dispatcher, clock: Clock) {
+    super();
+    this.#codec = codec;
+    this.#defaults = defaults;
+    this.#dispatcher = dispatcher;
+    this.#clock = clock;
+    this.#readiness = new Readiness(dispatcher, clock);
+  }
+
+  override publish(
+    target: string | EventContract,
+    second: unknown,
+    third?: unknown,
+    fourth?: PublishOptions,
+  ): Promise<void> {
+    if (isEventContract(target)) return this.#publishEvent(target, second, third as PublishOptions | undefined);
+    return this.#publishTo(target, second as string, third, fourth ?? NO_OPTIONS);
+  }
+
+  override sendToQueue(queue: string, payload: unknown, options: PublishOptions = NO_OPTIONS): Promise<void> {
+    return this.#publishTo('', queue, payload, options);
+  }
+
+  override publishMany(messages: ManyToPublish, options: PublishManyOptions = {}): Promise<PublishReport> {
+    const through = {
+      publishOne: (message: unknown, given: PublishOptions) => this.#publishOne(message, given),
+      whenReady: (given: WhenReadyOptions) => this.whenReady(given),
+    };
+    return publishMany(messages, options, through, this.#defaults.timeoutMs);
+  }
+
+  override get writable(): boolean {
+    return this.#dispatcher.room > 0;
+  }
+
+  override whenReady(options: WhenReadyOptions = {}): Promise<void> {
+    return this.#readiness.wait(options);
+  }
+
+  override flush(deadlineMs: number): Promise<number> {
+    return this.#dispatcher.flush(deadlineMs);
+  }
+
+  override send(message: OutgoingMessage): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const { signal } = message;
+      if (signal?.aborted === true) throw new PublishAbortedError(addressOf(message), signal.reason, false);
+      this.#dispatcher.send(this.#outgoing(message, resolve, reject));
+    });
+  }
+
+  #publishTo(exchange: string, routingKey: string, payload: unknown, options: PublishOptions): Promise<void> {
+    try {
+      checkPublish(exchange, routingKey, options);
+      const { messageId = freshId() } = options;
+      const refusal = this.#dispatcher.refusalOf({ exchange, routingKey, messageId });
+      if (refusal !== undefined) return Promise.reject(refusal);
+      return this.send(this.#encoded({ exchange, routingKey, messageId }, payload, options));
+    } catch (thrown) {
+      return Promise.reject(thrown);
+    }
+  }
+
+  async #publishEvent(event: EventContract, payload: unknown, options?: PublishOptions): Promise<void> {
+    // The payload as it was given: a schema that transforms it does so again for the consumer.
+    if (event.schema !== undefined) await validateAgainst(event, payload);
+    await this.#publishTo(event.exchange, event.routingKey, payload, options ?? NO_OPTIONS);
+  }
+
+  async #publishOne(message: unknown, options: PublishOptions): Promise<void> {
+    if (typeof message !== 'object' || message === null)
+      throw new OptionsError(
+        'publishMany(messages)',
+        `${shown(message)} is no message`,
+        'Give { exchange, routingKey, payload }',
+      );
+    const { event, exchange, routingKey, payload } = message as Record<string, unknown>;
+    if (isEventContract(event)) return this.#publishEvent(event, payload, options);
+    return this.#publishTo(exchange as string, routingKey as string, payload, options);
+  }
+
+  #encoded(address: PublishAddress, payload: unknown, options: PublishOptions): OutgoingMessage {
+    const { exchange, routingKey, messageId } = address;
+    const { timeoutMs, mandatory, persistent, contentType, contentEncoding } = options;
+    const { timestamp, headers, correlationId, replyTo, expiration, priority, type, userId, appId, signal } = options;
+    const body = this.#encode(payload, address);
+    return {
+      exchange,
+      routingKey,
+      content: body.content,
+      timeoutMs: timeoutMs ?? this.#defaults.timeoutMs,
+      signal,
+      options: {
+        mandatory: mandatory ?? this.#defaults.mandatory,
+        persistent: persistent ?? this.#defaults.persistent,
+        messageId,
+        headers,
+        contentType: contentType ?? body.contentType,
+        contentEncoding: contentEncoding ?? body.contentEncoding,
+        timestamp: Math.floor((timestamp?.getTime() ?? this.#clock.wallClock()) / 1000),
+        correlationId,
+        replyTo,
+        expiration,
+        priority,
+        type,
+        userId,
+        appId,
+      },
+    };
+  }
+
+  #encode(payload: unknown, address: PublishAddress): EncodedBody {
+    let body: EncodedBody;
+    try {
+      body = this.#codec.encode(payload);
+    } catch (thrown) {
+      throw notEncodable(thrown, address);
+    }
+    const { maxMessageBytes } = this.#defaults;
+    if (body.content.length > maxMessageBytes)
+      throw new PayloadTooLargeError(body.content.length, maxMessageBytes, 'publish.maxMessageBytes', address);
+    return body;
+  }
+
+  #outgoing(message: OutgoingMessage, resolve: () => void, reject: (error: Error) => void): Outgoing {
+    const deadline = this.#clock.now() + message.timeoutMs;
+    try {
+      return new Outgoing(message, deadline, this.#dispatcher.settled, resolve, reject);
+    } catch (thrown) {
+      throw new PublishRefusedError(addressOf(message), thrown, 'AMQP');
+    }
+  }
+}
+
+function addressOf({ exchange, routingKey, options }: OutgoingMessage): PublishAddress {
+  return { exchange, routingKey, messageId: options.messageId as string };
+}
+
+/** A UUID as one string: as it comes, it is a tree of its twenty parts, several times as large, until somebody reads it. */
+function freshId(): string {
+  const id = randomUUID();
+  id.charCodeAt(0);
+  return id;
+}
+
+function notEncodable(thrown: unknown, address: PublishAddress): Error {
+  if (thrown instanceof PayloadTooLargeError)
+    return new PayloadTooLargeError(thrown.bytes, thrown.maxBytes, thrown.option, address);
+  if (thrown instanceof PayloadNotEncodableError)
+    return new PayloadNotEncodableError(thrown.reason, { cause: thrown.cause, address });
+  // What a foreign codec says may quote the payload.
+  return new PayloadNotEncodableError('the codec threw', { cause: thrown, address });
+}

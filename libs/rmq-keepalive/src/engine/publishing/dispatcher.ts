@@ -1,0 +1,346 @@
+/**
+ * Sends what the outbox holds over one channel of the publishing link, and settles each message by what the broker says.
+ *
+ * Duty: every message is settled, by a confirm or by a typed error; none hangs.
+ * Danger: a link may be lost between the send and the confirm. Then nobody knows whether the message arrived, so it is
+ * sent again under the same message id once the link is back: at least once, and perhaps twice.
+ * Choice: what is unconfirmed stays in the outbox, and goes back to its front when the session on the channel is over. When
+ * the broker closes the channel because of one message, all others in flight suffer; `Suspects` finds the guilty one.
+ */
+import type { Clock, Timer } from '../clock.js';
+import type { Link, ReturnedPublish } from '../connection/link.js';
+import {
+  ChannelClosedError,
+  OutboxFullError,
+  type PublishAddress,
+  PublishClosedError,
+  PublishRefusedError,
+  PublishTimeoutError,
+} from '../errors.js';
+import { AbortWatch } from './abort-watch.js';
+import { Outbox, type ResolvedOutbox } from './outbox.js';
+import type { Outgoing, Settled } from './outgoing-message.js';
+import { PublishSession } from './publish-session.js';
+import { Suspects } from './suspects.js';
+
+/** What the dispatcher needs of the connection around it. */
+export interface PublisherHost {
+  /** Starts the publishing link if nobody has needed it yet. */
+  needLink(): void;
+  /** Declares these exchanges again, one may be missing, then lets `attach` open a channel. */
+  repair(link: Link, exchanges: ReadonlySet<string>, attach: () => Promise<void>): Promise<void>;
+  published(): void;
+  failed(cause: Error): void;
+  republished(count: number): void;
+  /** Without confirms: nobody waits for this one any more. */
+  returned(message: ReturnedPublish): void;
+}
+
+export interface DispatcherOptions {
+  readonly bounds: ResolvedOutbox;
+  /** `off`: a message is settled when it was handed to the socket. */
+  readonly confirms: 'on' | 'off';
+  /** `at-once`: the channel is opened with every link. `on-demand`: with the first message. */
+  readonly opens: 'at-once' | 'on-demand';
+}
+
+/** What is held, and where. */
+export interface PublisherStatus {
+  readonly queued: number;
+  readonly inFlight: number;
+  readonly waiting: number;
+  readonly bytes: number;
+}
+
+/** Messages sent without a confirm at a time: enough to keep the broker busy, few enough to send again quickly. */
+const MAX_IN_FLIGHT = 4_096;
+/** One confirm that stays away must not make the ledger grow without end while others pass it by. */
+const MAX_LEDGER_SPAN = 1 << 20;
+const SWEEP_EVERY_MS = 250;
+
+export class Dispatcher {
+  readonly #host: PublisherHost;
+  readonly #clock: Clock;
+  readonly #outbox: Outbox<Outgoing>;
+  readonly #confirms: 'on' | 'off';
+  readonly #suspects = new Suspects<Outgoing>();
+  readonly #aborts = new AbortWatch();
+  #link: Link | undefined;
+  #session: PublishSession | undefined;
+  #isNeeded: boolean;
+  #isClosing = false;
+  #isClosed = false;
+  #toRepublish = 0;
+  #abandoned = 0;
+  #sweeper: Timer | undefined;
+  #nextDeadline = Infinity;
+  #someGaveUp = false;
+  #whenEmpty: (() => void)[] = [];
+  /** Called whenever more may be accepted or sent than before. */
+  #eased: () => void = () => undefined;
+
+  constructor(options: DispatcherOptions, host: PublisherHost, clock: Clock) {
+    this.#host = host;
+    this.#clock = clock;
+    this.#outbox = new Outbox(options.bounds);
+    this.#confirms = options.confirms;
+    this.#isNeeded = options.opens === 'at-once';
+  }
+
+  get status(): PublisherStatus {
+    const inFlight = this.#session?.inFlight ?? 0;
+    return {
+      queued: Math.max(0, this.#outbox.messages - inFlight),
+      inFlight,
+      waiting: this.#outbox.waiting,
+      bytes: this.#outbox.bytes,
+    };
+  }
+
+  get bounds(): ResolvedOutbox {
+    return this.#outbox.bounds;
+  }
+
+  /** How many small messages the outbox would take at once. */
+  get room(): number {
+    return this.isOver ? 0 : this.#outbox.room;
+  }
+
+  /** Refuses a message before it is encoded, if there is no room for any: an outage must not cost more than it has to. */
+  refusalOf(address: PublishAddress): Error | undefined {
+    const refusal = this.#outbox.refusal;
+    if (refusal === undefined || this.isOver) return undefined;
+    const error = new OutboxFullError(address, refusal);
+    this.#host.failed(error);
+    return error;
+  }
+
+  /** Nothing is accepted any more. */
+  get isOver(): boolean {
+    return this.#isClosed || (this.#isClosing && this.#link === undefined);
+  }
+
+  /** What stands between a message and the broker now, if anything does. */
+  get obstacle(): string | undefined {
+    if (this.#link === undefined || !this.#link.isUp) return 'the link is down';
+    if (this.#link.blockedBecause !== undefined) return `the broker blocks publishers (${this.#link.blockedBecause})`;
+    if (this.#isNeeded && this.#session === undefined) return 'the publishing channel is being opened';
+    return this.room === 0 ? 'the outbox is full' : undefined;
+  }
+
+  /** Sets who is told whenever there may be less in the way than before. */
+  onEased(eased: () => void): void {
+    this.#eased = eased;
+  }
+
+  /** Takes the message in; it is settled in any case, perhaps at once. */
+  send(entry: Outgoing): void {
+    if (this.isOver) return entry.settle(new PublishClosedError(entry, false));
+    this.#outbox.add(entry);
+    if (entry.isSettled) return;
+    if (entry.signal !== undefined) this.#aborts.add(entry.signal, entry);
+    if (entry.deadline < this.#nextDeadline) this.#nextDeadline = entry.deadline;
+    this.#armSweeper();
+    if (this.#session === undefined) this.need();
+    else this.#pump();
+  }
+
+  /** Wants a link and a channel, if there is none. */
+  need(): void {
+    this.#host.needLink();
+    if (this.#isNeeded) return;
+    this.#isNeeded = true;
+    const link = this.#link;
+    if (link !== undefined) this.#repair(link, new Set());
+  }
+
+  /** Resolves when nothing is left, or when `deadlineMs` have passed. @returns how many are left */
+  async flush(deadlineMs: number): Promise<number> {
+    if (this.#outbox.messages === 0) return 0;
+    let timer: Timer | undefined;
+    await new Promise<void>((resolve) => {
+      this.#whenEmpty.push(resolve);
+      timer = this.#clock.setTimer(resolve, deadlineMs);
+    });
+    timer?.cancel();
+    return this.#outbox.messages;
+  }
+
+  /** The link is up: opens the channel, if one is needed, and sends again what was never confirmed. */
+  async attach(link: Link): Promise<void> {
+    this.#link = link;
+    if (!this.#isNeeded) return;
+    let session: PublishSession | undefined;
+    const isCurrent = (): boolean => session !== undefined && session === this.#session;
+    session = await PublishSession.open(link, this.#confirms, {
+      eased: () => isCurrent() && this.#pump(),
+      returned: (message) => this.#host.returned(message),
+      closed: (cause) => isCurrent() && this.#channelClosed(cause),
+    });
+    if (link !== this.#link) throw new ChannelClosedError('the publisher', 'its link ended while it was being opened');
+    this.#session = session;
+    const republished = this.#toRepublish;
+    this.#toRepublish = 0;
+    if (republished > 0) this.#host.republished(republished);
+    this.#pump();
+    this.#eased();
+  }
+
+  /** The link is gone: everything in flight goes back to the front of the outbox. */
+  detach(cause: Error): void {
+    this.#link = undefined;
+    this.#session?.end();
+    const inFlight = this.#takeBackInFlight();
+    if (isOverOurFrames(cause)) this.#accuse(inFlight, cause);
+    else this.#suspects.clear();
+    if (this.#isClosing) this.#abandonAll();
+  }
+
+  /** No link comes up any more: what has no channel now never gets one, and is told at once. */
+  beginClosing(): void {
+    this.#isClosing = true;
+    if (this.#session === undefined && this.#link === undefined) this.#abandonAll();
+    this.#eased();
+  }
+
+  /** The broker's alarm is over: go on sending. */
+  resume(): void {
+    this.#pump();
+    this.#eased();
+  }
+
+  /** Nothing more is accepted; what is left is rejected. @returns how many that were */
+  close(): number {
+    this.#isClosed = true;
+    this.#sweeper?.cancel();
+    this.#session?.write();
+    this.#abandonAll();
+    this.#eased();
+    return this.#abandoned;
+  }
+
+  /**
+   * After {@link close}, for what was sent without confirms. Resolves when the broker has read it; at once if a confirm has
+   * said so already, or if the broker's alarm keeps it from reading.
+   */
+  async closeChannel(): Promise<void> {
+    const session = this.#session;
+    this.#session = undefined;
+    if (this.#confirms === 'on' || this.#link?.blockedBecause !== undefined) return session?.end();
+    await session?.close();
+  }
+
+  #pump(): void {
+    for (let session = this.#session; session !== undefined && this.#maySend(session); session = this.#session) {
+      const entry = this.#outbox.next();
+      if (entry === undefined) return;
+      this.#send(entry, session);
+    }
+  }
+
+  #maySend(session: PublishSession): boolean {
+    if (!session.isWritable || this.#link?.blockedBecause !== undefined) return false;
+    if (this.#suspects.isSearching) return session.inFlight === 0;
+    return session.inFlight < MAX_IN_FLIGHT && session.span < MAX_LEDGER_SPAN;
+  }
+
+  #send(entry: Outgoing, session: PublishSession): void {
+    try {
+      session.add(entry);
+    } catch (thrown) {
+      // AMQP cannot carry it: only this message is wrong.
+      entry.settle(new PublishRefusedError(entry, thrown, 'AMQP'));
+    }
+  }
+
+  #channelClosed(cause: Error | undefined): void {
+    // Without a cause the channel ends because its link does: detach() follows, and a new channel with the next link.
+    const link = this.#link;
+    if (cause === undefined || link === undefined) return;
+    const inFlight = this.#takeBackInFlight();
+    // They go again to find the guilty one, not because they were lost.
+    this.#toRepublish = 0;
+    const exchanges = new Set(inFlight.map(({ exchange }) => exchange));
+    this.#accuse(inFlight, cause);
+    // Without confirms nobody else would hear of it.
+    if (this.#confirms === 'off') this.#host.failed(new ChannelClosedError('the publisher without confirms', cause));
+    this.#repair(link, exchanges);
+  }
+
+  #repair(link: Link, exchanges: ReadonlySet<string>): void {
+    void this.#host.repair(link, exchanges, async () => {
+      if (link === this.#link) await this.attach(link);
+    });
+  }
+
+  #accuse(inFlight: readonly Outgoing[], cause: Error): void {
+    if (this.#confirms === 'off') return;
+    for (const guilty of this.#suspects.channelClosedOver(inFlight))
+      guilty.settle(new PublishRefusedError(guilty, cause));
+  }
+
+  /** The session is over. */
+  #takeBackInFlight(): Outgoing[] {
+    const { sent = [], unwritten = [] } = this.#session?.takeBack() ?? {};
+    this.#session = undefined;
+    this.#outbox.putBack([...sent, ...unwritten]);
+    this.#toRepublish += sent.length;
+    return sent;
+  }
+
+  /** The session goes on: it is closed in order later. */
+  #abandonAll(): void {
+    const { sent = [], unwritten = [] } = this.#session?.takeBack() ?? {};
+    for (const entry of [...sent, ...unwritten, ...this.#outbox.unsent()]) {
+      if (entry.isSettled) continue;
+      this.#abandoned += 1;
+      entry.settle(new PublishClosedError(entry, entry.wasSent));
+    }
+    this.#outbox.forgetSettled();
+  }
+
+  /** Called by every message when it is settled. */
+  readonly settled: Settled = (entry, error) => {
+    this.#suspects.isDone(entry);
+    if (entry.signal !== undefined) this.#aborts.remove(entry.signal, entry);
+    // A body that nobody waits for is not kept until a confirm that may never come.
+    if (entry.tag !== undefined) this.#session?.forget(entry.tag);
+    else if (error !== undefined) this.#someGaveUp = true;
+    this.#outbox.release(entry);
+    if (error === undefined) this.#host.published();
+    else this.#host.failed(error);
+    if (this.#outbox.messages === 0) for (const resolve of this.#whenEmpty.splice(0)) resolve();
+    this.#eased();
+  };
+
+  #armSweeper(): void {
+    if (this.#sweeper !== undefined || this.#isClosed) return;
+    this.#sweeper = this.#clock.setTimer(() => this.#sweep(), SWEEP_EVERY_MS);
+  }
+
+  /** One timer for all time limits: a timer for every message would cost more than the message. */
+  #sweep(): void {
+    this.#sweeper = undefined;
+    const now = this.#clock.now();
+    if (now >= this.#nextDeadline) this.#endOverdue(now);
+    if (this.#someGaveUp) this.#outbox.forgetSettled();
+    this.#someGaveUp = false;
+    if (this.#outbox.messages > 0 || this.#outbox.waiting > 0) this.#armSweeper();
+    this.#pump();
+  }
+
+  #endOverdue(now: number): void {
+    this.#nextDeadline = Infinity;
+    for (const entry of [...this.#outbox.unsent(), ...(this.#session?.entries() ?? [])]) {
+      if (entry.isSettled) continue;
+      if (now >= entry.deadline) entry.settle(new PublishTimeoutError(entry, entry.timeoutMs, entry.wasSent));
+      else if (entry.deadline < this.#nextDeadline) this.#nextDeadline = entry.deadline;
+    }
+  }
+}
+
+/** The broker ended the whole connection over something that we sent (frame, syntax, command, not allowed, internal error). */
+function isOverOurFrames(cause: Error): boolean {
+  const code: unknown = (cause.cause as { code?: unknown } | undefined)?.code;
+  return typeof code === 'number' && [501, 502, 503, 504, 505, 541].includes(code);
+}

@@ -1,0 +1,115 @@
+/** A message as it is kept until it is settled: encoded, with everything that the wire needs, and what its caller waits for. */
+import { PublishAbortedError, type PublishAddress } from '../errors.js';
+import { encodeFieldTable, withField } from './field-table.js';
+import type { OutboxEntry } from './outbox.js';
+import type { PublishFrame } from './publish-frames.js';
+
+/** Says how often a message was sent before: set when it is sent again after a lost link. */
+export const REPUBLISHED_HEADER = 'x-republished';
+
+/** The properties of a message on the wire, by their AMQP names; `undefined` is left out. */
+export interface MessageProperties {
+  readonly mandatory?: boolean;
+  readonly persistent?: boolean;
+  readonly messageId?: string;
+  readonly headers?: Readonly<Record<string, unknown>>;
+  readonly contentType?: string;
+  readonly contentEncoding?: string;
+  readonly correlationId?: string;
+  readonly replyTo?: string;
+  /** Milliseconds. */
+  readonly expiration?: number | string;
+  readonly priority?: number;
+  /** Seconds since the epoch. */
+  readonly timestamp?: number;
+  readonly type?: string;
+  readonly userId?: string;
+  readonly appId?: string;
+}
+
+/** Bytes to be sent as they are. */
+export interface OutgoingMessage {
+  readonly exchange: string;
+  readonly routingKey: string;
+  readonly content: Buffer;
+  /** `messageId` must be set. */
+  readonly options: MessageProperties;
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+/** The broker sent it back: no queue is bound for it. */
+export interface Returned {
+  readonly replyCode: number;
+  readonly replyText: string;
+}
+
+/** Told when a message is settled, before its caller is. */
+export type Settled = (entry: Outgoing, error: Error | undefined) => void;
+
+export class Outgoing implements OutboxEntry, PublishFrame, PublishAddress {
+  readonly exchange: string;
+  readonly routingKey: string;
+  readonly content: Buffer;
+  readonly properties: MessageProperties;
+  readonly messageId: string;
+  readonly timeoutMs: number;
+  readonly bytes: number;
+  isHeld = false;
+  isSettled = false;
+  sends = 0;
+  /** How often the broker closed the channel while this was in flight alone. */
+  channelCloses = 0;
+  /** While it is in flight: its tag in the ledger. */
+  tag: number | undefined;
+  returned: Returned | undefined;
+  readonly #headerTable: Buffer | undefined;
+  readonly signal: AbortSignal | undefined;
+
+  /** @throws TypeError or RangeError when a header cannot be encoded */
+  constructor(
+    message: OutgoingMessage,
+    readonly deadline: number,
+    private readonly settled: Settled,
+    private readonly resolve: () => void,
+    private readonly reject: (error: Error) => void,
+  ) {
+    const { options, signal } = message;
+    this.exchange = message.exchange;
+    this.routingKey = message.routingKey;
+    this.content = message.content;
+    this.properties = options;
+    this.messageId = options.messageId as string;
+    this.timeoutMs = message.timeoutMs;
+    this.#headerTable = options.headers === undefined ? undefined : encodeFieldTable(options.headers);
+    this.bytes = message.content.length + (this.#headerTable?.length ?? 0);
+    this.signal = signal;
+  }
+
+  get wasSent(): boolean {
+    return this.sends > 0;
+  }
+
+  get headerTable(): Buffer | undefined {
+    if (this.sends === 0) return this.#headerTable;
+    const { headers } = this.properties;
+    // A message that came with the mark (a dead letter of one that was sent again) must not get it twice.
+    if (headers !== undefined && REPUBLISHED_HEADER in headers)
+      return encodeFieldTable({ ...headers, [REPUBLISHED_HEADER]: this.sends });
+    return withField(this.#headerTable, REPUBLISHED_HEADER, this.sends);
+  }
+
+  /** The first call counts. */
+  settle(error?: Error): void {
+    if (this.isSettled) return;
+    this.isSettled = true;
+    this.settled(this, error);
+    if (error === undefined) this.resolve();
+    else this.reject(error);
+  }
+
+  /** Its signal fired. */
+  aborted(reason: unknown): void {
+    this.settle(new PublishAbortedError(this, reason, this.wasSent));
+  }
+}

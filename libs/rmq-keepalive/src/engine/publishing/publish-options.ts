@@ -1,0 +1,181 @@
+/** What a publish may be told: unit, default, consequence; and the checks of it, which cost nothing when nothing is told. */
+import { OptionsError } from '../errors.js';
+import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
+
+/** Defaults of the time limit and the two promises a message makes. */
+export interface PublishDefaults {
+  /** How long `publish()` may take until the confirm, in ms, waiting for the link included. @default 30_000 */
+  timeoutMs?: number;
+  /** Reject a message that no queue is bound for, instead of losing it. @default true */
+  mandatory?: boolean;
+  /** Stored on disk by durable queues, so that it survives a broker restart. @default true */
+  persistent?: boolean;
+}
+
+/** Defaults and bounds for all publishes of a connection, or of one publisher. */
+export interface PublisherDefaults extends PublishDefaults {
+  /**
+   * The largest body, in bytes; a larger one is rejected with RMQ_PAYLOAD_TOO_LARGE before it is sent. A broker that is sent
+   * more than its own `max_message_size` closes the channel. For JSON, `json.maxBytes` counts too.
+   * @default 16_777_216 (16 MiB, RabbitMQ's `max_message_size` since 4.0; 128 MiB before)
+   */
+  maxMessageBytes?: number;
+}
+
+/** Options of one message. */
+export interface PublishOptions extends PublishDefaults {
+  /** Stays the same when the message has to be sent again: consumers recognise duplicates by it. @default a random UUID */
+  messageId?: string;
+  /** Strings, numbers, bigints, booleans, null, Buffers, Dates, arrays and objects of these, and amqplib's `{ '!': type, value }`. */
+  headers?: Record<string, unknown>;
+  correlationId?: string;
+  replyTo?: string;
+  /** Milliseconds after which the broker may drop the message unconsumed, a whole number. @default never */
+  expiration?: number;
+  /** 0..255; for priority queues. */
+  priority?: number;
+  /** Application-defined kind of message. */
+  type?: string;
+  /** What the body is, if the codec's word for it is not precise enough (`application/vnd.shop.order+json`). @default the codec's */
+  contentType?: string;
+  /** How the body is wrapped (`gzip`): for payloads that are bytes already. @default the codec's */
+  contentEncoding?: string;
+  /** When it happened; AMQP carries whole seconds. @default now */
+  timestamp?: Date;
+  /** The application that publishes. */
+  appId?: string;
+  /** Must be the user that the connection logged in as, else the broker refuses the message. */
+  userId?: string;
+  /** Ends the wait: a message that was not sent yet is taken back; one that was may still arrive. */
+  signal?: AbortSignal;
+}
+
+export type ResolvedPublishDefaults = Required<PublisherDefaults>;
+
+const DEFAULT_NAMES = ['timeoutMs', 'mandatory', 'persistent', 'maxMessageBytes'] as const;
+
+const OPTION_NAMES = [
+  'timeoutMs',
+  'mandatory',
+  'persistent',
+  'messageId',
+  'headers',
+  'correlationId',
+  'replyTo',
+  'expiration',
+  'priority',
+  'type',
+  'contentType',
+  'contentEncoding',
+  'timestamp',
+  'appId',
+  'userId',
+  'signal',
+] as const satisfies readonly (keyof PublishOptions)[];
+
+const SHORT_STRINGS = [
+  'messageId',
+  'correlationId',
+  'replyTo',
+  'type',
+  'contentType',
+  'contentEncoding',
+  'appId',
+  'userId',
+] as const satisfies readonly (keyof PublishOptions)[];
+
+/** What a publish without options is told. */
+export const NO_OPTIONS: PublishOptions = Object.freeze({});
+
+const MAX_TIMER_MS = 2_147_483_647;
+/** The broker reads it as an unsigned 32-bit number. */
+const MAX_EXPIRATION_MS = 4_294_967_295;
+/** The protocol's shortstr: one length octet. */
+const MAX_SHORT_STRING_BYTES = 255;
+
+/** @throws {@link OptionsError} */
+export function resolvePublishDefaults(
+  options: PublisherDefaults = {},
+  path = 'publish',
+  defaults: PublisherDefaults = {},
+): ResolvedPublishDefaults {
+  checkOptionsObject(options, DEFAULT_NAMES, path);
+  const {
+    timeoutMs = 30_000,
+    mandatory = true,
+    persistent = true,
+    maxMessageBytes = 16 * 1024 * 1024,
+  } = { ...defaults, ...withoutUndefined(options) };
+  checkNumber(timeoutMs, { min: 1, max: MAX_TIMER_MS, unit: 'milliseconds' }, `${path}.timeoutMs`);
+  checkBoolean(mandatory, `${path}.mandatory`);
+  checkBoolean(persistent, `${path}.persistent`);
+  // RabbitMQ itself allows half a GiB at most.
+  checkNumber(maxMessageBytes, { min: 1, max: 0x2000_0000, unit: 'bytes', integer: true }, `${path}.maxMessageBytes`);
+  return { timeoutMs, mandatory, persistent, maxMessageBytes };
+}
+
+/** @throws {@link OptionsError} naming the value and the way out */
+export function checkPublish(exchange: string, routingKey: string, options: PublishOptions): void {
+  if (typeof exchange !== 'string')
+    throw new OptionsError(
+      'publish(exchange)',
+      `${shown(exchange)} is not an exchange name`,
+      "Give a string; '' is the default exchange",
+    );
+  if (typeof routingKey !== 'string')
+    throw new OptionsError('publish(routingKey)', `${shown(routingKey)} is not a routing key`, 'Give a string');
+  checkShortString('exchange', exchange);
+  checkShortString('routingKey', routingKey);
+  if (options !== NO_OPTIONS) checkOptions(options);
+}
+
+function checkOptions(options: PublishOptions): void {
+  checkOptionsObject(options, OPTION_NAMES, 'publish options');
+  const { timeoutMs, mandatory, persistent, priority, expiration, timestamp, headers } = options;
+  if (timeoutMs !== undefined)
+    checkNumber(timeoutMs, { min: 1, max: MAX_TIMER_MS, unit: 'milliseconds' }, 'publish options.timeoutMs');
+  if (mandatory !== undefined) checkBoolean(mandatory, 'publish options.mandatory');
+  if (persistent !== undefined) checkBoolean(persistent, 'publish options.persistent');
+  if (priority !== undefined)
+    checkNumber(priority, { min: 0, max: 255, unit: 'priority', integer: true }, 'publish options.priority');
+  if (expiration !== undefined)
+    checkNumber(
+      expiration,
+      { min: 0, max: MAX_EXPIRATION_MS, unit: 'milliseconds', integer: true },
+      'publish options.expiration',
+    );
+  if (timestamp !== undefined && !(Object.prototype.toString.call(timestamp) === '[object Date]' && +timestamp >= 0))
+    throw new OptionsError('publish options.timestamp', `${shown(timestamp)} is not a Date since 1970`, 'Give a Date');
+  if (headers !== undefined && (typeof headers !== 'object' || headers === null || Array.isArray(headers)))
+    throw new OptionsError(
+      'publish options.headers',
+      `${shown(headers)} is not an object of headers`,
+      'Give { name: value, ... }',
+    );
+  for (const name of SHORT_STRINGS) {
+    const value = options[name];
+    if (value !== undefined) checkShortString(name, value);
+  }
+}
+
+function checkShortString(name: string, value: unknown): void {
+  if (typeof value !== 'string') throw new OptionsError(name, `${shown(value)} is not a string`, 'Give a string');
+  // UTF-8 takes three bytes for a UTF-16 unit at most: what is short needs no counting.
+  if (value.length * 3 <= MAX_SHORT_STRING_BYTES) return;
+  const bytes = Buffer.byteLength(value);
+  if (bytes > MAX_SHORT_STRING_BYTES)
+    throw new OptionsError(
+      name,
+      `${bytes} bytes are more than the ${MAX_SHORT_STRING_BYTES} that AMQP allows`,
+      'Shorten it',
+    );
+}
+
+function checkBoolean(value: unknown, path: string): void {
+  if (typeof value !== 'boolean')
+    throw new OptionsError(path, `${shown(value)} is not a boolean`, 'Give true or false');
+}
+
+function withoutUndefined<T extends object>(options: T): Partial<T> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
+}

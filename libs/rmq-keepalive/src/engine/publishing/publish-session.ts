@@ -1,0 +1,173 @@
+/**
+ * One life of the publishing channel: what goes out on it, what is in flight on it, and what the broker answers.
+ *
+ * What is sent in one turn of the event loop goes out in one write. A session is over with its channel; then its owner takes
+ * back what was never confirmed and opens another one.
+ */
+import type { Link, PublishingChannel, ReturnedPublish } from '../connection/link.js';
+import { ChannelClosedError, PublishNackedError, PublishReturnedError } from '../errors.js';
+import { ConfirmLedger } from './confirm-ledger.js';
+import type { Outgoing } from './outgoing-message.js';
+import { PublishFrames } from './publish-frames.js';
+
+export interface SessionEvents {
+  /** More may be sent than before: confirms came, or the socket can take more. */
+  eased(): void;
+  /** Without confirms: no queue was bound for it. */
+  returned(message: ReturnedPublish): void;
+  /** The channel is over, with the broker's reason if it was the broker. */
+  closed(cause: Error | undefined): void;
+}
+
+/** So much is handed to the socket in one go, within one turn of the event loop. */
+const WRITE_AT_BYTES = 64 * 1024;
+
+export class PublishSession {
+  readonly #confirms: 'on' | 'off';
+  readonly #events: SessionEvents;
+  readonly #ledger = new ConfirmLedger<Outgoing>();
+  /** Without confirms: not yet handed to the socket. */
+  #unwritten: Outgoing[] = [];
+  #channel: PublishingChannel | undefined;
+  #frames: PublishFrames | undefined;
+  #writeIsDue = false;
+  #isOver = false;
+  #lastReturnedTag = 0;
+
+  private constructor(confirms: 'on' | 'off', events: SessionEvents) {
+    this.#confirms = confirms;
+    this.#events = events;
+  }
+
+  /** @throws {@link ChannelClosedError} and whatever opening a channel throws */
+  static async open(link: Link, confirms: 'on' | 'off', events: SessionEvents): Promise<PublishSession> {
+    const session = new PublishSession(confirms, events);
+    const channel = await link.openPublishingChannel(confirms, {
+      confirmed: (tag, multiple) => session.#answered(tag, multiple, settleConfirmed),
+      nacked: (tag, multiple) => session.#answered(tag, multiple, settleNacked),
+      returned: (message) => session.#returned(message),
+      writable: () => events.eased(),
+      closed: (cause) => session.#closed(cause),
+    });
+    if (session.#isOver || !link.isUp)
+      throw new ChannelClosedError('the publisher', 'it ended while it was being opened');
+    session.#channel = channel;
+    session.#frames = new PublishFrames(channel.number, channel.maxFrameBytes);
+    return session;
+  }
+
+  /** Messages under way. */
+  get inFlight(): number {
+    return this.#ledger.size + this.#unwritten.length;
+  }
+
+  /** From the oldest message that waits for its confirm to the newest. */
+  get span(): number {
+    return this.#ledger.span;
+  }
+
+  /** Whether the socket can take more. */
+  get isWritable(): boolean {
+    return !this.#isOver && this.#channel?.isWritable === true;
+  }
+
+  /** Puts the message behind the others of this turn. @throws TypeError or RangeError when AMQP cannot carry it */
+  add(entry: Outgoing): void {
+    if (this.#frames === undefined) return;
+    this.#frames.add(entry);
+    entry.sends += 1;
+    if (this.#confirms === 'on') entry.tag = this.#ledger.sent(entry);
+    else this.#unwritten.push(entry);
+    if (this.#frames.bytes >= WRITE_AT_BYTES) this.write();
+    else this.#writeSoon();
+  }
+
+  /** Hands everything that was added to the socket. */
+  write(): void {
+    if (this.#isOver || this.#frames === undefined || this.#frames.bytes === 0) return;
+    this.#channel?.write(this.#frames.take());
+    if (this.#confirms === 'off') for (const entry of this.#unwritten.splice(0)) entry.settle();
+  }
+
+  /** Nobody waits for the confirm of that one any more. */
+  forget(tag: number): void {
+    this.#ledger.forget(tag);
+  }
+
+  /** Oldest first. */
+  entries(): IterableIterator<Outgoing> {
+    return this.#ledger.entries();
+  }
+
+  /**
+   * Everything under way, oldest first, to be sent again or given up.
+   * @returns `sent`: it may have arrived; `unwritten`: it never left
+   */
+  takeBack(): { sent: Outgoing[]; unwritten: Outgoing[] } {
+    const sent = this.#ledger.takeAll();
+    for (const entry of sent) entry.returned = entry.tag = undefined;
+    const unwritten = this.#unwritten.splice(0).filter((entry) => !entry.isSettled);
+    for (const entry of unwritten) entry.sends -= 1;
+    return { sent, unwritten };
+  }
+
+  /** The link is gone, and the channel with it. */
+  end(): void {
+    this.#isOver = true;
+  }
+
+  /** Resolves when the broker has read everything, or the link is gone. */
+  async close(): Promise<void> {
+    this.write();
+    this.#isOver = true;
+    await this.#channel?.close();
+  }
+
+  #writeSoon(): void {
+    if (this.#writeIsDue) return;
+    this.#writeIsDue = true;
+    process.nextTick(() => {
+      this.#writeIsDue = false;
+      this.write();
+    });
+  }
+
+  #answered(tag: number, multiple: boolean, settle: (entry: Outgoing) => void): void {
+    if (this.#isOver) return;
+    this.#ledger.settle(tag, multiple, settle);
+    this.#events.eased();
+  }
+
+  /** basic.return comes before the confirm of the same message, in publishing order. */
+  #returned(message: ReturnedPublish): void {
+    if (this.#confirms === 'off') return this.#events.returned(message);
+    const { exchange, routingKey, messageId, replyCode, replyText } = message;
+    const isMeant = (sent: Outgoing): boolean =>
+      sent.returned === undefined &&
+      sent.properties.mandatory === true &&
+      sent.messageId === messageId &&
+      sent.exchange === exchange &&
+      sent.routingKey === routingKey;
+    const entry = this.#ledger.find(isMeant, this.#lastReturnedTag) ?? this.#ledger.find(isMeant);
+    if (entry === undefined) return;
+    entry.returned = { replyCode, replyText };
+    this.#lastReturnedTag = entry.tag ?? 0;
+  }
+
+  #closed(cause: Error | undefined): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#events.closed(cause);
+  }
+}
+
+function settleConfirmed(entry: Outgoing): void {
+  const { returned } = entry;
+  entry.settle(
+    returned === undefined ? undefined : new PublishReturnedError(entry, returned.replyCode, returned.replyText),
+  );
+}
+
+function settleNacked(entry: Outgoing): void {
+  entry.settle(new PublishNackedError(entry));
+}

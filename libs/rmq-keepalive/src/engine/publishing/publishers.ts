@@ -1,0 +1,118 @@
+/** The publishers of a connection: one that is always there, and those that were asked for. All share the publishing link. */
+import type { Clock } from '../clock.js';
+import type { Codec } from '../codec/codec.js';
+import type { Link } from '../connection/link.js';
+import { checkOptionsObject } from '../option-checks.js';
+import { ChannelPublisher } from './channel-publisher.js';
+import { Dispatcher, type DispatcherOptions, type PublisherHost, type PublisherStatus } from './dispatcher.js';
+import { type OutboxOptions, type ResolvedOutbox, resolveOutbox } from './outbox.js';
+import { type PublisherDefaults, type ResolvedPublishDefaults, resolvePublishDefaults } from './publish-options.js';
+import type { RmqPublisher } from './publisher.js';
+
+/** Options of `connection.createPublisher()`. */
+export interface CreatePublisherOptions {
+  /**
+   * `false`: the broker does not confirm. `publish()` then resolves when the message was handed to the socket, and promises
+   * nothing beyond: it is lost without a word when the link is lost, when the broker refuses it, or when the broker
+   * crashes. Returned messages are reported as the event `publish-returned`, a channel that the broker closed (a missing
+   * exchange) as `publish-failed`. For telemetry and the like.
+   * @default true
+   */
+  confirm?: boolean;
+  /** Bounds of its own outbox. @default the connection's */
+  outbox?: OutboxOptions;
+  /** Defaults of its publishes. @default the connection's */
+  publish?: PublisherDefaults;
+}
+
+interface Defaults {
+  readonly outbox: ResolvedOutbox;
+  readonly publish: ResolvedPublishDefaults;
+}
+
+export class Publishers {
+  /** The one that is injected by its class. Its channel is opened with every link. */
+  readonly main: RmqPublisher;
+  readonly #dispatchers: Dispatcher[] = [];
+  #link: Link | undefined;
+  readonly #codec: Codec;
+  readonly #defaults: Defaults;
+  readonly #host: PublisherHost;
+  readonly #clock: Clock;
+
+  constructor(codec: Codec, defaults: Defaults, host: PublisherHost, clock: Clock) {
+    this.#codec = codec;
+    this.#defaults = defaults;
+    this.#host = host;
+    this.#clock = clock;
+    this.main = this.#add({ bounds: defaults.outbox, confirms: 'on', opens: 'at-once' }, defaults.publish);
+  }
+
+  /** Its channel is opened with the first publish. @throws {@link OptionsError} */
+  create(options: CreatePublisherOptions): RmqPublisher {
+    checkOptionsObject(options, ['confirm', 'outbox', 'publish'], 'createPublisher');
+    const { confirm = true, outbox, publish } = options;
+    const bounds = outbox === undefined ? this.#defaults.outbox : resolveOutbox(outbox, 'createPublisher.outbox');
+    const defaults = resolvePublishDefaults(publish, 'createPublisher.publish', this.#defaults.publish);
+    return this.#add({ bounds, confirms: confirm ? 'on' : 'off', opens: 'on-demand' }, defaults);
+  }
+
+  /** All of them together; the bounds too. */
+  get status(): PublisherStatus & { readonly maxMessages: number; readonly maxBytes: number } {
+    const sum = { queued: 0, inFlight: 0, waiting: 0, bytes: 0, maxMessages: 0, maxBytes: 0 };
+    for (const { status, bounds } of this.#dispatchers) {
+      sum.queued += status.queued;
+      sum.inFlight += status.inFlight;
+      sum.waiting += status.waiting;
+      sum.bytes += status.bytes;
+      sum.maxMessages += bounds.maxMessages;
+      sum.maxBytes += bounds.maxBytes;
+    }
+    return sum;
+  }
+
+  /** A recovery step: opens the channels and sends again what was never confirmed. */
+  async attachAll(link: Link): Promise<void> {
+    this.#link = link;
+    await Promise.all(this.#dispatchers.map((dispatcher) => dispatcher.attach(link)));
+  }
+
+  /** The link is gone. */
+  detachAll(cause: Error): void {
+    this.#link = undefined;
+    for (const dispatcher of this.#dispatchers) dispatcher.detach(cause);
+  }
+
+  /** The broker's alarm began or is over. */
+  resume(): void {
+    for (const dispatcher of this.#dispatchers) dispatcher.resume();
+  }
+
+  /** No link comes up any more. */
+  beginClosing(): void {
+    for (const dispatcher of this.#dispatchers) dispatcher.beginClosing();
+  }
+
+  async flush(deadlineMs: number): Promise<void> {
+    await Promise.all(this.#dispatchers.map((dispatcher) => dispatcher.flush(deadlineMs)));
+  }
+
+  /** Nothing more is accepted; what is left is rejected. @returns how many that were */
+  close(): number {
+    return this.#dispatchers.reduce((sum, dispatcher) => sum + dispatcher.close(), 0);
+  }
+
+  /** After {@link close}: so that the broker has read all that was written before the link ends. */
+  async closeChannels(): Promise<void> {
+    await Promise.all(this.#dispatchers.map((dispatcher) => dispatcher.closeChannel()));
+  }
+
+  #add(options: DispatcherOptions, defaults: ResolvedPublishDefaults): RmqPublisher {
+    const dispatcher = new Dispatcher(options, this.#host, this.#clock);
+    this.#dispatchers.push(dispatcher);
+    const publisher = new ChannelPublisher(this.#codec, defaults, dispatcher, this.#clock);
+    // Opens nothing yet: it only gets to know the link.
+    if (this.#link !== undefined) void dispatcher.attach(this.#link);
+    return publisher;
+  }
+}

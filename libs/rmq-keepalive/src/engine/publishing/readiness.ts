@@ -1,0 +1,87 @@
+/**
+ * Lets producers wait until a publish can go: link up, broker not blocking, room in the outbox.
+ *
+ * Danger: many wait for little room. Whoever is let go publishes a moment later, so the room still looks free, and the next
+ * one would be let go into the same place.
+ * Choice: each one that is let go has a place until the end of the turn of the event loop; by then it has published.
+ */
+import type { Clock, Timer } from '../clock.js';
+import { ConnectionClosedError, NotReadyError } from '../errors.js';
+import type { Dispatcher } from './dispatcher.js';
+import type { WhenReadyOptions } from './publisher.js';
+
+export class Readiness {
+  readonly #dispatcher: Dispatcher;
+  readonly #clock: Clock;
+  /** In the order of asking. */
+  readonly #waiting = new Set<() => void>();
+  /** Let go in this turn. */
+  #placesTaken = 0;
+  #turnEndIsDue = false;
+
+  constructor(dispatcher: Dispatcher, clock: Clock) {
+    this.#dispatcher = dispatcher;
+    this.#clock = clock;
+    dispatcher.onEased(() => {
+      if (this.#waiting.size > 0) this.#atTurnEnd();
+    });
+  }
+
+  async wait({ signal, timeoutMs }: WhenReadyOptions): Promise<void> {
+    signal?.throwIfAborted();
+    this.#assertNotOver();
+    if (this.#waiting.size === 0 && this.#takePlace()) return;
+    this.#dispatcher.need();
+    this.#atTurnEnd();
+    await this.#untilLetGo(signal, timeoutMs);
+    this.#assertNotOver();
+  }
+
+  async #untilLetGo(signal: AbortSignal | undefined, timeoutMs: number | undefined): Promise<void> {
+    let timer: Timer | undefined;
+    let end: () => void = () => undefined;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        end = resolve;
+        this.#waiting.add(resolve);
+        signal?.addEventListener('abort', end);
+        if (timeoutMs === undefined) return;
+        timer = this.#clock.setTimer(
+          () => reject(new NotReadyError(timeoutMs, this.#dispatcher.obstacle ?? 'others were first')),
+          timeoutMs,
+        );
+      });
+    } finally {
+      timer?.cancel();
+      this.#waiting.delete(end);
+      signal?.removeEventListener('abort', end);
+    }
+    signal?.throwIfAborted();
+  }
+
+  #takePlace(): boolean {
+    if (this.#dispatcher.obstacle !== undefined || this.#dispatcher.room <= this.#placesTaken) return false;
+    this.#placesTaken += 1;
+    this.#atTurnEnd();
+    return true;
+  }
+
+  #atTurnEnd(): void {
+    if (this.#turnEndIsDue) return;
+    this.#turnEndIsDue = true;
+    setImmediate(() => {
+      this.#turnEndIsDue = false;
+      this.#placesTaken = 0;
+      for (const letGo of this.#waiting) {
+        if (!this.#dispatcher.isOver && !this.#takePlace()) return;
+        this.#waiting.delete(letGo);
+        letGo();
+      }
+    });
+  }
+
+  #assertNotOver(): void {
+    if (this.#dispatcher.isOver)
+      throw new ConnectionClosedError('The connection is closed: nothing can be published any more');
+  }
+}
