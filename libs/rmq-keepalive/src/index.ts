@@ -24,7 +24,7 @@ export { RmqConnection } from './engine/connection/rmq-connection.js';
 export type { RmqConnectionOptions } from './engine/connection/connection-options.js';
 export type { AddressProvider } from './engine/connection/broker-endpoints.js';
 export type { ReconnectOptions } from './engine/connection/reconnect-backoff.js';
-export type { HeartbeatOptions, IntermediaryName } from './engine/heartbeat/heartbeat-policy.js';
+export type { HeartbeatOptions, HeartbeatThread, IntermediaryName } from './engine/heartbeat/heartbeat-policy.js';
 export { INTERMEDIARY_IDLE_SECONDS } from './engine/heartbeat/heartbeat-policy.js';
 export type { JsonCodecOptions } from './engine/codec/json-codec.js';
 export { NEXT_STATES, STATE_MEANINGS } from './engine/connection/connection-state.js';
@@ -103,8 +103,10 @@ export {
   ConsumeRefusedError,
   DeadLettersUnreachableError,
   DeduplicationError,
+  EventLoopBlockedError,
   GaveUpError,
   HandlerTimeoutError,
+  HeartbeatThreadError,
   IllegalStateError,
   LinkLostError,
   LoginRefusedError,

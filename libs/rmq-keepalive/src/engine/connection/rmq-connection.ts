@@ -427,8 +427,9 @@ export class RmqConnection {
       this.#publishers.resume();
     }
     if (event.type === 'attempt-failed') this.#record.noteFailedAttempt(event.role, event.cause);
-    if (event.type === 'event-loop-stalled' && !this.#record.noteStall(event.stalledForMs)) return;
-    this.#emit(event);
+    const noted = event.type === 'event-loop-stalled' ? this.#record.noteStall(event) : event;
+    if (noted === undefined) return;
+    this.#emit(noted);
     if (event.type === 'attempt-failed') this.#closing?.cannotDial();
     if (event.type === 'gave-up') this.#gaveUp = event.cause;
     if (event.type === 'gave-up' && this.#closing === undefined)

@@ -44,8 +44,9 @@ export class Attachment implements DeliveryOrigin {
     private readonly host: AttachmentHost,
   ) {}
 
+  /** A link is lost before amqplib knows of it, when the event loop was blocked meanwhile. */
   get isLive(): boolean {
-    return this.#isLive;
+    return this.#isLive && this.link.isUp;
   }
 
   get needsSettling(): boolean {
@@ -64,6 +65,8 @@ export class Attachment implements DeliveryOrigin {
 
   /** Runs inside amqplib's read loop: it must not throw. */
   arrived(message: ConsumeMessage): void {
+    // Read before the end of its link is: the broker delivers it again, and has perhaps done so already.
+    if (!this.link.isUp) return;
     const now = this.host.clock.now();
     const delivery = new Delivery(this.queueName, this.host.subscription, message, this);
     if (this.needsSettling) this.#ledger.arrived(message.fields.deliveryTag, { delivery, arrivedAt: now });
@@ -96,7 +99,7 @@ export class Attachment implements DeliveryOrigin {
     const { upTo, covered, single } = this.#ledger.takeAcks();
     const count = covered + single.length;
     if (count === 0) return;
-    if (!this.#isLive) return this.host.stale('ack', count);
+    if (!this.isLive) return this.host.stale('ack', count);
     try {
       if (upTo !== undefined) this.channel.ack(named(upTo), covered > 1);
       for (const tag of single) this.channel.ack(named(tag));
