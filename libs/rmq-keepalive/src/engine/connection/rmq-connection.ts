@@ -17,10 +17,12 @@ import {
   type DeliveryHandler,
   resolveSubscription,
   sharedEntities,
+  subscribedExchange,
   type SubscriptionOptions,
   type WantedSubscription,
 } from '../consuming/subscription.js';
 import { type Subscription, subscriptionHandle } from '../consuming/subscription-handle.js';
+import type { EventContract, EventPayload } from '../contracts/event.js';
 import { ConnectionClosedError, NotOpenError } from '../errors.js';
 import type { RmqPublisher } from '../publishing/publisher.js';
 import { type CreatePublisherOptions, Publishers } from '../publishing/publishers.js';
@@ -195,7 +197,12 @@ export class RmqConnection {
    * @typeParam T what the payloads are said to be; nobody checks it
    * @throws {@link OptionsError}
    */
-  subscribe<T = unknown>(options: SubscriptionOptions<T>, handler: DeliveryHandler<T>): Subscription {
+  subscribe<E extends EventContract>(
+    options: SubscriptionOptions<EventPayload<E>> & { event: E },
+    handler: DeliveryHandler<EventPayload<E>>,
+  ): Subscription;
+  subscribe<T = unknown>(options: SubscriptionOptions<T>, handler: DeliveryHandler<T>): Subscription;
+  subscribe<T>(options: SubscriptionOptions<T>, handler: DeliveryHandler<T>): Subscription {
     return this.#subscribe(options, handler);
   }
 
@@ -222,7 +229,7 @@ export class RmqConnection {
   ): Subscription {
     if (this.#closing !== undefined)
       throw new ConnectionClosedError('The connection is closed: nothing can be subscribed any more');
-    const knownExchange = this.#topology.topology.exchangeNamed(options.exchange ?? '');
+    const knownExchange = this.#topology.topology.exchangeNamed(subscribedExchange(options));
     const wanted = resolveSubscription(options, handler, { batch, knownExchange });
     const consumer = this.#addConsumer(wanted);
     // Also while recovery is under way: it may have passed by already.

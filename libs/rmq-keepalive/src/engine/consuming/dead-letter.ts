@@ -10,7 +10,8 @@ import { type CopyTransport, sendCopy } from './copy-transport.js';
 import type { Delivery } from './delivery.js';
 import { copiedHeaders, copiedProperties, MAX_ERROR_MESSAGE_LENGTH } from './message-copy.js';
 
-export type DeadLetterReason = 'handler-failed' | 'not-decodable' | 'rejected' | 'attempts-spent' | 'poison';
+export type DeadLetterReason =
+  'handler-failed' | 'not-decodable' | 'not-valid' | 'rejected' | 'attempts-spent' | 'poison';
 
 /** Headers that tell where a dead letter came from and why it is there. */
 export const DEAD_LETTER_HEADERS = {
