@@ -8,8 +8,8 @@ import { first, firstValueFrom, type Observable, Subject, takeUntil } from 'rxjs
 import { type Clock, systemClock } from '../clock.js';
 import { Consumer } from '../consuming/consumer.js';
 import { ConsumerRegistry } from '../consuming/consumer-registry.js';
-import type { CopyTransport } from '../consuming/copy-transport.js';
-import { RmqDeadLetters } from '../consuming/dead-letters.js';
+import type { CopyTransport } from '../consuming/failures/copy-transport.js';
+import { RmqDeadLetters } from '../consuming/failures/dead-letters.js';
 import type { BatchOptions } from '../consuming/handling-options.js';
 import {
   type BatchHandler,

@@ -16,7 +16,7 @@ import {
   type DeduplicationOptions,
   type ResolvedDeduplication,
   resolveDeduplication,
-} from './deduplication-options.js';
+} from './deduplication/deduplication-options.js';
 import { type EventContract, isEventContract } from '../contracts/event.js';
 import type { Delivery } from './delivery.js';
 import type { DeliveryBatch } from './delivery-batch.js';
@@ -27,8 +27,8 @@ import {
   resolveHandling,
   type WantedHandling,
 } from './handling-options.js';
-import { resolveMaxRedeliveries } from './redelivery-limit.js';
-import { resolveRetry, type RetryOptions, type RetryPolicy } from './retry-policy.js';
+import { resolveMaxRedeliveries } from './failures/redelivery-limit.js';
+import { resolveRetry, type RetryOptions, type RetryPolicy } from './failures/retry-policy.js';
 
 /**
  * Called for every delivery. Resolves: ack. Throws or rejects: retry, then dead-letter. Returns a `Settlement`: that.

@@ -3,7 +3,7 @@
  * the message, what they must not, and what we write on them.
  */
 import type { MessageProperties, Options } from 'amqplib';
-import type { MessageHeaders } from './delivery.js';
+import type { MessageHeaders } from '../delivery.js';
 import { DELAY_HEADER, isRetryQueue } from './retry-queues.js';
 
 /** Where the message was published to first; `delivery.exchange` and `delivery.routingKey` read these. */

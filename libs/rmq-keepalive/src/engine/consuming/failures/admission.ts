@@ -4,15 +4,15 @@
  * Danger: a consumer must not depend on publishing. While an alarm blocks publishers, it is the consumers who end the
  * alarm. So what cannot be counted now is handled uncounted.
  */
-import type { Clock } from '../clock.js';
-import type { ConnectionEvent } from '../connection/connection-events.js';
-import { PoisonMessageError } from '../errors.js';
+import type { Clock } from '../../clock.js';
+import type { ConnectionEvent } from '../../connection/connection-events.js';
+import { PoisonMessageError } from '../../errors.js';
 import { type CopyTransport, isUnwritable } from './copy-transport.js';
-import type { Delivery } from './delivery.js';
+import type { Delivery } from '../delivery.js';
 import { isSuspect, RecentlyInHand, redeliveryVerdict } from './redeliveries.js';
 import { moveToEndOfQueue } from './redelivery-copy.js';
-import type { WantedSubscription } from './subscription.js';
-import { SuspectLane } from './suspects.js';
+import type { WantedSubscription } from '../subscription.js';
+import { SuspectLane } from './suspect-lane.js';
 
 export interface AdmissionHost {
   readonly clock: Clock;

@@ -1,8 +1,8 @@
 /** What an operator does with dead letters: look at them, bring them back, throw them away. */
-import type { Codec } from '../codec/codec.js';
-import type { Link } from '../connection/link.js';
-import { OptionsError } from '../errors.js';
-import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
+import type { Codec } from '../../codec/codec.js';
+import type { Link } from '../../connection/link.js';
+import { OptionsError } from '../../errors.js';
+import { checkNumber, checkOptionsObject, shown } from '../../option-checks.js';
 import type { CopyTransport } from './copy-transport.js';
 import { DeadLetterReader } from './dead-letter-reader.js';
 import type { DeadLetter } from './dead-letter-record.js';

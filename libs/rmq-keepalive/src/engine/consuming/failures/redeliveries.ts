@@ -9,7 +9,7 @@
  * A link that is lost is no death: what this process itself had in hand when that happened is handled without a hop. And a
  * message is never held up by the counting: see {@link FailedDeliveries}.
  */
-import type { Delivery } from './delivery.js';
+import type { Delivery } from '../delivery.js';
 
 export type RedeliveryVerdict =
   /** It came back so often before. */

@@ -1,7 +1,7 @@
 /** Puts a delivery into a retry queue: published there with a confirm and its attempt in the headers, then acked by the caller. */
-import { errorNameOf, reasonOf } from '../errors.js';
+import { errorNameOf, reasonOf } from '../../errors.js';
 import { type CopyTransport, sendCopy } from './copy-transport.js';
-import type { Delivery } from './delivery.js';
+import type { Delivery } from '../delivery.js';
 import {
   copiedHeaders,
   copiedProperties,

@@ -1,7 +1,7 @@
 /** How often a message may come back before it is poison; a quorum queue's own limit, if we know it, must come second. */
-import { OptionsError } from '../errors.js';
-import { checkNumber } from '../option-checks.js';
-import type { Queue } from '../topology/topology.js';
+import { OptionsError } from '../../errors.js';
+import { checkNumber } from '../../option-checks.js';
+import type { Queue } from '../../topology/topology.js';
 
 /** Below the limit that quorum queues have by default since RabbitMQ 4.0 (20), at which the broker drops the message. */
 const DEFAULT_MAX_REDELIVERIES = 16;

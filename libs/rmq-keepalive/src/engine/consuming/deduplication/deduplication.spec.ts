@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import type { ConsumeMessage } from 'amqplib';
-import { ManualClock } from '../../../../../test/support/manual-clock.js';
-import type { ConnectionEvent } from '../connection/connection-events.js';
+import { ManualClock } from '../../../../../../test/support/manual-clock.js';
+import type { ConnectionEvent } from '../../connection/connection-events.js';
 import { Deduplication } from './deduplication.js';
 import { type DeduplicationOptions, resolveDeduplication } from './deduplication-options.js';
 import {
@@ -10,8 +10,8 @@ import {
   type DeduplicationStore,
   MemoryDeduplicationStore,
 } from './deduplication-store.js';
-import { Delivery, type DeliveryOrigin } from './delivery.js';
-import { Settlement } from './settlement.js';
+import { Delivery, type DeliveryOrigin } from '../delivery.js';
+import { Settlement } from '../settlement.js';
 
 const TTL_MS = 60_000;
 const ONE_BY_ONE = { ack: 'auto', batch: undefined } as const;

@@ -3,9 +3,9 @@
  * headers and properties when AMQP cannot carry those again.
  */
 import type { Options } from 'amqplib';
-import { PublishRefusedError, PublishReturnedError } from '../errors.js';
-import type { OutgoingMessage } from '../publishing/publisher.js';
-import type { Entity } from '../topology/topology.js';
+import { PublishRefusedError, PublishReturnedError } from '../../errors.js';
+import type { OutgoingMessage } from '../../publishing/publisher.js';
+import type { Entity } from '../../topology/topology.js';
 
 /** What copies need of a connection. */
 export interface CopyTransport {

@@ -6,7 +6,7 @@
  * broker returns a copy because there is none.
  */
 import type { CopyTransport } from './copy-transport.js';
-import type { Delivery } from './delivery.js';
+import type { Delivery } from '../delivery.js';
 import { NEW_QUEUE_REST_MS, retryEntities, returnPathEntities } from './retry-queues.js';
 
 export class RetryWay {

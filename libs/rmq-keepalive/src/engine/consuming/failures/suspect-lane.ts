@@ -6,7 +6,7 @@
  * often take turns, in random order: each life of a process finishes half of the innocent ones before it meets the guilty
  * one, on average, and after a few lives that one is alone.
  */
-import type { Clock, Timer } from '../clock.js';
+import type { Clock, Timer } from '../../clock.js';
 
 /** They come in a burst; the first one to arrive is not to be the first one to go. */
 const GATHER_MS = 100;

@@ -1,5 +1,5 @@
 /** Remembers which messages were handled: the port that a shared store implements, and the memory of one process. */
-import type { Clock } from '../clock.js';
+import type { Clock } from '../../clock.js';
 
 /** One copy's wish to be the one that is handled. Subscription and message id together name the message. */
 export interface DeduplicationClaim {

@@ -1,6 +1,6 @@
 /** One replay: letters are taken, published again with confirm, and then removed; what is not wanted or cannot go stays. */
-import { asError, OptionsError } from '../errors.js';
-import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
+import { asError, OptionsError } from '../../errors.js';
+import { checkNumber, checkOptionsObject, shown } from '../../option-checks.js';
 import { type CopyTransport, sendCopy } from './copy-transport.js';
 import { DEAD_LETTER_HEADERS } from './dead-letter.js';
 import type { DeadLetterReader, HeldLetter } from './dead-letter-reader.js';

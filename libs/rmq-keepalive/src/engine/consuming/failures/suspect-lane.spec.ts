@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { ManualClock } from '../../../../../test/support/manual-clock.js';
-import { SuspectLane } from './suspects.js';
+import { ManualClock } from '../../../../../../test/support/manual-clock.js';
+import { SuspectLane } from './suspect-lane.js';
 
 const GATHERED_MS = 100;
 

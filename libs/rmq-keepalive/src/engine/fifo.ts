@@ -19,6 +19,14 @@ export class Fifo<T> {
     return item;
   }
 
+  /** All that is in it, oldest first; then it is empty. */
+  takeAll(): T[] {
+    const items = [...this];
+    this.#items = [];
+    this.#head = 0;
+    return items;
+  }
+
   unshiftAll(items: readonly T[]): void {
     if (items.length === 0) return;
     this.#items = [...items, ...this.#items.slice(this.#head)];

@@ -4,10 +4,10 @@
  * Moving, instead of a dead-letter exchange on the queue: the queue's arguments stay as they are, so an existing queue
  * never conflicts (406), and the reason travels with the message.
  */
-import { errorNameOf, reasonOf } from '../errors.js';
-import { toQueue } from '../topology/topology.js';
+import { errorNameOf, reasonOf } from '../../errors.js';
+import { toQueue } from '../../topology/topology.js';
 import { type CopyTransport, sendCopy } from './copy-transport.js';
-import type { Delivery } from './delivery.js';
+import type { Delivery } from '../delivery.js';
 import { copiedHeaders, copiedProperties, MAX_ERROR_MESSAGE_LENGTH } from './message-copy.js';
 
 export type DeadLetterReason =

@@ -18,7 +18,7 @@
  * The arguments belong to the names: services of several versions share them, and whoever declares one differently is
  * refused (406). A change needs new names.
  */
-import { type Entity, type Queue, toBindings, toExchange, toQueue } from '../topology/topology.js';
+import { type Entity, type Queue, toBindings, toExchange, toQueue } from '../../topology/topology.js';
 
 export const RETRY_EXCHANGE = 'rmq-keepalive.retry';
 export const RETURN_EXCHANGE = 'rmq-keepalive.return';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { toQueue } from '../topology/topology.js';
+import { toQueue } from '../../topology/topology.js';
 import { delayAfter, delaysOf, ladderStep, MAX_DELAY_MS, resolveRetry, type RetryOptions } from './retry-policy.js';
 
 const policyOf = (options: RetryOptions) =>

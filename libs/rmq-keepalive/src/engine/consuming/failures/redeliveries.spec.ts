@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { toQueue } from '../topology/topology.js';
-import type { Delivery } from './delivery.js';
+import { toQueue } from '../../topology/topology.js';
+import type { Delivery } from '../delivery.js';
 import { isSuspect, RecentlyInHand, type RedeliveryFacts, redeliveryVerdict } from './redeliveries.js';
 import { resolveMaxRedeliveries } from './redelivery-limit.js';
 

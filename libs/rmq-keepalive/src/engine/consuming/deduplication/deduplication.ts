@@ -11,9 +11,9 @@
  * runs). So does every delivery while the store fails, unless `onStoreError` says otherwise. The prefetch bounds what waits.
  */
 import { randomUUID } from 'node:crypto';
-import { type Clock, type Timer, withDeadline } from '../clock.js';
-import type { ConnectionEvent } from '../connection/connection-events.js';
-import { DeduplicationError, type DeduplicationStep } from '../errors.js';
+import { type Clock, type Timer, withDeadline } from '../../clock.js';
+import type { ConnectionEvent } from '../../connection/connection-events.js';
+import { DeduplicationError, type DeduplicationStep } from '../../errors.js';
 import type { ResolvedDeduplication } from './deduplication-options.js';
 import {
   type ClaimAnswer,
@@ -21,8 +21,8 @@ import {
   type DeduplicationStore,
   MemoryDeduplicationStore,
 } from './deduplication-store.js';
-import type { Delivery } from './delivery.js';
-import { Settlement } from './settlement.js';
+import type { Delivery } from '../delivery.js';
+import { Settlement } from '../settlement.js';
 
 export interface DeduplicationHost {
   readonly clock: Clock;

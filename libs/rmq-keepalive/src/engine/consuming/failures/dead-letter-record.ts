@@ -1,8 +1,8 @@
 /** A dead letter as it is read: what its headers say about it, and the message itself. */
 import type { GetMessage, MessageProperties } from 'amqplib';
-import type { Codec } from '../codec/codec.js';
+import type { Codec } from '../../codec/codec.js';
 import { DEAD_LETTER_HEADERS } from './dead-letter.js';
-import { type MessageHeaders, plainHeaders } from './delivery.js';
+import { type MessageHeaders, plainHeaders } from '../delivery.js';
 
 /** How often a message was replayed from a dead-letter queue. */
 export const REPLAYED_HEADER = 'x-replayed';

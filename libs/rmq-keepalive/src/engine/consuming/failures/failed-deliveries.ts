@@ -5,19 +5,19 @@
  * Danger: the broker may be out of reach for copies just when everything fails. Then the delivery is kept, unsettled, and
  * the move tried again: nothing is dropped, and the prefetch bounds what is held.
  */
-import type { Clock, Timer } from '../clock.js';
-import type { ConnectionEvent, FailedHandlerFate } from '../connection/connection-events.js';
-import { asError, ConnectionClosedError } from '../errors.js';
+import type { Clock, Timer } from '../../clock.js';
+import type { ConnectionEvent, FailedHandlerFate } from '../../connection/connection-events.js';
+import { asError, ConnectionClosedError } from '../../errors.js';
 import { Admission } from './admission.js';
 import { type CopyTransport, isUnwritable } from './copy-transport.js';
 import { type DeadLetterReason, moveToDeadLetters } from './dead-letter.js';
-import type { Delivery } from './delivery.js';
+import type { Delivery } from '../delivery.js';
 import { moveToRetryQueue } from './retry-copy.js';
 import { delayAfter, delaysOf, ladderStep } from './retry-policy.js';
 import { RetryWay } from './retry-way.js';
-import type { Settlement } from './settlement.js';
-import type { WantedSubscription } from './subscription.js';
-import type { ConsumerCounters } from './workload.js';
+import type { Settlement } from '../settlement.js';
+import type { WantedSubscription } from '../subscription.js';
+import type { ConsumerCounters } from '../workload.js';
 import { worthAnotherAttempt } from './worth-another-attempt.js';
 
 export interface FailureHost {

@@ -1,8 +1,8 @@
 /** What a subscription may say about duplicates: units, defaults, checks. */
-import { OptionsError } from '../errors.js';
-import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
+import { OptionsError } from '../../errors.js';
+import { checkNumber, checkOptionsObject, shown } from '../../option-checks.js';
 import type { DeduplicationStore } from './deduplication-store.js';
-import type { WantedHandling } from './handling-options.js';
+import type { WantedHandling } from '../handling-options.js';
 
 export interface DeduplicationOptions {
   /** How long a handled message is remembered, ms. A copy that comes later is handled again, so it should exceed the longest time that a copy can spend in a queue. */

@@ -4,9 +4,9 @@
  * Every delay is a queue at the broker (see retry-queues.ts), so delays are few on purpose: those of a policy are rounded
  * to two digits, and those that a handler asks for are taken from a ladder of ten steps a decade.
  */
-import { OptionsError } from '../errors.js';
-import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
-import type { Queue } from '../topology/topology.js';
+import { OptionsError } from '../../errors.js';
+import { checkNumber, checkOptionsObject, shown } from '../../option-checks.js';
+import type { Queue } from '../../topology/topology.js';
 
 export interface RetryOptions {
   /** How often a message is tried at most, the first time included; then it is dead-lettered. 2..100 @default 5 */

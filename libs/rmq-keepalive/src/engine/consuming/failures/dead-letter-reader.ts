@@ -6,10 +6,10 @@
  * at it is enough. So a letter that was looked at often is renewed: its copy goes to the end of the queue.
  */
 import type { Channel, GetMessage } from 'amqplib';
-import type { Codec } from '../codec/codec.js';
-import { closeChannel, openGuardedChannel } from '../connection/guarded-channel.js';
-import type { Link } from '../connection/link.js';
-import { asError, ChannelClosedError, DeadLettersUnreachableError } from '../errors.js';
+import type { Codec } from '../../codec/codec.js';
+import { closeChannel, openGuardedChannel } from '../../connection/guarded-channel.js';
+import type { Link } from '../../connection/link.js';
+import { asError, ChannelClosedError, DeadLettersUnreachableError } from '../../errors.js';
 import { type CopyTransport, sendCopy } from './copy-transport.js';
 import { DeadLetter } from './dead-letter-record.js';
 import { copiedHeaders, copiedProperties } from './message-copy.js';
