@@ -57,7 +57,11 @@ describe("the README's program, in a fresh Nest application with the packed pack
     writeFileSync(join(folder, 'main.ts'), program ?? '');
     const packages = [...NEST_APPLICATION, resolve(folder, filename), ...installs.slice(1)];
     await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', ...packages], { cwd: folder });
-    await run('node', ['node_modules/typescript/bin/tsc'], { cwd: folder });
+    const compiled = run('node', ['node_modules/typescript/bin/tsc'], { cwd: folder });
+    // The compiler's complaints are on stdout, and not in the error.
+    await compiled.catch((failed: { stdout?: string }) => {
+      throw new Error(`The README's program does not compile:\n${failed.stdout}`, { cause: failed });
+    });
   }, 180_000);
 
   afterAll(async () => {

@@ -79,7 +79,8 @@ export class FailedDeliveries {
   }
 
   /** The handler asked for it. */
-  async retryIn(delivery: Delivery, { delayMs, countsAsAttempt }: Settlement): Promise<void> {
+  async retryIn(delivery: Delivery, settlement: Settlement): Promise<void> {
+    const { delayMs, countsAsAttempt } = settlement;
     const { retry, isOwnQueue, isStream } = this.wanted;
     if (delivery.isSettled) return;
     // Nothing comes back to a stream without being new to all who read it.
