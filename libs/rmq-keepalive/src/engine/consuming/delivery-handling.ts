@@ -146,8 +146,9 @@ export class DeliveryHandling {
     this.#isRefusing = false;
   }
 
-  /** The channel is gone. What waits comes again, what runs is for nothing. */
-  detached(cause: Error): void {
+  /** The channel is gone. What waits comes again, what runs is for nothing; `unsettled` are all that come again. */
+  detached(cause: Error, unsettled: readonly Delivery[]): void {
+    for (const delivery of unsettled) this.failures.goesBack(delivery);
     this.#isDetached = true;
     this.#deadline?.cancel();
     if (this.wanted.ack === 'none') return;
@@ -169,8 +170,11 @@ export class DeliveryHandling {
 
   /** One was settled, by whomever. */
   settled(delivery: Delivery): void {
-    this.#untilSettled.get(delivery.deliveryTag)?.();
-    this.#untilSettled.delete(delivery.deliveryTag);
+    if (this.#untilSettled.size > 0) {
+      this.#untilSettled.get(delivery.deliveryTag)?.();
+      this.#untilSettled.delete(delivery.deliveryTag);
+    }
+    if (delivery.settledAs === 'requeue') this.failures.goesBack(delivery);
     const run = this.#left.get(delivery);
     if (run === undefined) return;
     this.#left.delete(delivery);

@@ -60,7 +60,7 @@ export class FailedDeliveries {
     for (const wake of this.#wakers) wake();
   }
 
-  /** Call for every delivery. Whether nobody had it before; else {@link admit} decides. */
+  /** Whether it comes for the first time; else {@link admit} decides. */
   isNew(delivery: Delivery): boolean {
     return this.#admission.isNew(delivery);
   }
@@ -68,6 +68,11 @@ export class FailedDeliveries {
   /** It has come back: `handle` is called if that is right, and when. Resolves when it was handled, or something else became of it. */
   admit(delivery: Delivery, handle: () => Promise<void>): Promise<void> {
     return this.#admission.admit(delivery, handle);
+  }
+
+  /** It goes back to its queue from our hands: requeued, handed back, or its link is lost. */
+  goesBack(delivery: Delivery): void {
+    this.#admission.goesBack(delivery);
   }
 
   /** The handler threw, rejected, or took too long. */
