@@ -119,7 +119,7 @@ export class DeliveryHandling {
     try {
       key = this.wanted.orderedBy?.(payload, delivery);
     } catch (thrown) {
-      return this.#moveAside(this.#fail([delivery], thrown));
+      return this.#moveAside(this.failures.failed([delivery], thrown));
     }
     const run = new HandlerRun(payload, delivery, [delivery], key);
     if (this.#lanes.enter(run, key)) this.#begin(run, now);
@@ -247,12 +247,7 @@ export class DeliveryHandling {
   }
 
   #failed(run: HandlerRun, thrown: unknown): void {
-    if (!run.isDecided) this.#finishedAfter(run, this.#fail(run.deliveries, thrown));
-  }
-
-  /** The way of every delivery whose handler threw, took too long, or could not be called. */
-  #fail(deliveries: readonly Delivery[], thrown: unknown): Promise<void>[] {
-    return deliveries.map((delivery) => this.failures.failed(delivery, thrown));
+    if (!run.isDecided) this.#finishedAfter(run, this.failures.failed(run.deliveries, thrown));
   }
 
   /** With `ack: 'manual'`: whoever holds the delivery settles it. Until then it counts as running. */
@@ -311,14 +306,14 @@ export class DeliveryHandling {
     for (const delivery of unsettled) this.#left.delete(delivery);
     run.left = 0;
     const taken = unsettled.map((delivery) => delivery.takeOver());
-    this.#finishedAfter(run, this.#fail(taken, error));
+    this.#finishedAfter(run, this.failures.failed(taken, error));
     for (const delivery of run.deliveries) delivery.abort(error);
   }
 
   #undecodable(delivery: Delivery, thrown: unknown): void {
     // A message that is gone already can be reported, and no more.
-    if (delivery.isSettled) this.failures.report(delivery, thrown);
-    this.#moveAside([this.failures.giveUp(delivery, 'not-decodable', thrown)]);
+    if (delivery.isSettled) this.#moveAside(this.failures.failed([delivery], thrown));
+    else this.#moveAside([this.failures.giveUp(delivery, 'not-decodable', thrown)]);
   }
 
   /** Of deliveries that take up no handler's turn. */
