@@ -114,6 +114,73 @@ describe('the demo', () => {
     expect((await demo.post('/faults/block-event-loop', { ms: 'long' })).code).toBe(400);
   });
 
+  describe('while its event loop is blocked with orders in flight', () => {
+    const BLOCKED_MS = 9_000;
+    const orderIds = async (demo: DemoProcess, count: number): Promise<string[]> => {
+      const answers = await Promise.all(Array.from({ length: count }, () => demo.post<{ id: string }>('/orders', tea)));
+      return answers.map(({ body }) => body.id);
+    };
+    /** Blocks it while it is busy with orders; resolves when it is awake again, with all orders. */
+    async function blockInFlight(demo: DemoProcess): Promise<string[]> {
+      const before = await orderIds(demo, 20);
+      const meanwhile = orderIds(demo, 100);
+      await demo.post('/faults/block-event-loop', { ms: BLOCKED_MS });
+      return [...before, ...(await meanwhile)];
+    }
+    const connections = async (): Promise<string[]> =>
+      (await faults.broker.listConnections(faults.vhost.name)).map(({ pid }) => pid).sort();
+    async function expectAllShippedOnce(demo: DemoProcess, ids: readonly string[]): Promise<void> {
+      await until('all are shipped', async () => (await statsOf(demo)).shipped >= ids.length, { timeoutMs: 20_000 });
+      expect(new Set(ids).size).toBe(120);
+      for (const id of ids) {
+        const { history } = (await demo.get<Order>(`/orders/${id}`)).body;
+        expect(history.map(({ state }) => state)).toEqual(['accepted', 'shipped']);
+      }
+    }
+    const env = { DEMO_FAULTS: '1', RMQ_HEARTBEAT_SECONDS: '2' };
+
+    it('keeps its connections on the heartbeat thread, and ships each order once', async () => {
+      const demo = await launch({ ...env, RMQ_HEARTBEAT_THREAD: 'worker' });
+      await untilUp(demo);
+      await orderIds(demo, 1);
+      const before = await connections();
+      expect(before).toHaveLength(2);
+      await expectAllShippedOnce(demo, await blockInFlight(demo));
+      expect(await connections()).toEqual(before);
+      expect((await statsOf(demo)).duplicates).toBe(0);
+      expect((await demo.get<Health>('/health')).body).toMatchObject({
+        status: 'ok',
+        details: { rabbitmq: { reconnects: 0, lastLoss: null, links: [{ heartbeatThread: 'worker' }, {}] } },
+      });
+      expect(demo.output).toMatch(/blocked for \d\.\d s; the heartbeat thread went on/);
+    }, 60_000);
+
+    it('loses them without it, is back within two seconds of the wake-up, and says why', async () => {
+      const demo = await launch(env);
+      await untilUp(demo);
+      await orderIds(demo, 1);
+      const before = await connections();
+      const ids = await blockInFlight(demo);
+      await until(
+        'it was lost, and is back',
+        async () => {
+          const { body } = await demo.get<Health & { details: { rabbitmq: { reconnects: number } } }>('/health');
+          return body.status === 'ok' && body.details.rabbitmq.reconnects > 0;
+        },
+        { timeoutMs: 2_000 },
+      );
+      expect((await connections()).filter((pid) => before.includes(pid))).toEqual([]);
+      await expectAllShippedOnce(demo, ids);
+      expect((await demo.get<Health>('/health')).body).toMatchObject({
+        details: {
+          rabbitmq: { lastLoss: { code: 'RMQ_EVENT_LOOP_BLOCKED' }, eventLoop: { stalls: expect.any(Number) } },
+        },
+      });
+      expect(demo.output).toMatch(/event loop blocked for \d\.\d s; the broker gave us up after 2 x 2 s/);
+      expect(demo.output).toContain("heartbeat.thread: 'worker'");
+    }, 60_000);
+  });
+
   it('ships every order it accepted while its broker is killed and comes back', async () => {
     const demo = await launch();
     await untilUp(demo);

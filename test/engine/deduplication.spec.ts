@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { DeduplicationOptions } from '../../libs/rmq-keepalive/src/engine/consuming/deduplication-options.js';
+import type { DeduplicationOptions } from '../../libs/rmq-keepalive/src/engine/consuming/deduplication/deduplication-options.js';
 import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';

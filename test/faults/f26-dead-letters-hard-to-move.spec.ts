@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import type { GetMessage, Options } from 'amqplib';
 import type { RmqConnectionOptions } from '../../libs/rmq-keepalive/src/engine/connection/connection-options.js';
 import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
-import { DEAD_LETTER_HEADERS } from '../../libs/rmq-keepalive/src/engine/consuming/dead-letter.js';
+import { DEAD_LETTER_HEADERS } from '../../libs/rmq-keepalive/src/engine/consuming/failures/dead-letter.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';

@@ -90,7 +90,7 @@ describe('the storeys of the library', () => {
 
 function sourceFiles(folder: string): string[] {
   return readdirSync(folder, { withFileTypes: true, recursive: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts') && !entry.name.endsWith('.spec.ts'))
+    .filter((entry) => entry.isFile() && /\.[jt]s$/.test(entry.name) && !entry.name.endsWith('.spec.ts'))
     .map((entry) => relative(SOURCE, join(entry.parentPath, entry.name)));
 }
 

@@ -12,7 +12,10 @@ export interface BareClient {
 }
 
 /** A session with one channel, with listeners for its errors, closed after the test. */
-export async function bareClient(faults: FaultFixture, url = faults.vhost.url): Promise<BareClient> {
+export async function bareClient(
+  faults: Pick<FaultFixture, 'vhost' | 'afterwards'>,
+  url = faults.vhost.url,
+): Promise<BareClient> {
   const session = await connect(url);
   const channel = await session.createChannel();
   const errors: Error[] = [];

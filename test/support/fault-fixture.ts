@@ -5,6 +5,7 @@ import type { RmqConnectionOptions } from '../../libs/rmq-keepalive/src/engine/c
 import type { TestVhost } from '../../tools/broker/broker-control.js';
 import { FaultProxy } from '../../tools/broker/fault-proxy.js';
 import { PrivateBroker, type PrivateBrokerOptions } from '../../tools/broker/private-broker.js';
+import { heartbeatOf } from './heartbeat-thread.js';
 import { Oracle } from './oracle.js';
 
 export interface FaultFixture {
@@ -53,7 +54,8 @@ export function useFaults(options: PrivateBrokerOptions = {}): FaultFixture {
       return oracle;
     },
     connect(connectionOptions = {}) {
-      const connection = new RmqConnection({ urls: vhost.url, ...connectionOptions });
+      const heartbeat = heartbeatOf(connectionOptions.heartbeat);
+      const connection = new RmqConnection({ urls: vhost.url, ...connectionOptions, heartbeat });
       oracle.watch(connection);
       ends.push(() => connection.close({ drainTimeoutMs: 1_000 }));
       return connection;

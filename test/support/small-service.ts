@@ -4,12 +4,14 @@
  */
 import { connect } from 'amqplib';
 import { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
+import { heartbeatOf } from './heartbeat-thread.js';
 
 const [kind, url, heartbeatSeconds] = process.argv.slice(2) as [string, string, string];
 const tell = (fact: Record<string, unknown>): void => void process.stdout.write(`${JSON.stringify(fact)}\n`);
 
 if (kind === 'ours') {
-  const connection = new RmqConnection({ urls: url, heartbeat: { timeoutSeconds: Number(heartbeatSeconds) } });
+  const heartbeat = heartbeatOf({ timeoutSeconds: Number(heartbeatSeconds) });
+  const connection = new RmqConnection({ urls: url, heartbeat });
   connection.on('link-lost', ({ cause }) => tell({ fact: 'lost', message: cause.message }));
   connection.on('event-loop-stalled', ({ stalledForMs }) => tell({ fact: 'stalled', stalledForMs }));
   connection.on('recovered', () => tell({ fact: 'ready' }));

@@ -23,7 +23,7 @@ export class AppModule {
         RmqKeepaliveModule.forRoot({
           urls: broker.urls,
           connectionName: 'demo shop',
-          heartbeat: { timeoutSeconds: settings.heartbeatSeconds },
+          heartbeat: { timeoutSeconds: settings.heartbeatSeconds, thread: settings.heartbeatThread },
         }),
         RmqHealthModule.forRoot({ details: true }),
       ],

@@ -5,8 +5,7 @@ export interface DemoSettings {
   readonly urls: readonly string[];
   readonly heartbeatSeconds: number | undefined;
   readonly hasFaults: boolean;
-  /** What a person should be told about these settings. */
-  readonly remarks: readonly string[];
+  readonly heartbeatThread: 'main' | 'worker';
 }
 
 /** A setting that cannot work; its message is for the person who started the demo. */
@@ -23,7 +22,7 @@ export function readSettings(env: NodeJS.ProcessEnv): DemoSettings {
       .filter((url) => url !== ''),
     heartbeatSeconds: readInteger(env, 'RMQ_HEARTBEAT_SECONDS', { max: 65_535 }),
     hasFaults: env['DEMO_FAULTS'] === '1',
-    remarks: remarksOnThread(env['RMQ_HEARTBEAT_THREAD']),
+    heartbeatThread: readThread(env['RMQ_HEARTBEAT_THREAD']),
   };
 }
 
@@ -34,8 +33,8 @@ function readInteger(env: NodeJS.ProcessEnv, name: string, range: { max: number 
   throw new SettingError(`${name} has to be a whole number from 0 to ${range.max}.`);
 }
 
-function remarksOnThread(thread: string | undefined): string[] {
-  if (thread === undefined || thread === '' || thread === 'main') return [];
-  if (thread !== 'worker') throw new SettingError('RMQ_HEARTBEAT_THREAD has to be "main" or "worker".');
-  return ['RMQ_HEARTBEAT_THREAD=worker is not available in this version: heartbeats are sent from the main thread.'];
+function readThread(thread: string | undefined): 'main' | 'worker' {
+  if (thread === undefined || thread === '') return 'main';
+  if (thread === 'main' || thread === 'worker') return thread;
+  throw new SettingError('RMQ_HEARTBEAT_THREAD has to be "main" or "worker".');
 }

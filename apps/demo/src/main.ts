@@ -13,7 +13,6 @@ const say = (sentence: string): void => console.log(sentence);
 
 async function main(): Promise<void> {
   const settings = readSettings(process.env);
-  for (const remark of settings.remarks) say(remark);
   const sockets = new OutgoingSockets();
   if (settings.hasFaults) sockets.watch();
   const broker = await chooseBroker({ urls: settings.urls, dataDir: resolve('.rabbitmq'), say });

@@ -24,7 +24,7 @@ export { RmqConnection } from './engine/connection/rmq-connection.js';
 export type { RmqConnectionOptions } from './engine/connection/connection-options.js';
 export type { AddressProvider } from './engine/connection/broker-endpoints.js';
 export type { ReconnectOptions } from './engine/connection/reconnect-backoff.js';
-export type { HeartbeatOptions, IntermediaryName } from './engine/heartbeat/heartbeat-policy.js';
+export type { HeartbeatOptions, HeartbeatThread, IntermediaryName } from './engine/heartbeat/heartbeat-policy.js';
 export { INTERMEDIARY_IDLE_SECONDS } from './engine/heartbeat/heartbeat-policy.js';
 export type { JsonCodecOptions } from './engine/codec/json-codec.js';
 export { NEXT_STATES, STATE_MEANINGS } from './engine/connection/connection-state.js';
@@ -52,8 +52,12 @@ export type { MessageHeaders } from './engine/consuming/delivery.js';
 export { DeliveryBatch } from './engine/consuming/delivery-batch.js';
 export { Settlement } from './engine/consuming/settlement.js';
 export type { SettlementKind } from './engine/consuming/settlement.js';
-export type { DeduplicationOptions } from './engine/consuming/deduplication-options.js';
-export type { ClaimAnswer, DeduplicationClaim, DeduplicationStore } from './engine/consuming/deduplication-store.js';
+export type { DeduplicationOptions } from './engine/consuming/deduplication/deduplication-options.js';
+export type {
+  ClaimAnswer,
+  DeduplicationClaim,
+  DeduplicationStore,
+} from './engine/consuming/deduplication/deduplication-store.js';
 export type {
   BatchHandler,
   BatchSubscriptionOptions,
@@ -63,14 +67,14 @@ export type {
 export type { BatchOptions, HandlingOptions } from './engine/consuming/handling-options.js';
 export type { StreamStart } from './engine/consuming/stream-position.js';
 export type { Subscription } from './engine/consuming/subscription-handle.js';
-export { DEAD_LETTER_HEADERS } from './engine/consuming/dead-letter.js';
-export type { DeadLetterReason } from './engine/consuming/dead-letter.js';
-export { DeadLetter, REPLAYED_HEADER } from './engine/consuming/dead-letter-record.js';
-export { RmqDeadLetters } from './engine/consuming/dead-letters.js';
-export type { DeadLetterSource, ListOptions } from './engine/consuming/dead-letters.js';
-export type { ReplayOptions, ReplayReport } from './engine/consuming/replay.js';
-export { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER, RETRY_HEADERS } from './engine/consuming/message-copy.js';
-export type { RetryOptions } from './engine/consuming/retry-policy.js';
+export { DEAD_LETTER_HEADERS } from './engine/consuming/failures/dead-letter.js';
+export type { DeadLetterReason } from './engine/consuming/failures/dead-letter.js';
+export { DeadLetter, REPLAYED_HEADER } from './engine/consuming/failures/dead-letter-record.js';
+export { RmqDeadLetters } from './engine/consuming/failures/dead-letters.js';
+export type { DeadLetterSource, ListOptions } from './engine/consuming/failures/dead-letters.js';
+export type { ReplayOptions, ReplayReport } from './engine/consuming/failures/replay.js';
+export { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER, RETRY_HEADERS } from './engine/consuming/failures/message-copy.js';
+export type { RetryOptions } from './engine/consuming/failures/retry-policy.js';
 export type { RetryInOptions } from './engine/consuming/settlement.js';
 
 // --- publishing ------------------------------------------------------------------------------------------------------
@@ -103,8 +107,10 @@ export {
   ConsumeRefusedError,
   DeadLettersUnreachableError,
   DeduplicationError,
+  EventLoopBlockedError,
   GaveUpError,
   HandlerTimeoutError,
+  HeartbeatThreadError,
   IllegalStateError,
   LinkLostError,
   LoginRefusedError,

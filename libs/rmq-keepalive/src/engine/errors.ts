@@ -29,6 +29,8 @@ export type RmqErrorCode =
   | 'RMQ_NO_ADDRESS'
   | 'RMQ_PEER_DEAD'
   | 'RMQ_LINK_LOST'
+  | 'RMQ_EVENT_LOOP_BLOCKED'
+  | 'RMQ_HEARTBEAT_THREAD'
   | 'RMQ_RECOVERY_STALLED'
   | 'RMQ_GAVE_UP'
   | 'RMQ_CLOSED'
@@ -404,6 +406,42 @@ export class PeerDeadError extends RmqError {
 export class LinkLostError extends RmqError {
   constructor(cause: unknown) {
     super('RMQ_LINK_LOST', `The link was lost: ${reasonOf(cause)}`, { cause });
+  }
+}
+
+/** Our event loop was blocked for so long that it cost the link. The work of the handlers was delivered again. */
+export class EventLoopBlockedError extends RmqError {
+  private constructor(
+    readonly stalledForMs: number,
+    consequence: string,
+    cause?: unknown,
+  ) {
+    super('RMQ_EVENT_LOOP_BLOCKED', `event loop blocked for ${(stalledForMs / 1000).toFixed(1)} s; ${consequence}`, {
+      cause,
+    });
+  }
+
+  /** No heartbeat went out meanwhile, and the broker gave us up. */
+  static byBroker(stalledForMs: number, timeoutMs: number, cause: unknown): EventLoopBlockedError {
+    return new EventLoopBlockedError(stalledForMs, `the broker gave us up after 2 x ${timeoutMs / 1000} s`, cause);
+  }
+
+  /** The heartbeat thread kept the link until `heartbeat.maxStallMs`, and no longer. */
+  static atLimit(stalledForMs: number): EventLoopBlockedError {
+    const limit = 'beyond heartbeat.maxStallMs the heartbeat thread gave the work back';
+    return new EventLoopBlockedError(stalledForMs, limit);
+  }
+}
+
+/** The thread that holds the sockets (`heartbeat.thread: 'worker'`) could not be started, died or hung; another one is started. */
+export class HeartbeatThreadError extends RmqError {
+  constructor(what: string, cause?: unknown) {
+    const reason = cause === undefined ? '' : `: ${reasonOf(cause)}`;
+    super(
+      'RMQ_HEARTBEAT_THREAD',
+      `The heartbeat thread failed, ${what}${reason}. Another one is started; if that never helps (a bundler left its file out, say), use heartbeat.thread: 'main'`,
+      { cause },
+    );
   }
 }
 

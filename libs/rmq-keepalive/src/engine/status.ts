@@ -2,6 +2,7 @@
 import type { LinkRole } from './connection/link.js';
 import { RmqError } from './errors.js';
 import type { ConnectionState, StateName } from './connection/connection-state.js';
+import type { HeartbeatThread } from './heartbeat/heartbeat-policy.js';
 
 export interface ConnectionStatus {
   /** The connection's name within the application. */
@@ -67,8 +68,14 @@ export interface ConnectionStatus {
     readonly dropped: number;
     readonly handlersRunning: number;
   };
-  /** Blocked event loop, as the heartbeat timers saw it. */
-  readonly eventLoop: { readonly stalls: number; readonly longestStallMs: number; readonly lastStallAt: number | null };
+  /** Blocked event loop, as the heartbeat timers saw it: they count what is late by more than a quarter of a second. */
+  readonly eventLoop: {
+    readonly stalls: number;
+    readonly longestStallMs: number;
+    /** How long the last one was, and when it ended (epoch ms). */
+    readonly lastStallMs: number;
+    readonly lastStallAt: number | null;
+  };
 }
 
 export interface LinkStatus {
@@ -80,6 +87,8 @@ export interface LinkStatus {
   readonly attempt: number;
   /** 0: none. */
   readonly heartbeatTimeoutSeconds: number | null;
+  /** Who sends heartbeats while the event loop is blocked: nobody (`main`), or a thread of its own (`worker`). */
+  readonly heartbeatThread: HeartbeatThread;
   /** After how long a silence we send. */
   readonly heartbeatIntervalMs: number | null;
   readonly lastByteReceivedAgoMs: number | null;

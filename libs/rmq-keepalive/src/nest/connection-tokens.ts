@@ -1,7 +1,7 @@
 /** Under which tokens Nest finds a connection, its publisher and its dead letters. */
 import type { InjectionToken } from '@nestjs/common';
 import { RmqConnection } from '../engine/connection/rmq-connection.js';
-import { RmqDeadLetters } from '../engine/consuming/dead-letters.js';
+import { RmqDeadLetters } from '../engine/consuming/failures/dead-letters.js';
 import { RmqPublisher } from '../engine/publishing/publisher.js';
 
 /** The name of a connection that was given none. */

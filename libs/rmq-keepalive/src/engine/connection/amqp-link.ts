@@ -2,7 +2,9 @@
 import type { Socket } from 'node:net';
 import type { Channel, ChannelModel } from 'amqplib';
 import { type Clock, type Timer, withDeadline } from '../clock.js';
-import { ConnectionClosedError } from '../errors.js';
+import { ConnectionClosedError, LinkLostError, RmqError } from '../errors.js';
+import { gatherWrites } from '../relay/gathered-writes.js';
+import type { RelayPassage } from '../relay/relay-passage.js';
 import { AmqpPublishingChannel } from './amqp-publishing-channel.js';
 import type { Link, LinkRole, PublishingChannel, PublishingChannelEvents } from './link.js';
 import { surviveUnreadableProperties } from './unreadable-properties.js';
@@ -33,13 +35,17 @@ export class AmqpLink implements Link {
     readonly endpoint: string,
     private readonly session: ChannelModel,
     private readonly clock: Clock,
+    /** Its way through the heartbeat thread, if there is one. */
+    private readonly passage?: RelayPassage,
   ) {
     this.#raw = session.connection as unknown as RawConnection;
     surviveUnreadableProperties(session.connection as object);
     const { stream } = this.#raw;
+    if (passage !== undefined) gatherWrites(stream);
     stream.on('drain', () => this.#whenDrained.forEach((drained) => drained()));
     // amqplib listens to 'error' and 'end' only: a socket that was destroyed without either would look up for ever.
     stream.once('close', () => {
+      passage?.end();
       if (this.#isUp) stream.emit('end');
     });
   }
@@ -48,8 +54,20 @@ export class AmqpLink implements Link {
     return this.#raw.heartbeat;
   }
 
+  /** Right after a stall, too: the heartbeat thread may have lost the link while our socket could not tell. */
   get isUp(): boolean {
-    return this.#isUp;
+    return this.#isUp && this.passage?.isLost !== true;
+  }
+
+  get isOnHeartbeatThread(): boolean {
+    return this.passage !== undefined;
+  }
+
+  /** Why the session ended, of which amqplib reported `thrown`. */
+  lossCause(thrown: unknown): Error {
+    if (this.#destroyCause !== undefined) return this.#destroyCause;
+    const cause = this.passage?.errorBehind(thrown) ?? thrown ?? 'the connection was closed';
+    return cause instanceof RmqError ? cause : new LinkLostError(cause);
   }
 
   /** Whether amqplib has ended the session, told or not: it closes its side of the socket then. */
@@ -63,11 +81,6 @@ export class AmqpLink implements Link {
 
   get bytesWritten(): number {
     return this.#raw.stream.bytesWritten;
-  }
-
-  /** Why we destroyed the link, if we did: the true cause behind whatever the socket reports. */
-  get destroyCause(): Error | undefined {
-    return this.#destroyCause;
   }
 
   get isClosingByUs(): boolean {
@@ -137,6 +150,6 @@ export class AmqpLink implements Link {
   }
 
   #assertUp(): void {
-    if (!this.#isUp) throw new ConnectionClosedError('The link is gone');
+    if (!this.isUp) throw new ConnectionClosedError('The link is gone');
   }
 }

@@ -40,7 +40,14 @@ export type ConnectionEvent =
   | { readonly type: 'gave-up'; readonly cause: Error }
   | { readonly type: 'blocked'; readonly role: LinkRole; readonly reason: string }
   | { readonly type: 'unblocked'; readonly role: LinkRole }
-  | { readonly type: 'event-loop-stalled'; readonly stalledForMs: number }
+  | {
+      readonly type: 'event-loop-stalled';
+      readonly stalledForMs: number;
+      /** The heartbeat thread went on meanwhile. */
+      readonly heartbeatsKept: boolean;
+      /** What helps; each advice is given once. */
+      readonly advice?: string;
+    }
   | { readonly type: 'entity-refused'; readonly entity: string; readonly cause: Error }
   | { readonly type: 'entity-healed'; readonly entity: string }
   | {
@@ -202,7 +209,7 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
     case 'event-loop-stalled':
       return {
         level: 'warn',
-        sentence: `The event loop was blocked for ${seconds(event.stalledForMs)}; no heartbeat could go out meanwhile`,
+        sentence: stalledSentence(event),
       };
     case 'entity-refused':
     case 'consumer-refused':
@@ -344,6 +351,14 @@ function recoveredSentence(
     level: 'warn',
     sentence: `${done}${consumers}; still refused: ${report.refused.map((r) => r.entity).join(', ')}`,
   };
+}
+
+function stalledSentence(event: ConnectionEventOf<'event-loop-stalled'>): string {
+  const meanwhile = event.heartbeatsKept
+    ? 'the heartbeat thread went on meanwhile'
+    : 'no heartbeat could go out meanwhile';
+  const advice = event.advice === undefined ? '' : `. ${event.advice}`;
+  return `The event loop was blocked for ${seconds(event.stalledForMs)}; ${meanwhile}${advice}`;
 }
 
 function drainedSentence(report: DrainReport): string {

@@ -2,6 +2,7 @@
 import type { Clock } from '../clock.js';
 import { reasonOf } from '../errors.js';
 import { type ConnectionStatus, codeOf } from '../status.js';
+import type { ConnectionEventOf } from './connection-events.js';
 import type { Link, LinkRole } from './link.js';
 
 /** Shorter than the shortest stall that is reported. */
@@ -15,8 +16,9 @@ export class ConnectionRecord {
   lastLoss: ConnectionStatus['lastLoss'] = null;
   lastFailedAttempt: ConnectionStatus['lastFailedAttempt'] = null;
   blocked: ConnectionStatus['blocked'] = null;
-  eventLoop: ConnectionStatus['eventLoop'] = { stalls: 0, longestStallMs: 0, lastStallAt: null };
+  eventLoop: ConnectionStatus['eventLoop'] = { stalls: 0, longestStallMs: 0, lastStallMs: 0, lastStallAt: null };
   readonly #lost = new Set<LinkRole>();
+  readonly #advised = new Set<string | undefined>();
   #stallSeenAt = -Infinity;
 
   constructor(private readonly clock: Clock) {}
@@ -40,17 +42,21 @@ export class ConnectionRecord {
     this.blocked = reason === undefined ? null : (this.blocked ?? { reason, since: this.clock.wallClock() });
   }
 
-  /** Each link has a timer that is late after a stall; false for the second one of the same stall. */
-  noteStall(stalledForMs: number): boolean {
+  /** Each link has a timer that is late after a stall: nothing for the second one of the same stall. An advice is given once. */
+  noteStall(event: ConnectionEventOf<'event-loop-stalled'>): ConnectionEventOf<'event-loop-stalled'> | undefined {
+    const { stalledForMs, advice } = event;
     const now = this.clock.now();
     const isSameStall = now - this.#stallSeenAt < SAME_STALL_MS;
     this.#stallSeenAt = now;
-    if (isSameStall) return false;
+    if (isSameStall) return undefined;
     this.eventLoop = {
       stalls: this.eventLoop.stalls + 1,
       longestStallMs: Math.max(this.eventLoop.longestStallMs, stalledForMs),
+      lastStallMs: stalledForMs,
       lastStallAt: this.clock.wallClock(),
     };
-    return true;
+    if (this.#advised.has(advice)) return { ...event, advice: undefined };
+    this.#advised.add(advice);
+    return event;
   }
 }

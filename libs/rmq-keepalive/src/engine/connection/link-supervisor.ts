@@ -10,14 +10,23 @@ import {
   asError,
   ConnectionClosedError,
   ConnectTimeoutError,
+  EventLoopBlockedError,
   GaveUpError,
+  LinkLostError,
   LoginRefusedError,
   NoAddressError,
   PeerDeadError,
   RecoveryStalledError,
 } from '../errors.js';
-import { heartbeatPlan, type HeartbeatPlan, type HeartbeatWish } from '../heartbeat/heartbeat-policy.js';
+import {
+  heartbeatPlan,
+  type HeartbeatPlan,
+  type HeartbeatThread,
+  type HeartbeatWish,
+  relayPace,
+} from '../heartbeat/heartbeat-policy.js';
 import { HeartbeatScheduler } from '../heartbeat/heartbeat-scheduler.js';
+import { mayHaveCostTheLink, stallAdvice } from '../heartbeat/stall-advice.js';
 import type { AmqpLink } from './amqp-link.js';
 import type { BrokerEndpoints } from './broker-endpoints.js';
 import type { ConnectionEvent } from './connection-events.js';
@@ -30,7 +39,7 @@ import { type RecoveryStep, recover } from './recovery.js';
 export interface LinkSupervisorOptions {
   readonly role: LinkRole;
   readonly endpoints: BrokerEndpoints;
-  readonly dial: Omit<Dial, 'endpoint' | 'heartbeat'>;
+  readonly dial: Omit<Dial, 'endpoint' | 'heartbeat' | 'relay'>;
   readonly heartbeat: HeartbeatWish;
   readonly reconnect: ResolvedReconnect;
   readonly recoveryTimeoutMs: number;
@@ -54,12 +63,15 @@ const FORGIVEN_YOUNG_DEATHS = 5;
  */
 const YOUNG_DEATH_FORGOTTEN_MS = 1_000;
 const YOUNG_DEATH_DELAY_MS = 200;
+/** What a stall has cost is seen with the first look at the sockets after it. */
+const STALL_IS_OVER_MS = 1_000;
 
 export class LinkSupervisor {
   #state: ConnectionState = { name: 'idle' };
   #managed: ManagedLink | undefined;
   #heartbeats: HeartbeatScheduler | undefined;
   #plan: HeartbeatPlan | undefined;
+  #lastStall: { forMs: number; endedAt: number } | undefined;
   /** Attempts of the present outage; 0 while the link is open. */
   #attempt = 0;
   #outageSince: number | undefined;
@@ -98,6 +110,10 @@ export class LinkSupervisor {
 
   get endpoint(): string | undefined {
     return this.#endpoint;
+  }
+
+  get heartbeatThread(): HeartbeatThread {
+    return this.options.heartbeat.worker === undefined ? 'main' : 'worker';
   }
 
   get heartbeatPlan(): HeartbeatPlan | undefined {
@@ -162,7 +178,8 @@ export class LinkSupervisor {
       () => new NoAddressError(`the address provider did not answer within ${dial.timeoutMs} ms`),
     );
     this.#endpoint = String(endpoint);
-    return { ...dial, endpoint, heartbeat: heartbeat.timeoutSeconds };
+    const relay = heartbeat.worker && { ...heartbeat.worker, pace: relayPace(heartbeat) };
+    return { ...dial, endpoint, heartbeat: heartbeat.timeoutSeconds, relay };
   }
 
   async #untilRetryIsDue(): Promise<void> {
@@ -208,9 +225,29 @@ export class LinkSupervisor {
     this.#plan = plan;
     this.#heartbeats = new HeartbeatScheduler(link, plan, this.clock, {
       peerDead: (silentForMs) => link.destroy(new PeerDeadError(silentForMs, plan.timeoutMs)),
-      loopStalled: (stalledForMs) => this.hooks.event({ type: 'event-loop-stalled', stalledForMs }),
+      loopStalled: (stalledForMs) => this.#stalled(stalledForMs, plan),
     });
     this.#heartbeats.start();
+  }
+
+  #stalled(stalledForMs: number, plan: HeartbeatPlan): void {
+    this.#lastStall = { forMs: stalledForMs, endedAt: this.clock.now() };
+    const advice = stallAdvice(stalledForMs, plan, this.heartbeatThread);
+    const heartbeatsKept = this.heartbeatThread === 'worker';
+    this.hooks.event({ type: 'event-loop-stalled', stalledForMs, heartbeatsKept, advice });
+  }
+
+  /** A link that the broker ended during a long stall of ours was lost by the stall. */
+  #blame(cause: Error): Error {
+    const plan = this.#plan;
+    if (plan === undefined || this.heartbeatThread === 'worker' || !(cause instanceof LinkLostError)) return cause;
+    // Also when the socket tells before our late timer can.
+    const overdueMs = this.#heartbeats?.overdueMs() ?? 0;
+    if (overdueMs > 0) this.#stalled(overdueMs, plan);
+    const { forMs, endedAt } = this.#lastStall ?? { forMs: 0, endedAt: -Infinity };
+    const isFresh = this.clock.now() - endedAt < STALL_IS_OVER_MS;
+    if (!isFresh || !mayHaveCostTheLink(forMs, plan)) return cause;
+    return EventLoopBlockedError.byBroker(forMs, plan.timeoutMs, cause);
   }
 
   #attemptFailed(cause: Error): void {
@@ -220,7 +257,8 @@ export class LinkSupervisor {
     this.hooks.event({ type: 'attempt-failed', role: this.role, attempt: this.#attempt, cause, retryInMs });
   }
 
-  #lost(link: Link, cause: Error): void {
+  #lost(link: Link, reported: Error): void {
+    const cause = this.#blame(reported);
     this.#heartbeats?.stop();
     this.hooks.lost(link, cause);
     if (this.#isEnding) return;

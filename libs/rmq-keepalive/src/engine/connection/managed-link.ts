@@ -18,10 +18,12 @@ import {
   ConnectFailedError,
   ConnectionClosedError,
   ConnectTimeoutError,
-  LinkLostError,
   LoginRefusedError,
   RmqError,
 } from '../errors.js';
+import { processRelay, type RelayShare } from '../relay/relay.js';
+import type { RelayDial } from '../relay/relay-messages.js';
+import type { RelayPassage } from '../relay/relay-passage.js';
 import { AmqpLink } from './amqp-link.js';
 import type { BrokerEndpoint } from './broker-endpoints.js';
 import { LIBRARY_VERSION } from '../version.js';
@@ -39,6 +41,16 @@ export interface Dial {
   readonly tls: () => TlsOptions;
   /** Extra client properties, shown in the broker's connection list. */
   readonly clientProperties: Readonly<Record<string, unknown>>;
+  /** Set: the heartbeat thread dials, and holds the socket. */
+  readonly relay?: Pick<RelayDial, 'pace' | 'maxStallMs' | 'onStallLimit'>;
+}
+
+/** The attempt under way. */
+interface Dialling {
+  readonly dial: Dial;
+  readonly abort: AbortController;
+  readonly deadline: Timer;
+  passage?: RelayPassage;
 }
 
 export interface ManagedLinkEvents {
@@ -61,7 +73,8 @@ const OPEN_REFUSED = /^Expected ConnectionOpenOk; got <ConnectionClose\b/;
 export class ManagedLink {
   readonly #manager: AmqpConnectionManager;
   #current: AmqpLink | undefined;
-  #dialling: { dial: Dial; abort: AbortController; deadline: Timer } | undefined;
+  #dialling: Dialling | undefined;
+  #relay: RelayShare | undefined;
   #stopped = false;
   #shutGate: ((reason: Error) => void) | undefined;
 
@@ -106,6 +119,7 @@ export class ManagedLink {
       // The manager waits for a session that we have destroyed already; there is nothing left for it to end.
     });
     this.#manager.removeAllListeners();
+    await this.#relay?.release();
   }
 
   /** Rejects only when stopped: after any other rejection the manager would dial its last address again, at once and without asking. */
@@ -117,22 +131,36 @@ export class ManagedLink {
       try {
         const dial = await Promise.race([this.events.nextDial(), stopped]);
         // Stopped in the very turn in which the dial came: nothing was there yet that stop() could have aborted.
-        if (!this.#stopped) return this.#beginDial(dial);
+        if (!this.#stopped) return await Promise.race([this.#beginDial(dial), stopped]);
       } catch (thrown) {
         this.#attemptFailed(thrown);
       }
     }
   }
 
-  #beginDial(dial: Dial): Options.Connect {
+  async #beginDial(dial: Dial): Promise<Options.Connect> {
     const abort = new AbortController();
     const deadline = this.clock.setTimer(
       () => abort.abort(new ConnectTimeoutError(String(dial.endpoint), dial.timeoutMs)),
       dial.timeoutMs,
     );
-    this.#dialling = { dial, abort, deadline };
-    this.#manager.connectionOptions = socketOptions(dial, abort.signal);
+    const dialling: Dialling = { dial, abort, deadline };
+    this.#dialling = dialling;
+    if (dial.relay !== undefined) dialling.passage = await this.#dialOnThread(dial, dial.relay, abort.signal);
+    this.#manager.connectionOptions = socketOptions(dial, abort.signal, dialling.passage);
     return connectOptions(dial);
+  }
+
+  /** The thread dials first, so that what goes wrong is reported in the words of the dial; then we dial the thread. */
+  #dialOnThread(
+    { endpoint, timeoutMs, tls }: Dial,
+    options: NonNullable<Dial['relay']>,
+    signal: AbortSignal,
+  ): Promise<RelayPassage> {
+    this.#relay ??= processRelay.share();
+    const { hostname: host, port, protocol } = endpoint;
+    const request = { ...options, host, port, timeoutMs, tls: protocol === 'amqps' ? tls() : null };
+    return this.#relay.dial(request, signal);
   }
 
   #endDial(): void {
@@ -141,10 +169,10 @@ export class ManagedLink {
   }
 
   #connected(session: ChannelModel): void {
-    const { dial } = this.#dialling ?? {};
+    const { dial, passage } = this.#dialling ?? {};
     this.#endDial();
     if (dial === undefined) return;
-    const link = new AmqpLink(this.role, String(dial.endpoint), session, this.clock);
+    const link = new AmqpLink(this.role, String(dial.endpoint), session, this.clock, passage);
     if (link.isSessionOver) return this.#wasNeverUp(session, link);
     this.#current = link;
     if (this.#stopped) void link.close(0);
@@ -166,10 +194,10 @@ export class ManagedLink {
   #attemptFailed(thrown: unknown): void {
     const dialling = this.#dialling;
     this.#endDial();
-    if (this.#stopped) return;
-    this.events.attemptFailed(
-      dialling === undefined ? asError(thrown) : explainFailedDial(dialling.dial, dialling.abort.signal, thrown),
-    );
+    const cause = dialling === undefined ? asError(thrown) : explainFailedDial(dialling, thrown);
+    // The heartbeat thread may still be at it, or keep a door open for us.
+    if (dialling?.dial.relay !== undefined) dialling.abort.abort(cause);
+    if (!this.#stopped) this.events.attemptFailed(cause);
   }
 
   #disconnected(thrown: unknown): void {
@@ -178,8 +206,7 @@ export class ManagedLink {
     this.#current = undefined;
     link.ended();
     if (this.#stopped || link.isClosingByUs) return;
-    const cause = link.destroyCause ?? new LinkLostError(thrown ?? 'the connection was closed');
-    this.events.lost(link, cause);
+    this.events.lost(link, link.lossCause(thrown));
   }
 
   #blocked(reason: string): void {
@@ -193,9 +220,10 @@ export class ManagedLink {
   }
 }
 
-function connectOptions({ endpoint, heartbeat }: Dial): Options.Connect {
+function connectOptions({ endpoint, heartbeat, relay }: Dial): Options.Connect {
   return {
-    protocol: endpoint.protocol,
+    // To the heartbeat thread it is plain AMQP; the thread speaks TLS to the broker.
+    protocol: relay === undefined ? endpoint.protocol : 'amqp',
     hostname: endpoint.hostname,
     port: endpoint.port,
     // amqplib unescapes it once more, also in the object form.
@@ -206,12 +234,12 @@ function connectOptions({ endpoint, heartbeat }: Dial): Options.Connect {
 }
 
 /** node:net and node:tls take a signal that destroys the socket; the manager's types do not know of it. */
-type SocketOptions = NonNullable<AmqpConnectionManager['connectionOptions']> & { signal: AbortSignal };
+type SocketOptions = NonNullable<AmqpConnectionManager['connectionOptions']> & { signal: AbortSignal; path?: string };
 
-function socketOptions(dial: Dial, signal: AbortSignal): SocketOptions {
+function socketOptions(dial: Dial, signal: AbortSignal, passage: RelayPassage | undefined): SocketOptions {
   const { endpoint } = dial;
   return {
-    ...(endpoint.protocol === 'amqps' ? dial.tls() : undefined),
+    ...(passage !== undefined ? { path: passage.path } : endpoint.protocol === 'amqps' ? dial.tls() : undefined),
     credentials: credentials.plain(endpoint.username, endpoint.password),
     // Without it Nagle and delayed acks cost 20 to 45 ms for every small request behind an unacked one.
     noDelay: true,
@@ -227,9 +255,10 @@ function socketOptions(dial: Dial, signal: AbortSignal): SocketOptions {
   };
 }
 
-function explainFailedDial(dial: Dial, signal: AbortSignal, thrown: unknown): Error {
+function explainFailedDial({ dial, abort: { signal }, passage }: Dialling, reported: unknown): Error {
   const endpoint = String(dial.endpoint);
   if (signal.aborted && signal.reason instanceof RmqError) return signal.reason;
+  const thrown = passage?.errorBehind(reported) ?? reported;
   const text = asError(thrown).message;
   if (LOGIN_REFUSED.test(text)) return new LoginRefusedError(endpoint, thrown);
   return new ConnectFailedError(endpoint, OPEN_REFUSED.test(text) ? openRefused(dial.endpoint.vhost, thrown) : thrown);

@@ -8,8 +8,8 @@ import { first, firstValueFrom, type Observable, Subject, takeUntil } from 'rxjs
 import { type Clock, systemClock } from '../clock.js';
 import { Consumer } from '../consuming/consumer.js';
 import { ConsumerRegistry } from '../consuming/consumer-registry.js';
-import type { CopyTransport } from '../consuming/copy-transport.js';
-import { RmqDeadLetters } from '../consuming/dead-letters.js';
+import type { CopyTransport } from '../consuming/failures/copy-transport.js';
+import { RmqDeadLetters } from '../consuming/failures/dead-letters.js';
 import type { BatchOptions } from '../consuming/handling-options.js';
 import {
   type BatchHandler,
@@ -17,10 +17,12 @@ import {
   type DeliveryHandler,
   resolveSubscription,
   sharedEntities,
+  subscribedExchange,
   type SubscriptionOptions,
   type WantedSubscription,
 } from '../consuming/subscription.js';
 import { type Subscription, subscriptionHandle } from '../consuming/subscription-handle.js';
+import type { EventContract, EventPayload } from '../contracts/event.js';
 import { ConnectionClosedError, NotOpenError } from '../errors.js';
 import type { RmqPublisher } from '../publishing/publisher.js';
 import { type CreatePublisherOptions, Publishers } from '../publishing/publishers.js';
@@ -195,7 +197,12 @@ export class RmqConnection {
    * @typeParam T what the payloads are said to be; nobody checks it
    * @throws {@link OptionsError}
    */
-  subscribe<T = unknown>(options: SubscriptionOptions<T>, handler: DeliveryHandler<T>): Subscription {
+  subscribe<E extends EventContract>(
+    options: SubscriptionOptions<EventPayload<E>> & { event: E },
+    handler: DeliveryHandler<EventPayload<E>>,
+  ): Subscription;
+  subscribe<T = unknown>(options: SubscriptionOptions<T>, handler: DeliveryHandler<T>): Subscription;
+  subscribe<T>(options: SubscriptionOptions<T>, handler: DeliveryHandler<T>): Subscription {
     return this.#subscribe(options, handler);
   }
 
@@ -222,7 +229,7 @@ export class RmqConnection {
   ): Subscription {
     if (this.#closing !== undefined)
       throw new ConnectionClosedError('The connection is closed: nothing can be subscribed any more');
-    const knownExchange = this.#topology.topology.exchangeNamed(options.exchange ?? '');
+    const knownExchange = this.#topology.topology.exchangeNamed(subscribedExchange(options));
     const wanted = resolveSubscription(options, handler, { batch, knownExchange });
     const consumer = this.#addConsumer(wanted);
     // Also while recovery is under way: it may have passed by already.
@@ -427,8 +434,9 @@ export class RmqConnection {
       this.#publishers.resume();
     }
     if (event.type === 'attempt-failed') this.#record.noteFailedAttempt(event.role, event.cause);
-    if (event.type === 'event-loop-stalled' && !this.#record.noteStall(event.stalledForMs)) return;
-    this.#emit(event);
+    const noted = event.type === 'event-loop-stalled' ? this.#record.noteStall(event) : event;
+    if (noted === undefined) return;
+    this.#emit(noted);
     if (event.type === 'attempt-failed') this.#closing?.cannotDial();
     if (event.type === 'gave-up') this.#gaveUp = event.cause;
     if (event.type === 'gave-up' && this.#closing === undefined)

@@ -75,6 +75,7 @@ function linkStatus(link: LinkSupervisor): LinkStatus {
     endpoint: link.endpoint ?? null,
     attempt: link.attempt,
     heartbeatTimeoutSeconds: plan === undefined ? null : plan.timeoutMs / 1000,
+    heartbeatThread: link.heartbeatThread,
     heartbeatIntervalMs: plan?.sendAfterMs ?? null,
     lastByteReceivedAgoMs: ages === undefined ? null : Math.round(ages.receivedAgoMs),
     lastByteSentAgoMs: ages === undefined ? null : Math.round(ages.sentAgoMs),

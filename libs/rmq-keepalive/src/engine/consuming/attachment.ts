@@ -16,6 +16,7 @@ export interface AttachmentHost {
   readonly subscription: string;
   readonly clock: Clock;
   readonly needsSettling: boolean;
+  readonly prefetch: number;
   /** Of a stream only. */
   readonly position: StreamPosition | undefined;
   settled(kind: SettlementKind, count: number): void;
@@ -29,6 +30,9 @@ export class Attachment implements DeliveryOrigin {
   attachedAt = 0;
   #isLive = true;
   #isEnded = false;
+  #acksRead: Promise<void> | undefined;
+  #end!: () => void;
+  readonly #ended = new Promise<void>((resolve) => (this.#end = resolve));
   readonly #ledger = new AckLedger<{ delivery: Delivery; readonly arrivedAt: number }>();
 
   constructor(
@@ -40,8 +44,9 @@ export class Attachment implements DeliveryOrigin {
     private readonly host: AttachmentHost,
   ) {}
 
+  /** A link is lost before amqplib knows of it, when the event loop was blocked meanwhile. */
   get isLive(): boolean {
-    return this.#isLive;
+    return this.#isLive && this.link.isUp;
   }
 
   get needsSettling(): boolean {
@@ -60,6 +65,8 @@ export class Attachment implements DeliveryOrigin {
 
   /** Runs inside amqplib's read loop: it must not throw. */
   arrived(message: ConsumeMessage): void {
+    // Read before the end of its link is: the broker delivers it again, and has perhaps done so already.
+    if (!this.link.isUp) return;
     const now = this.host.clock.now();
     const delivery = new Delivery(this.queueName, this.host.subscription, message, this);
     if (this.needsSettling) this.#ledger.arrived(message.fields.deliveryTag, { delivery, arrivedAt: now });
@@ -92,7 +99,7 @@ export class Attachment implements DeliveryOrigin {
     const { upTo, covered, single } = this.#ledger.takeAcks();
     const count = covered + single.length;
     if (count === 0) return;
-    if (!this.#isLive) return this.host.stale('ack', count);
+    if (!this.isLive) return this.host.stale('ack', count);
     try {
       if (upTo !== undefined) this.channel.ack(named(upTo), covered > 1);
       for (const tag of single) this.channel.ack(named(tag));
@@ -101,6 +108,25 @@ export class Attachment implements DeliveryOrigin {
       return this.host.stale('ack', count);
     }
     this.host.settled('ack', count);
+  }
+
+  /** Resolves when the broker has read what was settled so far, or the channel is gone. */
+  acksRead(): Promise<void> {
+    return (this.#acksRead ??= this.#untilAcksRead());
+  }
+
+  /** A channel is read in order: an answer to a question says that all acks before it were read. */
+  async #untilAcksRead(): Promise<void> {
+    // One question for all that is settled in this turn.
+    await new Promise<void>((resolve) => process.nextTick(resolve));
+    this.#acksRead = undefined;
+    this.flush();
+    if (!this.#isLive) return;
+    const answered = this.channel.prefetch(this.host.prefetch).then(
+      () => undefined,
+      () => undefined, // the channel ended first
+    );
+    await Promise.race([answered, this.#ended]);
   }
 
   /** Gives back every delivery that nobody has settled. Returns how many. */
@@ -114,6 +140,7 @@ export class Attachment implements DeliveryOrigin {
   channelIsGone(): void {
     this.#isLive = false;
     this.flush();
+    this.#end();
   }
 
   /** What was not settled comes again. Idempotent. */
@@ -127,8 +154,9 @@ export class Attachment implements DeliveryOrigin {
   }
 
   #ack(deliveryTag: number): void {
-    // Right after the sockets were read: soon enough, and together with all that is acked in this turn.
-    if (this.#ledger.ack(deliveryTag)) setImmediate(() => this.flush());
+    // Behind all promises that settle now: together with whatever they ack, and before anything else is read. A message
+    // that kills us a turn later must not take the acks of this turn with it.
+    if (this.#ledger.ack(deliveryTag)) process.nextTick(() => this.flush());
   }
 
   #giveBack(delivery: Delivery, how: WireSettlement): void {

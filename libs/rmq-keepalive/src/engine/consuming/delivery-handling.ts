@@ -1,5 +1,5 @@
 /**
- * The deliveries of one attachment, from arrival to settlement: decode, wait for a turn, run the handler, settle by what
+ * The deliveries of one attachment, from arrival to settlement: decode, check, wait for a turn, run the handler, settle by what
  * it said.
  *
  * Danger: it starts inside amqplib's read loop, where a throw would close the channel; a handler may never return.
@@ -9,12 +9,14 @@
 import type { Clock, Timer } from '../clock.js';
 import type { Codec } from '../codec/codec.js';
 import type { ConnectionEvent } from '../connection/connection-events.js';
+import { type EventContract, validateAgainst } from '../contracts/event.js';
 import { HandlerTimeoutError } from '../errors.js';
 import { Batcher } from './batcher.js';
+import type { DeadLetterReason } from './failures/dead-letter.js';
 import type { Delivery } from './delivery.js';
 import { DeliveryBatch } from './delivery-batch.js';
-import type { FailedDeliveries } from './failed-deliveries.js';
-import { Fifo } from './fifo.js';
+import type { FailedDeliveries } from './failures/failed-deliveries.js';
+import { Fifo } from '../fifo.js';
 import { HandlerRun } from './handler-run.js';
 import { Lanes } from './lanes.js';
 import type { WantedSubscription } from './subscription.js';
@@ -80,7 +82,7 @@ export class DeliveryHandling {
   arrived(delivery: Delivery, now: number): void {
     // Sent before the broker knew of our basic.cancel: work that begins now would only use up the drain time of the rest.
     if (this.#isRefusing && !delivery.isSettled) return void this.#refused.push(delivery);
-    if (this.wanted.ack === 'none' && this.#lanes.waiting >= MAX_WAITING) return this.dropped();
+    if (this.wanted.ack === 'none' && this.#lanes.waiting + this.#movedAside >= MAX_WAITING) return this.dropped();
     if (this.wanted.ack === 'none' || this.failures.isNew(delivery)) this.#take(delivery, now);
     else this.#admit(delivery);
   }
@@ -112,8 +114,31 @@ export class DeliveryHandling {
     try {
       payload = this.host.codec.decode(delivery.body, delivery.properties);
     } catch (thrown) {
-      return this.#undecodable(delivery, thrown);
+      return this.#unfit(delivery, 'not-decodable', thrown);
     }
+    const { event } = this.wanted;
+    if (event?.schema === undefined) this.#enter(payload, delivery, now);
+    else this.#validate(event, payload, delivery);
+  }
+
+  /** A schema may take its time, and what is asked meanwhile (to end, say) counts. */
+  #validate(event: EventContract, payload: unknown, delivery: Delivery): void {
+    this.#movedAside += 1;
+    const checked = validateAgainst(event, payload).then(
+      (valid) => {
+        if (this.#isDetached && !delivery.isSettled) return;
+        if (this.#isRefusing && !delivery.isSettled) delivery.handBack();
+        else this.#enter(valid, delivery, this.host.clock.now());
+      },
+      (thrown: unknown) => this.#unfit(delivery, 'not-valid', thrown),
+    );
+    void checked.finally(() => {
+      this.#movedAside -= 1;
+      this.#tellIfIdle();
+    });
+  }
+
+  #enter(payload: unknown, delivery: Delivery, now: number): void {
     if (this.#batcher !== undefined) return this.#batcher.add({ payload, delivery });
     let key: unknown;
     try {
@@ -310,10 +335,11 @@ export class DeliveryHandling {
     for (const delivery of run.deliveries) delivery.abort(error);
   }
 
-  #undecodable(delivery: Delivery, thrown: unknown): void {
+  /** No handler can take it. */
+  #unfit(delivery: Delivery, reason: DeadLetterReason, thrown: unknown): void {
     // A message that is gone already can be reported, and no more.
     if (delivery.isSettled) this.#moveAside(this.failures.failed([delivery], thrown));
-    else this.#moveAside([this.failures.giveUp(delivery, 'not-decodable', thrown)]);
+    else this.#moveAside([this.failures.giveUp(delivery, reason, thrown)]);
   }
 
   /** Of deliveries that take up no handler's turn. */

@@ -14,6 +14,7 @@ function deliveryWith(changes: { origin?: Partial<DeliveryOrigin>; headers?: Rec
     takesBack: true,
     settle: (_, how) => void said.push(how),
     stale: () => void said.push('stale'),
+    acksRead: () => Promise.resolve(),
     replaced: () => undefined,
     ...changes.origin,
   };

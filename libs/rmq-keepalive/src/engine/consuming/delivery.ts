@@ -5,8 +5,8 @@
  * whose channel is gone settles nothing: the call is dropped and counted, and the broker delivers the message again.
  */
 import type { ConsumeMessage, MessageProperties } from 'amqplib';
-import { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER, RETRY_HEADERS } from './message-copy.js';
-import { RETURN_EXCHANGE } from './retry-queues.js';
+import { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER, RETRY_HEADERS } from './failures/message-copy.js';
+import { RETURN_EXCHANGE } from './failures/retry-queues.js';
 import type { SettlementKind } from './settlement.js';
 
 /** How a delivery is settled towards the broker. `hand-back`: requeued without a fault of the message. */
@@ -24,6 +24,8 @@ export interface DeliveryOrigin {
   settle(delivery: Delivery, how: WireSettlement): void;
   /** A settlement came too late. */
   stale(delivery: Delivery, kind: SettlementKind): void;
+  /** Resolves when the broker has read what was settled so far, or the channel is gone. */
+  acksRead(): Promise<void>;
   /** `successor` settles from now on, in the place of a delivery with the same tag. */
   replaced(successor: Delivery): void;
 }
@@ -167,6 +169,11 @@ export class Delivery {
   /** Dropped by the broker, or sent to the queue's own dead-letter exchange. Of a stream: passed over. */
   reject(): boolean {
     return this.#settle('reject', 'reject');
+  }
+
+  /** @internal Resolves when the broker has read what was settled on this channel so far, or the channel is gone. */
+  acksRead(): Promise<void> {
+    return this.#origin.acksRead();
   }
 
   /** Tells the handler, if it asked for a {@link signal} or still does. @internal */

@@ -4,7 +4,7 @@
  * Items without a key (`undefined`) are in nobody's way. An item that has to wait comes out of {@link Lanes.leave} when
  * its turn has come; each step takes the same time, however many wait.
  */
-import { Fifo } from './fifo.js';
+import { Fifo } from '../fifo.js';
 
 interface Waiting<T> {
   readonly item: T;

@@ -1,6 +1,6 @@
 /** The outcome of a delivery, as a handler may return it. */
 import { checkNumber } from '../option-checks.js';
-import { MAX_DELAY_MS } from './retry-policy.js';
+import { MAX_DELAY_MS } from './failures/retry-policy.js';
 
 export type SettlementKind = 'ack' | 'requeue' | 'reject';
 

@@ -16,7 +16,8 @@ import {
   type DeduplicationOptions,
   type ResolvedDeduplication,
   resolveDeduplication,
-} from './deduplication-options.js';
+} from './deduplication/deduplication-options.js';
+import { type EventContract, isEventContract } from '../contracts/event.js';
 import type { Delivery } from './delivery.js';
 import type { DeliveryBatch } from './delivery-batch.js';
 import {
@@ -26,8 +27,8 @@ import {
   resolveHandling,
   type WantedHandling,
 } from './handling-options.js';
-import { resolveMaxRedeliveries } from './redelivery-limit.js';
-import { resolveRetry, type RetryOptions, type RetryPolicy } from './retry-policy.js';
+import { resolveMaxRedeliveries } from './failures/redelivery-limit.js';
+import { resolveRetry, type RetryOptions, type RetryPolicy } from './failures/retry-policy.js';
 
 /**
  * Called for every delivery. Resolves: ack. Throws or rejects: retry, then dead-letter. Returns a `Settlement`: that.
@@ -53,6 +54,11 @@ export interface SubscriptionOptions<T = unknown> extends HandlingOptions<T> {
   queue: string;
   /** How the queue is declared. @default durable, shared, never deleted */
   queueOptions?: Omit<QueueOptions, 'name'>;
+  /**
+   * The event to consume, made by `defineEvent`: stands for `exchange` and `routingKey`. With a schema every payload is
+   * checked, and the handler gets what the schema makes of it; one that does not match is dead-lettered as `not-valid`.
+   */
+  event?: EventContract;
   /** Binds the queue to this exchange, which is declared too. */
   exchange?: string;
   /** @default that of the exchange if it is declared elsewhere, else 'topic' */
@@ -88,6 +94,7 @@ const OPTION_NAMES = [
   'name',
   'queue',
   'queueOptions',
+  'event',
   'exchange',
   'exchangeType',
   'exchangeOptions',
@@ -108,6 +115,7 @@ export interface WantedSubscription extends WantedHandling {
   readonly queue: Queue;
   /** The queue is the broker's to name, or dies with the link: it is declared on the consumer's own channel, every time. */
   readonly isOwnQueue: boolean;
+  readonly event: EventContract | undefined;
   readonly exchange: Exchange | undefined;
   readonly bindings: readonly Binding[];
   readonly ifQueueMissing: 'declare' | 'wait';
@@ -122,12 +130,13 @@ export interface WantedSubscription extends WantedHandling {
 
 /** @throws {@link OptionsError} naming the option, the value and the way out. */
 export function resolveSubscription<T>(
-  options: SubscriptionOptions<T>,
+  given: SubscriptionOptions<T>,
   handler: DeliveryHandler<T> | BatchHandler<T>,
   { batch, knownExchange }: { batch?: BatchOptions; knownExchange?: Exchange } = {},
 ): WantedSubscription {
-  const path = `subscription ${shown(options.name ?? options.queue)}`;
-  checkOptionsObject(options, OPTION_NAMES, path);
+  const path = `subscription ${shown(given.name ?? given.queue)}`;
+  checkOptionsObject(given, OPTION_NAMES, path);
+  const options = addressedByEvent(given, path);
   const handling = resolveHandling(options, batch, path);
   if (typeof options.queue !== 'string')
     throw new OptionsError(
@@ -172,6 +181,7 @@ export function resolveSubscription<T>(
     name,
     queue,
     isOwnQueue,
+    event: options.event,
     exchange,
     bindings: exchange === undefined ? [] : resolveBindings(options, exchange, path),
     ifQueueMissing,
@@ -193,6 +203,33 @@ export function sharedEntities(wanted: WantedSubscription): Entity[] {
   const exchange = wanted.exchange === undefined ? [] : [wanted.exchange];
   if (wanted.isOwnQueue || wanted.ifQueueMissing === 'wait') return exchange;
   return [...exchange, wanted.queue, ...wanted.bindings];
+}
+
+/** The exchange that its queue is bound to, however it is named. */
+export function subscribedExchange({
+  event,
+  exchange,
+}: Pick<SubscriptionOptions<never>, 'event' | 'exchange'>): string {
+  return event?.exchange ?? exchange ?? '';
+}
+
+function addressedByEvent<T>(options: SubscriptionOptions<T>, path: string): SubscriptionOptions<T> {
+  const event: unknown = options.event;
+  if (event === undefined) return options;
+  if (!isEventContract(event))
+    throw new OptionsError(`${path}.event`, `${shown(event)} is no event`, 'Give what defineEvent({ ... }) returned');
+  const twice = (['exchange', 'routingKey'] as const).find((key) => options[key] !== undefined);
+  if (twice !== undefined)
+    throw new OptionsError(`${path}.${twice}`, 'the event says it already', `Drop ${twice}, or event`);
+  const { exchange, routingKey } = event;
+  if (exchange !== '') return { ...options, exchange, routingKey };
+  if (routingKey !== options.queue)
+    throw new OptionsError(
+      `${path}.event`,
+      `it goes to queue ${shown(routingKey)} directly, and never to ${shown(options.queue)}`,
+      `Use queue: ${shown(routingKey)}, or give the event an exchange`,
+    );
+  return options;
 }
 
 /** An exchange that is known by name need not be described a second time. */

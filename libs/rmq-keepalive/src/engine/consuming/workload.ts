@@ -3,10 +3,10 @@ import type { Channel } from 'amqplib';
 import type { Link } from '../connection/link.js';
 import { ConnectionClosedError } from '../errors.js';
 import { Attachment, type AttachmentHost } from './attachment.js';
-import { Deduplication } from './deduplication.js';
+import { Deduplication } from './deduplication/deduplication.js';
 import type { Delivery } from './delivery.js';
 import { DeliveryHandling, type HandlingHost } from './delivery-handling.js';
-import { FailedDeliveries, type FailureHost } from './failed-deliveries.js';
+import { FailedDeliveries, type FailureHost } from './failures/failed-deliveries.js';
 import type { SettlementKind } from './settlement.js';
 import { StreamPosition } from './stream-position.js';
 import type { WantedSubscription } from './subscription.js';
@@ -63,6 +63,7 @@ export class Workload {
       subscription,
       clock: host.clock,
       needsSettling: ack !== 'none',
+      prefetch: wanted.prefetch,
       position: this.position,
       settled: (kind, count) => this.#settled(kind, count),
       stale: (kind, count) => this.#stale(kind, count),

@@ -7,6 +7,7 @@ import {
   heartbeatVerdict,
   negotiateTimeout,
   peerDeadAt,
+  relayPace,
   resolveHeartbeat,
   type HeartbeatOptions,
 } from './heartbeat-policy.js';
@@ -158,6 +159,43 @@ describe('when an interval is asked for', () => {
 
   it('has nothing to compare it with when the broker decides the timeout', () => {
     expect(resolveHeartbeat({ timeoutSeconds: 0, intervalMs: 45_000 }).wish.intervalMs).toBe(45_000);
+  });
+});
+
+describe('when a thread of its own is asked for', () => {
+  it('covers a blocked loop for a minute, and closes then, if nothing else is said', () => {
+    expect(resolveHeartbeat({ thread: 'worker' }).wish).toEqual({
+      timeoutSeconds: 10,
+      worker: { maxStallMs: 60_000, onStallLimit: 'close' },
+    });
+    expect(resolveHeartbeat({ thread: 'main' }).wish).toEqual({ timeoutSeconds: 10 });
+  });
+
+  it('keeps what is said', () => {
+    const { wish } = resolveHeartbeat({ thread: 'worker', maxStallMs: 1_000, onStallLimit: 'silence' });
+    expect(wish.worker).toEqual({ maxStallMs: 1_000, onStallLimit: 'silence' });
+  });
+
+  it.each([
+    [{ thread: 'moon' }, 'heartbeat.thread', /'main' or 'worker'/],
+    [{ thread: 'worker', maxStallMs: 999 }, 'heartbeat.maxStallMs', /from 1000 to 86400000/],
+    [{ thread: 'worker', onStallLimit: 'wait' }, 'heartbeat.onStallLimit', /'close' or 'silence'/],
+    [{ maxStallMs: 60_000 }, 'heartbeat.maxStallMs', /thread: 'worker'/],
+    [{ thread: 'main', onStallLimit: 'close' }, 'heartbeat.onStallLimit', /thread: 'worker'/],
+  ])('refuses %j, naming the way out', (options, option, wayOut) => {
+    const error = refusal(options);
+    expect(error.option).toBe(option);
+    expect(error.message).toMatch(wayOut);
+  });
+
+  it('hands the thread the same rule: half, one and a half, and the soonest of interval and a third of the idle limit', () => {
+    expect(relayPace(resolveHeartbeat({ thread: 'worker' }).wish)).toEqual({
+      sendAfterTimeouts: 1 / 2,
+      sendWithinMs: null,
+      deadAfterTimeouts: 3 / 2,
+    });
+    const { wish } = resolveHeartbeat({ thread: 'worker', intervalMs: 4_000, idleLimitSeconds: 15 });
+    expect(relayPace(wish).sendWithinMs).toBe(4_000);
   });
 });
 

@@ -29,6 +29,7 @@
  */
 import { OptionsError } from '../errors.js';
 import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
+import type { OnStallLimit, RelayPace } from '../relay/relay-messages.js';
 
 /** After how many seconds without traffic well-known middleboxes forget a flow, at their defaults. */
 export const INTERMEDIARY_IDLE_SECONDS = {
@@ -73,13 +74,40 @@ export interface HeartbeatOptions {
    * @default none
    */
   intermediary?: IntermediaryName;
+  /**
+   * Who keeps the links alive. `main`: the event loop; blocked for longer than about two timeouts, it loses them, and the
+   * broker delivers unacked messages again. `worker`: a thread of its own holds the sockets and goes on sending heartbeats
+   * while the event loop is blocked, up to `maxStallMs`; it costs a second hop for every byte and about 10 MB.
+   * @default 'main'
+   */
+  thread?: HeartbeatThread;
+  /**
+   * With `thread: 'worker'`: for how long the event loop may be blocked, in milliseconds, before the thread lets the broker
+   * have the unacked messages back. Short, and a long computation loses its link after all; long, and the work of a
+   * service that hangs for good waits that long for another one. Time in which the whole process was stopped does not
+   * count. At least 1,000.
+   * @default 60_000
+   */
+  maxStallMs?: number;
+  /**
+   * What the thread does then. `close`: closes the links, and the messages are back in their queues at once. `silence`:
+   * only stops sending heartbeats, so that the broker gives us up two to three timeouts later, unless the loop wakes
+   * before.
+   * @default 'close'
+   */
+  onStallLimit?: OnStallLimit;
 }
+
+/** Where the heartbeats of a link come from. */
+export type HeartbeatThread = 'main' | 'worker';
 
 /** Checked options: what we ask of the broker and how we pace ourselves. `off` is the veto of `heartbeat: false`. */
 export interface HeartbeatWish {
   readonly timeoutSeconds: number | 'server-decides' | 'off';
   readonly intervalMs?: number;
   readonly idleLimitMs?: number;
+  /** A thread of its own holds the sockets. */
+  readonly worker?: { readonly maxStallMs: number; readonly onStallLimit: OnStallLimit };
 }
 
 /** The milliseconds that follow from the negotiated timeout; `null` means never. */
@@ -108,6 +136,9 @@ const FALSE_ALARMS_BELOW_SECONDS = 5;
 const MAX_TIMEOUT_SECONDS = 65_535;
 const MIN_INTERVAL_MS = 100;
 const MIN_IDLE_LIMIT_SECONDS = 2;
+const DEFAULT_MAX_STALL_MS = 60_000;
+const MIN_MAX_STALL_MS = 1_000;
+const DAY_MS = 86_400_000;
 /** Of a timeout: we send after a half of it, give the peer up after 1.5, and are ready for a handler at a quarter. */
 const SEND_AFTER_TIMEOUTS = 1 / 2;
 const DEAD_AFTER_TIMEOUTS = 3 / 2;
@@ -115,7 +146,15 @@ const BEFORE_HANDLER_AFTER_TIMEOUTS = 1 / 4;
 /** Heartbeats that fit into an idle limit. */
 const SENDS_PER_IDLE_LIMIT = 3;
 
-const OPTION_NAMES = ['timeoutSeconds', 'intervalMs', 'idleLimitSeconds', 'intermediary'] as const;
+const OPTION_NAMES = [
+  'timeoutSeconds',
+  'intervalMs',
+  'idleLimitSeconds',
+  'intermediary',
+  'thread',
+  'maxStallMs',
+  'onStallLimit',
+] as const satisfies readonly (keyof HeartbeatOptions)[];
 
 /**
  * Checks the `heartbeat` option and fills in its defaults. `warnings` are sentences for the log at boot.
@@ -132,11 +171,13 @@ export function resolveHeartbeat(
   const idleLimitSeconds = resolveIdleLimit(given, path);
   const timeoutSeconds = resolveTimeout(given.timeoutSeconds, idleLimitSeconds, path);
   const intervalMs = resolveInterval(given.intervalMs, timeoutSeconds, idleLimitSeconds, path);
+  const worker = resolveWorker(given, path);
 
   const wish: HeartbeatWish = {
     timeoutSeconds: timeoutSeconds === 0 ? 'server-decides' : timeoutSeconds,
     ...(intervalMs === undefined ? {} : { intervalMs }),
     ...(idleLimitSeconds === undefined ? {} : { idleLimitMs: idleLimitSeconds * 1000 }),
+    ...(worker === undefined ? {} : { worker }),
   };
   const isShort = timeoutSeconds > 0 && timeoutSeconds < FALSE_ALARMS_BELOW_SECONDS;
   return { wish, warnings: isShort ? [shortTimeoutWarning(path, timeoutSeconds)] : [] };
@@ -159,6 +200,12 @@ export function heartbeatPlan(negotiatedSeconds: number, wish: HeartbeatWish): H
     deadAfterMs: hasTimeout ? timeoutMs * DEAD_AFTER_TIMEOUTS : null,
     beforeHandlerAfterMs: hasTimeout ? timeoutMs * BEFORE_HANDLER_AFTER_TIMEOUTS : null,
   };
+}
+
+/** The same rule for a worker thread, which reads the timeout out of tune-ok by itself. */
+export function relayPace(wish: HeartbeatWish): RelayPace {
+  const soonest = sendAfterMs(0, wish);
+  return { sendAfterTimeouts: SEND_AFTER_TIMEOUTS, sendWithinMs: soonest, deadAfterTimeouts: DEAD_AFTER_TIMEOUTS };
 }
 
 /** The instant at which the next heartbeat is due if no byte is written before it; `Infinity` = never. */
@@ -248,6 +295,31 @@ function resolveInterval(
     );
   }
   return given;
+}
+
+function resolveWorker(options: HeartbeatOptions, path: string): HeartbeatWish['worker'] {
+  const { thread = 'main', maxStallMs, onStallLimit } = options;
+  checkOneOf(thread, ['main', 'worker'], `${path}.thread`);
+  if (maxStallMs !== undefined) {
+    const range = { min: MIN_MAX_STALL_MS, max: DAY_MS, unit: 'milliseconds' };
+    checkNumber(maxStallMs, range, `${path}.maxStallMs`);
+  }
+  if (onStallLimit !== undefined) checkOneOf(onStallLimit, ['close', 'silence'], `${path}.onStallLimit`);
+  if (thread === 'worker')
+    return { maxStallMs: maxStallMs ?? DEFAULT_MAX_STALL_MS, onStallLimit: onStallLimit ?? 'close' };
+  const idle = maxStallMs !== undefined ? 'maxStallMs' : onStallLimit !== undefined ? 'onStallLimit' : undefined;
+  if (idle === undefined) return undefined;
+  throw new OptionsError(
+    `${path}.${idle}`,
+    'it bounds the heartbeat thread, and without one it would change nothing',
+    `Use ${path}.thread: 'worker', or leave it out`,
+  );
+}
+
+function checkOneOf(given: string, known: readonly string[], option: string): void {
+  if (known.includes(given)) return;
+  const wayOut = `Use ${known.map((name) => `'${name}'`).join(' or ')}`;
+  throw new OptionsError(option, `${shown(given)} is not known`, wayOut);
 }
 
 function vetoWarning(path: string): string {

@@ -105,9 +105,14 @@ export class HeartbeatScheduler {
     return { receivedAgoMs: now - this.activity.lastReceivedAt, sentAgoMs: now - this.activity.lastSentAt };
   }
 
+  /** For how long our timer should have fired already; 0 for what is everyday jitter. A loss may be seen before the timer is. */
+  overdueMs(): number {
+    return this.phase === 'running' ? this.stallIn(this.clock.now() - this.wakeDueAt) : 0;
+  }
+
   private readonly wake = (): void => {
     this.look();
-    const lateMs = this.lookedAt - this.wakeDueAt;
+    const lateMs = this.stallIn(this.lookedAt - this.wakeDueAt);
     switch (heartbeatVerdict(this.activity, this.plan, this.lookedAt)) {
       case 'peer-is-dead':
         void this.judgeOncePolled();
@@ -120,8 +125,12 @@ export class HeartbeatScheduler {
         this.arm();
     }
     // Last, so that a listener that throws cannot leave us without a timer.
-    if (lateMs > Math.max(STALL_THRESHOLD_MS, this.lookEveryMs)) this.hooks.loopStalled?.(lateMs);
+    if (lateMs > 0) this.hooks.loopStalled?.(lateMs);
   };
+
+  private stallIn(lateMs: number): number {
+    return lateMs > Math.max(STALL_THRESHOLD_MS, this.lookEveryMs) ? lateMs : 0;
+  }
 
   /** Declares the peer dead unless a poll of the sockets brings a byte. No timer is armed meanwhile. */
   private async judgeOncePolled(): Promise<void> {

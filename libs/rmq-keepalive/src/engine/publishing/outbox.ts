@@ -9,7 +9,7 @@
  */
 import { OptionsError, OutboxFullError, type PublishAddress } from '../errors.js';
 import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
-import { Fifo } from './fifo.js';
+import { Fifo } from '../fifo.js';
 
 /** Bounds of what a publisher holds in memory. With the defaults it takes less than 64 MB at its fullest, waiting room included. */
 export interface OutboxOptions {

@@ -28,11 +28,19 @@ export interface HealthDetails {
   /** The broker's resource alarm; null without one. */
   readonly blocked: { readonly reason: string; readonly since: string } | null;
   readonly outbox: ConnectionStatus['outbox'];
+  /** How often and for how long the event loop was blocked; a loss by that has the code RMQ_EVENT_LOOP_BLOCKED. */
+  readonly eventLoop: { readonly stalls: number; readonly longestStallMs: number; readonly lastStallAt: string | null };
 }
 
 export type LinkHealth = Pick<
   LinkStatus,
-  'role' | 'state' | 'attempt' | 'heartbeatTimeoutSeconds' | 'lastByteReceivedAgoMs' | 'lastByteSentAgoMs'
+  | 'role'
+  | 'state'
+  | 'attempt'
+  | 'heartbeatTimeoutSeconds'
+  | 'heartbeatThread'
+  | 'lastByteReceivedAgoMs'
+  | 'lastByteSentAgoMs'
 >;
 
 export function publicHealth({ reason, since }: HealthVerdict): PublicHealth {
@@ -40,7 +48,7 @@ export function publicHealth({ reason, since }: HealthVerdict): PublicHealth {
 }
 
 export function healthDetails(status: ConnectionStatus): HealthDetails {
-  const { links, reconnects, lastLoss, lastFailedAttempt, consumers, topology, blocked, outbox } = status;
+  const { links, reconnects, lastLoss, lastFailedAttempt, consumers, topology, blocked, outbox, eventLoop } = status;
   return {
     links: links.map(linkHealth),
     reconnects,
@@ -55,13 +63,27 @@ export function healthDetails(status: ConnectionStatus): HealthDetails {
     refused: topology.refused.map(({ entity }) => entity),
     blocked: blocked && { reason: blocked.reason, since: isoTime(blocked.since) },
     outbox: { ...outbox },
+    eventLoop: {
+      stalls: eventLoop.stalls,
+      longestStallMs: Math.round(eventLoop.longestStallMs),
+      lastStallAt: eventLoop.lastStallAt === null ? null : isoTime(eventLoop.lastStallAt),
+    },
   };
 }
 
 /** One by one, so that a field that joins the status later (a host, say) does not join the answer by itself. */
 function linkHealth(link: LinkStatus): LinkHealth {
-  const { role, state, attempt, heartbeatTimeoutSeconds, lastByteReceivedAgoMs, lastByteSentAgoMs } = link;
-  return { role, state, attempt, heartbeatTimeoutSeconds, lastByteReceivedAgoMs, lastByteSentAgoMs };
+  const { role, state, attempt, heartbeatTimeoutSeconds, heartbeatThread, lastByteReceivedAgoMs, lastByteSentAgoMs } =
+    link;
+  return {
+    role,
+    state,
+    attempt,
+    heartbeatTimeoutSeconds,
+    heartbeatThread,
+    lastByteReceivedAgoMs,
+    lastByteSentAgoMs,
+  };
 }
 
 const isoTime = (epochMs: number): string => new Date(epochMs).toISOString();

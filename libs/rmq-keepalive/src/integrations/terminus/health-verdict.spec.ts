@@ -29,6 +29,7 @@ function statusOf(changes: Partial<ConnectionStatus> = {}): ConnectionStatus {
         endpoint: 'amqp://secret-host:5672/%2F',
         attempt: 0,
         heartbeatTimeoutSeconds: 10,
+        heartbeatThread: 'main',
         heartbeatIntervalMs: 5_000,
         lastByteReceivedAgoMs: 1_234,
         lastByteSentAgoMs: 4_321,
@@ -55,7 +56,7 @@ function statusOf(changes: Partial<ConnectionStatus> = {}): ConnectionStatus {
       dropped: 0,
       handlersRunning: 0,
     },
-    eventLoop: { stalls: 0, longestStallMs: 0, lastStallAt: null },
+    eventLoop: { stalls: 0, longestStallMs: 0, lastStallMs: 0, lastStallAt: null },
     ...changes,
   };
 }
@@ -153,6 +154,7 @@ describe('the health report', () => {
           state: 'open',
           attempt: 0,
           heartbeatTimeoutSeconds: 10,
+          heartbeatThread: 'main',
           lastByteReceivedAgoMs: 1_234,
           lastByteSentAgoMs: 4_321,
         },

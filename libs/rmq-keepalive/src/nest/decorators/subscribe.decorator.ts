@@ -2,6 +2,7 @@ import 'reflect-metadata';
 import { ENTRY_PROVIDER_WATERMARK } from '@nestjs/common/constants.js';
 import type { BatchOptions } from '../../engine/consuming/handling-options.js';
 import type { SubscriptionOptions } from '../../engine/consuming/subscription.js';
+import { type EventContract, type EventPayload, isEventContract } from '../../engine/contracts/event.js';
 
 /** @typeParam T the payload, as `orderedBy` takes it */
 export interface SubscribeOptions<T = unknown> extends SubscriptionOptions<T> {
@@ -17,6 +18,12 @@ export interface SubscribeOptions<T = unknown> extends SubscriptionOptions<T> {
 
 /** As the decorators write it: with `batch` from `@SubscribeBatch`. */
 export type WrittenSubscription = SubscribeOptions<never> & { batch?: BatchOptions };
+
+type HandlerDecorator = <Handler extends (...args: never[]) => unknown>(
+  target: object,
+  method: string | symbol,
+  descriptor: TypedPropertyDescriptor<Handler>,
+) => void;
 
 const SUBSCRIPTIONS_METADATA = 'rmq-keepalive:subscriptions';
 
@@ -34,9 +41,18 @@ const SUBSCRIPTIONS_METADATA = 'rmq-keepalive:subscriptions';
  * ```ts
  * @Subscribe({ queue: 'orders', exchange: 'shop', routingKey: 'order.created', prefetch: 50 })
  * async onCreated(@Payload() order: OrderCreated, @Ctx() delivery: Delivery): Promise<void> {}
+ *
+ * @Subscribe(orderShipped, { queue: 'shipments' }) // an event of defineEvent: address, type, and schema if it has one
+ * onShipped(@Payload() shipped: EventPayload<typeof orderShipped>): void {}
  * ```
  */
-export function Subscribe<T = unknown>(options: SubscribeOptions<T>) {
+export function Subscribe<E extends EventContract>(
+  event: E,
+  options: Omit<SubscribeOptions<EventPayload<E>>, 'event' | 'exchange' | 'routingKey'>,
+): HandlerDecorator;
+export function Subscribe<T = unknown>(options: SubscribeOptions<T>): HandlerDecorator;
+export function Subscribe(first: EventContract | SubscribeOptions, others?: object): HandlerDecorator {
+  const options = isEventContract(first) ? { ...others, event: first } : first;
   return <Handler extends (...args: never[]) => unknown>(
     target: object,
     _method: string | symbol,

@@ -1,0 +1,122 @@
+/**
+ * Decides whether a delivery that came back may be handled, has to be counted first, or is poison; see redeliveries.ts.
+ *
+ * Danger: a consumer must not depend on publishing. While an alarm blocks publishers, it is the consumers who end the
+ * alarm. So what cannot be counted now is handled uncounted.
+ */
+import type { Clock } from '../../clock.js';
+import type { ConnectionEvent } from '../../connection/connection-events.js';
+import { PoisonMessageError } from '../../errors.js';
+import { type CopyTransport, isUnwritable } from './copy-transport.js';
+import type { Delivery } from '../delivery.js';
+import { isSuspect, OwnReturns, redeliveryVerdict } from './redeliveries.js';
+import { moveToEndOfQueue } from './redelivery-copy.js';
+import type { WantedSubscription } from '../subscription.js';
+import { SuspectLane } from './suspect-lane.js';
+
+export interface AdmissionHost {
+  readonly clock: Clock;
+  readonly copies: CopyTransport;
+  event(event: ConnectionEvent): void;
+}
+
+/** A handler waits no longer for the count of its message... */
+const COUNT_TIMEOUT_MS = 5_000;
+/** ... and, once that was in vain, for so long not at all. */
+const COUNT_PAUSE_MS = 30_000;
+const REMEMBERED_IDS = 1_000;
+
+export class Admission {
+  /** Only where a message that comes back may have to be counted by us. */
+  readonly #ownReturns: OwnReturns | undefined;
+  readonly #suspects: SuspectLane;
+  #countsAgainAt = -Infinity;
+  /** Each until the broker has read the ack of its original. */
+  readonly #copying = new Set<Promise<boolean>>();
+
+  constructor(
+    private readonly wanted: WantedSubscription,
+    private readonly host: AdmissionHost,
+    private readonly isPoison: (delivery: Delivery, error: PoisonMessageError) => Promise<void>,
+  ) {
+    this.#suspects = new SuspectLane(host.clock);
+    if (isCountedByUs(wanted)) this.#ownReturns = new OwnReturns(Math.max(REMEMBERED_IDS, wanted.prefetch));
+  }
+
+  /** What waits for its turn is handed back. */
+  stop(): void {
+    this.#suspects.stop();
+  }
+
+  /** It goes back to its queue, and not because anybody died. */
+  goesBack(delivery: Delivery): void {
+    this.#ownReturns?.add(delivery);
+  }
+
+  /** Whether it comes for the first time; else {@link admit} decides. */
+  isNew(delivery: Delivery): boolean {
+    return !delivery.isBack && delivery.redeliveries === 0;
+  }
+
+  /** For one that has come back. `handle` is called when the time has come; what it answers ends a suspect's turn. */
+  async admit(delivery: Delivery, handle: () => Promise<void>): Promise<void> {
+    const { maxRedeliveries } = this.wanted;
+    const verdict = redeliveryVerdict(
+      {
+        isBack: delivery.isBack,
+        deliveryCount: delivery.headers['x-delivery-count'],
+        acquiredCount: delivery.headers['x-acquired-count'],
+        counted: delivery.redeliveries,
+        isOwnReturn: delivery.isBack && (this.#ownReturns?.take(delivery) ?? true),
+      },
+      maxRedeliveries,
+    );
+    const { redeliveries } = verdict;
+    // Our copy comes sooner than the confirm that lets us ack the original. If it killed us before the broker has read that
+    // ack, both would come back, and be copied again: twice as many with every death.
+    if (!delivery.isBack) await Promise.all(this.#copying);
+    if (verdict.kind === 'poison')
+      return this.isPoison(delivery, new PoisonMessageError(redeliveries, maxRedeliveries));
+    if (verdict.kind === 'count' && (await this.#counted(delivery, redeliveries))) return;
+    if (!isSuspect(redeliveries, maxRedeliveries)) return handle();
+    const isHandled = await this.#suspects.run(async () => {
+      // Its link may be gone by now: it comes again.
+      if (delivery.isLive) await handle();
+    });
+    if (!isHandled) delivery.handBack();
+  }
+
+  async #counted(delivery: Delivery, redeliveries: number): Promise<boolean> {
+    const copying = this.#count(delivery, redeliveries);
+    this.#copying.add(copying);
+    try {
+      return await copying;
+    } finally {
+      this.#copying.delete(copying);
+    }
+  }
+
+  /** Whether it was counted, and so comes again. Does not throw. */
+  async #count(delivery: Delivery, redeliveries: number): Promise<boolean> {
+    const { name: subscription } = this.wanted;
+    const { clock, copies } = this.host;
+    if (clock.now() < this.#countsAgainAt) return false;
+    try {
+      await moveToEndOfQueue(delivery, redeliveries, copies, COUNT_TIMEOUT_MS);
+    } catch (thrown) {
+      if (!isUnwritable(thrown)) this.#countsAgainAt = clock.now() + COUNT_PAUSE_MS;
+      return false;
+    }
+    delivery.ack();
+    await delivery.acksRead();
+    const { messageId } = delivery;
+    this.host.event({ type: 'redelivery-counted', subscription, messageId, redeliveries });
+    return true;
+  }
+}
+
+/** A queue that dies with its link brings nothing back after a death; quorum queues count, and streams give nothing back. */
+function isCountedByUs({ isOwnQueue, maxRedeliveries, queue }: WantedSubscription): boolean {
+  const type: unknown = (queue.options.arguments as Record<string, unknown> | undefined)?.['x-queue-type'];
+  return !isOwnQueue && maxRedeliveries !== Infinity && type !== 'quorum' && type !== 'stream';
+}

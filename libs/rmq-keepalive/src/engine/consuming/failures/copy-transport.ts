@@ -1,0 +1,74 @@
+/**
+ * Sends a copy of a message with a confirm: declares its way when there is none yet, and goes without the message's own
+ * headers and properties when AMQP cannot carry those again.
+ */
+import type { Options } from 'amqplib';
+import { PublishRefusedError, PublishReturnedError } from '../../errors.js';
+import type { OutgoingMessage } from '../../publishing/publisher.js';
+import type { Entity } from '../../topology/topology.js';
+
+/** What copies need of a connection. */
+export interface CopyTransport {
+  /** Resolves on the confirm. @throws {@link PublishError} */
+  send(message: OutgoingMessage): Promise<void>;
+  /** Declares these, in order, as the connection's topology wants them if it knows them. @throws {@link TopologyRefusedError} */
+  declare(entities: readonly Entity[]): Promise<void>;
+}
+
+export interface Copy {
+  readonly exchange: string;
+  readonly routingKey: string;
+  readonly content: Buffer;
+  readonly properties: Options.Publish;
+  /** The message's own. */
+  readonly headers: Readonly<Record<string, unknown>>;
+  /** What the copy cannot do without. */
+  readonly ours: Readonly<Record<string, unknown>>;
+  /** The header that says that the message's own headers and properties were left behind. Without it they are not, and what AMQP cannot carry is refused. */
+  readonly markStripped?: string;
+  /** @default 30_000 */
+  readonly timeoutMs?: number;
+}
+
+const TIMEOUT_MS = 30_000;
+const NOT_FOUND = 404;
+
+/** @param layWay declares what leads to the copy's queue; called when the broker has no way for it. Without it that is an error */
+export async function sendCopy(copy: Copy, transport: CopyTransport, layWay?: () => Promise<void>): Promise<void> {
+  const { exchange, routingKey, content, properties, headers, ours, timeoutMs = TIMEOUT_MS } = copy;
+  const send = async (options: Options.Publish): Promise<void> => {
+    const message = { exchange, routingKey, content, timeoutMs, options };
+    try {
+      await transport.send(message);
+    } catch (thrown) {
+      if (layWay === undefined || !hasNoWay(thrown)) throw thrown;
+      await layWay();
+      await transport.send(message);
+    }
+  };
+  try {
+    await send({ ...properties, headers: { ...headers, ...ours } });
+  } catch (thrown) {
+    if (copy.markStripped === undefined || !isUnwritable(thrown)) throw thrown;
+    // The body is what matters; held back for its headers, a few such messages would use up the prefetch for ever.
+    const { messageId, contentType } = properties;
+    const bare = { messageId, contentType, persistent: true, mandatory: true };
+    await send({ ...bare, headers: { ...ours, [copy.markStripped]: true } });
+  }
+}
+
+/** Some headers and properties can be received but not sent again: too large for a frame, or of a type that amqplib cannot write. */
+export function isUnwritable(thrown: unknown): boolean {
+  return thrown instanceof PublishRefusedError && ![403, NOT_FOUND].includes(brokerCodeOf(thrown) ?? 0);
+}
+
+/** No queue is bound, or there is not even the exchange. */
+function hasNoWay(thrown: unknown): boolean {
+  if (thrown instanceof PublishReturnedError) return true;
+  return thrown instanceof PublishRefusedError && brokerCodeOf(thrown) === NOT_FOUND;
+}
+
+function brokerCodeOf({ cause }: PublishRefusedError): number | undefined {
+  const { code } = (cause ?? {}) as { code?: unknown };
+  return typeof code === 'number' ? code : undefined;
+}

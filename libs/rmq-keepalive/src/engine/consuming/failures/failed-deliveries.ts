@@ -1,0 +1,245 @@
+/**
+ * What becomes of a delivery that was not handled: it waits for another attempt, it is moved to the dead-letter queue, or
+ * it is rejected where there is none.
+ *
+ * Danger: the broker may be out of reach for copies just when everything fails. Then the delivery is kept, unsettled, and
+ * the move tried again: nothing is dropped, and the prefetch bounds what is held.
+ */
+import type { Clock, Timer } from '../../clock.js';
+import type { ConnectionEvent, FailedHandlerFate } from '../../connection/connection-events.js';
+import { asError, ConnectionClosedError } from '../../errors.js';
+import { Admission } from './admission.js';
+import { type CopyTransport, isUnwritable } from './copy-transport.js';
+import { type DeadLetterReason, moveToDeadLetters } from './dead-letter.js';
+import type { Delivery } from '../delivery.js';
+import { moveToRetryQueue } from './retry-copy.js';
+import { delayAfter, delaysOf, ladderStep } from './retry-policy.js';
+import { RetryWay } from './retry-way.js';
+import type { Settlement } from '../settlement.js';
+import type { WantedSubscription } from '../subscription.js';
+import type { ConsumerCounters } from '../workload.js';
+import { worthAnotherAttempt } from './worth-another-attempt.js';
+
+export interface FailureHost {
+  readonly clock: Clock;
+  readonly copies: CopyTransport;
+  event(event: ConnectionEvent): void;
+}
+
+/** Where a delivery is to go, and how that is told. */
+interface Move {
+  send(): Promise<void>;
+  sent(): void;
+  failed(cause: Error, retryInMs: number): ConnectionEvent;
+  /** Takes over when another try would end the same way. */
+  hopeless?(thrown: unknown): Promise<void>;
+}
+
+/** What is to become of a failed delivery. */
+interface Plan {
+  readonly delivery: Delivery;
+  readonly retryInMs: number | undefined;
+}
+
+const MOVE_AGAIN_MS = { first: 1_000, max: 30_000 };
+
+export class FailedDeliveries {
+  #isStopped = false;
+  readonly #wakers = new Set<() => void>();
+  readonly #way: RetryWay;
+  readonly #admission: Admission;
+
+  constructor(
+    private readonly wanted: WantedSubscription,
+    private readonly host: FailureHost,
+    private readonly counters: ConsumerCounters,
+  ) {
+    const usualDelaysMs = wanted.retry === undefined ? [] : delaysOf(wanted.retry);
+    this.#way = new RetryWay(host.copies, usualDelaysMs, (ms) => this.#rest(ms));
+    this.#admission = new Admission(wanted, host, (delivery, error) => this.giveUp(delivery, 'poison', error));
+  }
+
+  /** What could not be moved by now is handed back, and comes again elsewhere. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#admission.stop();
+    for (const wake of this.#wakers) wake();
+  }
+
+  /** Whether it comes for the first time; else {@link admit} decides. */
+  isNew(delivery: Delivery): boolean {
+    return this.#admission.isNew(delivery);
+  }
+
+  /** It has come back: `handle` is called if that is right, and when. Resolves when it was handled, or something else became of it. */
+  admit(delivery: Delivery, handle: () => Promise<void>): Promise<void> {
+    return this.#admission.admit(delivery, handle);
+  }
+
+  /** It goes back to its queue from our hands: requeued, handed back, or its link is lost. */
+  goesBack(delivery: Delivery): void {
+    this.#admission.goesBack(delivery);
+  }
+
+  /** The handler threw, rejected, took too long, or could not be called. @returns a promise for each, of its settlement */
+  failed(deliveries: readonly Delivery[], error: unknown): Promise<void>[] {
+    const plans = deliveries.map((delivery) => ({ delivery, retryInMs: this.#nextAttemptIn(delivery, error) }));
+    this.#report(plans, error);
+    return plans.map(({ delivery, retryInMs }) => {
+      if (retryInMs === undefined) return this.giveUp(delivery, 'handler-failed', error);
+      return this.#moveToRetryQueue(delivery, { delayMs: retryInMs, attempt: delivery.attempt + 1, error });
+    });
+  }
+
+  /** The handler asked for it. */
+  async retryIn(delivery: Delivery, { delayMs, countsAsAttempt }: Settlement): Promise<void> {
+    const { retry, isOwnQueue, isStream } = this.wanted;
+    if (delivery.isSettled) return;
+    // Nothing comes back to a stream without being new to all who read it.
+    if (isStream) return this.giveUp(delivery, 'rejected', undefined);
+    if (isOwnQueue) {
+      await this.#pause(delayMs);
+      return void delivery.handBack();
+    }
+    if (countsAsAttempt && retry !== undefined && delivery.attempt >= retry.attempts)
+      return this.giveUp(delivery, 'attempts-spent', undefined);
+    const attempt = delivery.attempt + (countsAsAttempt ? 1 : 0);
+    await this.#moveToRetryQueue(delivery, { delayMs: ladderStep(delayMs), attempt });
+  }
+
+  #nextAttemptIn(delivery: Delivery, error: unknown): number | undefined {
+    const { retry, name } = this.wanted;
+    if (retry === undefined || delivery.isSettled) return undefined;
+    const delayMs = delayAfter(retry, delivery.attempt, Math.random());
+    if (delayMs === undefined) return undefined;
+    const isWorthIt = worthAnotherAttempt(retry, error, (cause) =>
+      this.host.event({ type: 'listener-failed', event: `retry.on of "${name}"`, cause }),
+    );
+    return isWorthIt ? delayMs : undefined;
+  }
+
+  /** A batch fails as a whole: its deliveries at the same attempt, with the same fate, are one failure. */
+  #report(plans: readonly Plan[], error: unknown): void {
+    // What the handler had settled before it failed has not failed, unless there is nothing else to tell.
+    const unsettled = plans.filter(({ delivery }) => !delivery.isSettled);
+    const alike = new Map<string, Plan[]>();
+    for (const plan of unsettled.length === 0 ? plans : unsettled) {
+      const key = `${plan.delivery.attempt} ${this.#fateOf(plan).kind}`;
+      const group = alike.get(key);
+      if (group === undefined) alike.set(key, [plan]);
+      else group.push(plan);
+    }
+    for (const group of alike.values()) this.#tell(group, error);
+  }
+
+  #tell(group: readonly Plan[], error: unknown): void {
+    const [first] = group as [Plan];
+    const { name: subscription, retry } = this.wanted;
+    this.host.event({
+      type: 'handler-failed',
+      subscription,
+      messageId: group.length === 1 ? first.delivery.messageId : undefined,
+      count: group.length,
+      cause: asError(error),
+      attempt: first.delivery.attempt,
+      attempts: retry?.attempts ?? 1,
+      fate: this.#fateOf(first),
+    });
+  }
+
+  #fateOf({ delivery, retryInMs }: Plan): FailedHandlerFate {
+    const { deadLetter } = this.wanted;
+    if (delivery.isSettled) return { kind: 'settled' };
+    if (!delivery.isLive) return { kind: 'redelivery' };
+    if (retryInMs !== undefined) return { kind: 'retry', retryInMs };
+    return deadLetter === false ? { kind: 'reject' } : { kind: 'dead-letter', queue: deadLetter };
+  }
+
+  /** Another attempt would change nothing. */
+  async giveUp(delivery: Delivery, reason: DeadLetterReason, error: unknown): Promise<void> {
+    const { deadLetter, name: subscription } = this.wanted;
+    if (delivery.isSettled) return;
+    if (deadLetter === false) {
+      if (delivery.reject()) this.host.event({ type: 'delivery-rejected', subscription, reason });
+      return;
+    }
+    await this.#move(delivery, {
+      send: () =>
+        moveToDeadLetters(delivery, deadLetter, { reason, error, at: this.host.clock.wallClock() }, this.host.copies),
+      sent: () => {
+        this.counters.deadLettered += 1;
+        this.host.event({ type: 'delivery-dead-lettered', subscription, deadLetterQueue: deadLetter, reason });
+      },
+      failed: (cause, retryInMs) => ({
+        type: 'dead-letter-failed',
+        subscription,
+        deadLetterQueue: deadLetter,
+        cause,
+        retryInMs,
+      }),
+    });
+  }
+
+  async #moveToRetryQueue(
+    delivery: Delivery,
+    order: { delayMs: number; attempt: number; error?: unknown },
+  ): Promise<void> {
+    const { name: subscription } = this.wanted;
+    const { delayMs, attempt } = order;
+    const at = this.host.clock.wallClock();
+    await this.#move(delivery, {
+      send: async () => {
+        await this.#way.layBack(delivery);
+        await moveToRetryQueue(delivery, { ...order, at }, this.host.copies, () => this.#way.layThere(delayMs));
+      },
+      sent: () => {
+        this.counters.retried += 1;
+        const { messageId } = delivery;
+        this.host.event({ type: 'delivery-retried', subscription, messageId, attempt, delayMs });
+      },
+      failed: (cause, retryInMs) => ({ type: 'retry-failed', subscription, delayMs, cause, retryInMs }),
+      // Its headers cannot be written again, and without them it would be another message.
+      hopeless: (thrown) => this.giveUp(delivery, 'handler-failed', order.error ?? thrown),
+    });
+  }
+
+  /** Sends the copy, then acks; tries for as long as it takes. Does not throw. */
+  async #move(delivery: Delivery, move: Move): Promise<void> {
+    let retryInMs = MOVE_AGAIN_MS.first;
+    // A stale delivery comes again by itself: moving it as well would make two of it.
+    while (delivery.isLive && !delivery.isSettled) {
+      try {
+        await move.send();
+        delivery.ack();
+        return move.sent();
+      } catch (thrown) {
+        if (move.hopeless !== undefined && isUnwritable(thrown)) return move.hopeless(thrown);
+        if (!delivery.isLive || this.#isStopped) return void delivery.handBack();
+        this.host.event(move.failed(asError(thrown), retryInMs));
+        await this.#pause(retryInMs);
+        if (this.#isStopped) return void delivery.handBack();
+        retryInMs = Math.min(retryInMs * 2, MOVE_AGAIN_MS.max);
+      }
+    }
+    if (!delivery.isSettled) delivery.ack(); // stale: counted as such
+  }
+
+  async #rest(ms: number): Promise<void> {
+    await this.#pause(ms);
+    if (this.#isStopped)
+      throw new ConnectionClosedError('The consumer stopped before the retry queue could be relied on');
+  }
+
+  #pause(delayMs: number): Promise<void> {
+    if (this.#isStopped) return Promise.resolve();
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        timer.cancel();
+        this.#wakers.delete(wake);
+        resolve();
+      };
+      const timer: Timer = this.host.clock.setTimer(wake, delayMs);
+      this.#wakers.add(wake);
+    });
+  }
+}

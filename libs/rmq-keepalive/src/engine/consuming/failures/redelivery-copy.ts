@@ -1,0 +1,30 @@
+/** Writes down that a message came back: a copy with the count goes to the end of the same queue, with a confirm; the caller acks. */
+import { type CopyTransport, sendCopy } from './copy-transport.js';
+import type { Delivery } from '../delivery.js';
+import { copiedHeaders, copiedProperties, ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER } from './message-copy.js';
+
+export async function moveToEndOfQueue(
+  delivery: Delivery,
+  redeliveries: number,
+  transport: CopyTransport,
+  timeoutMs: number,
+): Promise<void> {
+  const { expiration, deliveryMode } = delivery.properties as { expiration?: string; deliveryMode?: number };
+  await sendCopy(
+    {
+      exchange: '',
+      routingKey: delivery.queue,
+      content: delivery.body,
+      // Nobody has handled it yet: its time to live goes on, from the beginning, since nobody knows what is left of it.
+      properties: { ...copiedProperties(delivery.properties), persistent: deliveryMode === 2, expiration },
+      headers: copiedHeaders(delivery.headers, { deaths: 'kept' }),
+      ours: {
+        [REDELIVERY_COUNT_HEADER]: redeliveries,
+        [ORIGIN_HEADERS.exchange]: delivery.exchange,
+        [ORIGIN_HEADERS.routingKey]: delivery.routingKey,
+      },
+      timeoutMs,
+    },
+    transport,
+  );
+}

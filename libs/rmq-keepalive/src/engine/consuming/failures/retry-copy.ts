@@ -1,0 +1,67 @@
+/** Puts a delivery into a retry queue: published there with a confirm and its attempt in the headers, then acked by the caller. */
+import { errorNameOf, reasonOf } from '../../errors.js';
+import { type CopyTransport, sendCopy } from './copy-transport.js';
+import type { Delivery } from '../delivery.js';
+import {
+  copiedHeaders,
+  copiedProperties,
+  MAX_ERROR_MESSAGE_LENGTH,
+  ORIGIN_HEADERS,
+  REDELIVERY_COUNT_HEADER,
+  RETRY_HEADERS,
+} from './message-copy.js';
+import { DELAY_HEADER, delayKey, RETRY_EXCHANGE } from './retry-queues.js';
+
+export interface RetryOrder {
+  readonly delayMs: number;
+  /** The number of the attempt that the copy is for. */
+  readonly attempt: number;
+  /** What went wrong, if something did. */
+  readonly error?: unknown;
+  /** Epoch ms. */
+  readonly at: number;
+}
+
+/** A message that comes back from a retry queue has not killed anybody: the count starts again. */
+const NOT_CARRIED_ON: ReadonlySet<string> = new Set([REDELIVERY_COUNT_HEADER]);
+
+/**
+ * Resolves on the confirm.
+ * @param layWay makes the retry queue and whatever leads there
+ */
+export async function moveToRetryQueue(
+  delivery: Delivery,
+  order: RetryOrder,
+  transport: CopyTransport,
+  layWay: () => Promise<void>,
+): Promise<void> {
+  await sendCopy(
+    {
+      exchange: RETRY_EXCHANGE,
+      // The way back: what expires goes to the queue of this name.
+      routingKey: delivery.queue,
+      content: delivery.body,
+      properties: copiedProperties(delivery.properties),
+      headers: copiedHeaders(delivery.headers, { without: NOT_CARRIED_ON }),
+      ours: retryHeaders(delivery, order),
+    },
+    transport,
+    layWay,
+  );
+}
+
+function retryHeaders(delivery: Delivery, { delayMs, attempt, error, at }: RetryOrder): Record<string, unknown> {
+  return {
+    [DELAY_HEADER]: delayKey(delayMs),
+    [ORIGIN_HEADERS.exchange]: delivery.exchange,
+    [ORIGIN_HEADERS.routingKey]: delivery.routingKey,
+    [RETRY_HEADERS.attempt]: attempt,
+    [RETRY_HEADERS.firstSeen]: (delivery.firstSeenAt ?? new Date(at)).toISOString(),
+    ...(error === undefined || delivery.headers[RETRY_HEADERS.firstErrorName] !== undefined
+      ? {}
+      : {
+          [RETRY_HEADERS.firstErrorName]: errorNameOf(error),
+          [RETRY_HEADERS.firstErrorMessage]: reasonOf(error).slice(0, MAX_ERROR_MESSAGE_LENGTH),
+        }),
+  };
+}

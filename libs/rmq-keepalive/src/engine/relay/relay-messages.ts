@@ -1,0 +1,66 @@
+/** What the two threads of a relay say to each other. Types only: the worker's files are JavaScript and import no TypeScript. */
+import type { ConnectionOptions as TlsOptions } from 'node:tls';
+import type { MessagePort } from 'node:worker_threads';
+
+/** How the worker paces the heartbeats of one link; the timeout itself is in the tune-ok that passes through it. */
+export interface RelayPace {
+  /** Send after this part of the timeout in silence. */
+  readonly sendAfterTimeouts: number;
+  /** And after this many milliseconds at the latest, whatever the timeout; null: no such limit. */
+  readonly sendWithinMs: number | null;
+  /** The broker is dead after so many timeouts without a byte. */
+  readonly deadAfterTimeouts: number;
+}
+
+/** What becomes of a link when the main loop has been blocked for too long. */
+export type OnStallLimit = 'close' | 'silence';
+
+/** One link to open. */
+export interface RelayDial {
+  readonly host: string;
+  readonly port: number;
+  /** Options of node:tls; null: plain TCP. */
+  readonly tls: TlsOptions | null;
+  readonly timeoutMs: number;
+  readonly pace: RelayPace;
+  readonly maxStallMs: number;
+  readonly onStallLimit: OnStallLimit;
+}
+
+export type ToWorker =
+  | { readonly type: 'dial'; readonly id: number; readonly dial: RelayDial; readonly memory: Int32Array }
+  /** Nobody will come through the door, or who came is gone. */
+  | { readonly type: 'abandon'; readonly id: number }
+  /** No further dial: abandon the links that are left, and end. */
+  | { readonly type: 'end' };
+
+export type FromWorker =
+  /** The broker has accepted; one connection to `path` from this process is connected through. */
+  | { readonly type: 'ready'; readonly id: number; readonly path: string }
+  | { readonly type: 'dial-failed'; readonly id: number; readonly error: PlainError }
+  | { readonly type: 'lost'; readonly id: number; readonly reason: LossReason }
+  /** Nothing more comes about this link. */
+  | { readonly type: 'over'; readonly id: number };
+
+/** Why a link ended that this process did not end. */
+export type LossReason =
+  | { readonly kind: 'broker-closed' }
+  | { readonly kind: 'failed'; readonly error: PlainError }
+  | { readonly kind: 'peer-dead'; readonly silentForMs: number; readonly timeoutMs: number }
+  | { readonly kind: 'stall-limit'; readonly stalledForMs: number };
+
+/** An error of node:net or node:tls with the fields that say what happened, in a form that survives the way. */
+export interface PlainError {
+  readonly message: string;
+  readonly code?: string;
+  readonly syscall?: string;
+  readonly address?: string;
+  readonly port?: number;
+  readonly reason?: string;
+}
+
+/** Given to the worker at its start. */
+export interface RelayWorkerData {
+  readonly pulse: Int32Array;
+  readonly port: MessagePort;
+}

@@ -1,0 +1,159 @@
+/**
+ * One worker thread, from its start to its end, as the main thread sees it.
+ *
+ * It counts the turns of our event loop for the worker, watches that the worker's own goes on, and knows why links ended
+ * that we did not end. Real time, not a `Clock`: the other thread knows no other.
+ */
+import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
+import { asError, HeartbeatThreadError } from '../errors.js';
+import { ObservedStall } from './observed-stall.js';
+import { LINK, PULSE, sharedWords, TICK_MS } from './relay-memory.js';
+import type { FromWorker, RelayDial, ToWorker } from './relay-messages.js';
+import { errorFrom, RelayPassage } from './relay-passage.js';
+import { settingsOfTheNetwork } from './worker-settings.js';
+
+/** A worker that does not turn its loop for so long, while we turn ours, is replaced. */
+const HUNG_AFTER_MS = 5_000;
+/** A worker that was asked to end, and has nothing to wait for, may take so long. */
+const END_PATIENCE_MS = 200;
+
+interface PendingDial {
+  ready(path: string): void;
+  failed(cause: Error): void;
+}
+
+export class RelayThread {
+  readonly #pulse = sharedWords(PULSE);
+  readonly #port: MessagePort;
+  readonly #worker: Worker;
+  readonly #ticking: NodeJS.Timeout;
+  readonly #dials = new Map<number, PendingDial>();
+  readonly #passages = new Map<number, RelayPassage>();
+  readonly #exited: Promise<void>;
+  #watch: ObservedStall | undefined;
+  #lastId = 0;
+  #deadBecause: Error | undefined;
+
+  /** @param file of the worker; another one only in a spec that wants it to fail */
+  constructor(file = new URL('./relay-worker.js', import.meta.url)) {
+    const { port1, port2 } = new MessageChannel();
+    this.#port = port1;
+    this.#worker = new Worker(file, {
+      name: 'rmq-keepalive heartbeats',
+      workerData: { pulse: this.#pulse, port: port2 },
+      transferList: [port2],
+      ...settingsOfTheNetwork(process.execArgv, process.env),
+    });
+    this.#exited = new Promise((resolve) => this.#worker.once('exit', () => resolve()));
+    this.#worker.once('online', () => (this.#watch = new ObservedStall(TICK_MS, performance.now(), this.#workerTicks)));
+    this.#worker.on('error', (error) => this.#died(error));
+    this.#worker.once('exit', (code) => this.#died(`it exited with code ${code}`));
+    this.#port.on('message', (message: FromWorker) => this.#hear(message));
+    this.#ticking = setInterval(() => this.#tick(), TICK_MS);
+    // The links keep the process alive as long as they are there, as sockets do; we do not.
+    this.#ticking.unref();
+    this.#worker.unref();
+    this.#port.unref();
+  }
+
+  /** Why it is of no use any more; undefined while it runs. */
+  get deadBecause(): Error | undefined {
+    return this.#deadBecause;
+  }
+
+  /**
+   * Connects to a broker, and opens a local door to it.
+   * @throws the error of the dial with its original `code`; {@link HeartbeatThreadError}; or the reason of `signal`
+   */
+  dial(dial: RelayDial, signal: AbortSignal): Promise<RelayPassage> {
+    const id = ++this.#lastId;
+    const memory = sharedWords(LINK);
+    return new Promise((resolve, reject) => {
+      signal.throwIfAborted();
+      this.#dials.set(id, {
+        ready: (path) => {
+          const passage = new RelayPassage(path, memory, this, () => this.#letGo(id));
+          this.#passages.set(id, passage);
+          resolve(passage);
+        },
+        failed: reject,
+      });
+      // Also when it has come to the door already: if we do not go through it, nobody does.
+      signal.addEventListener('abort', () => this.#abandon(id, signal, reject), { once: true });
+      if (this.#deadBecause !== undefined) return reject(this.#deadBecause);
+      this.#tell({ type: 'dial', id, dial, memory });
+    });
+  }
+
+  /** Hears at once what the worker has said, which would else wait for a turn of the event loop. */
+  catchUp(): void {
+    for (let got = receiveMessageOnPort(this.#port); got !== undefined; got = receiveMessageOnPort(this.#port))
+      this.#hear(got.message as FromWorker);
+  }
+
+  /** Ends the worker, whose links are over. Resolves when it is gone. */
+  async end(): Promise<void> {
+    this.#stop(new HeartbeatThreadError('it was ended'));
+    this.#tell({ type: 'end' });
+    const impatience = setTimeout(() => void this.#worker.terminate(), END_PATIENCE_MS);
+    this.#worker.ref();
+    await this.#exited;
+    clearTimeout(impatience);
+  }
+
+  #tick(): void {
+    Atomics.add(this.#pulse, PULSE.mainTicks, 1);
+    const hungForMs = this.#watch?.look(performance.now(), this.#workerTicks) ?? 0;
+    if (hungForMs < HUNG_AFTER_MS) return;
+    this.#died(`it did not turn for ${(hungForMs / 1000).toFixed(1)} s`);
+    void this.#worker.terminate();
+  }
+
+  get #workerTicks(): number {
+    return Atomics.load(this.#pulse, PULSE.workerTicks);
+  }
+
+  #hear(message: FromWorker): void {
+    const { id } = message;
+    const dial = this.#dials.get(id);
+    this.#dials.delete(id);
+    switch (message.type) {
+      case 'ready':
+        return dial?.ready(message.path);
+      case 'dial-failed':
+        dial?.failed(errorFrom(message.error));
+        // Behind the open door, before we came: TLS 1.3 refuses a certificate of ours only then.
+        return this.#passages.get(id)?.wasLost({ kind: 'failed', error: message.error });
+      case 'lost':
+        return this.#passages.get(id)?.wasLost(message.reason);
+      case 'over':
+        this.#passages.delete(id);
+    }
+  }
+
+  #abandon(id: number, signal: AbortSignal, reject: (reason: Error) => void): void {
+    this.#dials.delete(id);
+    this.#letGo(id);
+    reject(asError(signal.reason));
+  }
+
+  #letGo(id: number): void {
+    if (this.#deadBecause === undefined) this.#tell({ type: 'abandon', id });
+  }
+
+  #died(cause: unknown): void {
+    if (this.#deadBecause === undefined) this.#stop(new HeartbeatThreadError('it ended unexpectedly', cause));
+  }
+
+  #stop(reason: Error): void {
+    this.#deadBecause = reason;
+    clearInterval(this.#ticking);
+    for (const dial of this.#dials.values()) dial.failed(reason);
+    this.#dials.clear();
+  }
+
+  #tell(message: ToWorker): void {
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
+    this.#port.postMessage(message);
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * The heartbeat threads of this event loop: one, for all links of all connections, started with the first dial and ended
+ * with the last link. A thread that died is replaced at the next dial.
+ */
+import { OptionsError } from '../errors.js';
+import type { RelayDial } from './relay-messages.js';
+import type { RelayPassage } from './relay-passage.js';
+import { RelayThread } from './relay-thread.js';
+
+/** The share that one user has in the thread. */
+export interface RelayShare {
+  /** @throws the error of the dial with its original `code`; OptionsError for TLS options that cannot go to a thread */
+  dial(dial: RelayDial, signal: AbortSignal): Promise<RelayPassage>;
+  /** Idempotent; resolves when the thread is gone, if this share was the last one. */
+  release(): Promise<void>;
+}
+
+export class Relay {
+  readonly #shares = new Set<RelayShare>();
+  #thread: RelayThread | undefined;
+
+  share(): RelayShare {
+    const share: RelayShare = {
+      dial: async (dial, signal) => {
+        checkThatTlsCanGo(dial.tls);
+        return this.#livingThread().dial(dial, signal);
+      },
+      release: () => this.#release(share),
+    };
+    this.#shares.add(share);
+    return share;
+  }
+
+  #livingThread(): RelayThread {
+    if (this.#thread?.deadBecause !== undefined) this.#thread = undefined;
+    return (this.#thread ??= new RelayThread());
+  }
+
+  async #release(share: RelayShare): Promise<void> {
+    if (!this.#shares.delete(share) || this.#shares.size > 0) return;
+    const thread = this.#thread;
+    this.#thread = undefined;
+    await thread?.end();
+  }
+}
+
+/**
+ * A thread's event loop is one, and so is what watches it: the one piece of state that belongs to no connection. It is
+ * counted by shares, and gone with the last one.
+ */
+export const processRelay = new Relay();
+
+/** Certificates and keys can be handed to another thread; functions and secure contexts cannot. */
+function checkThatTlsCanGo(tls: RelayDial['tls']): void {
+  for (const [option, value] of Object.entries(tls ?? {})) {
+    try {
+      structuredClone(value);
+    } catch {
+      throw new OptionsError(
+        `tls.${option}`,
+        'it cannot be handed to the heartbeat thread, as functions and secure contexts cannot',
+        "Give certificates and keys as text or buffers and leave it out, or use heartbeat.thread: 'main'",
+      );
+    }
+  }
+}

@@ -1,0 +1,143 @@
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createServer, type TlsOptions } from 'node:tls';
+import { once } from 'node:events';
+import { afterAll, describe, expect, it } from '@jest/globals';
+import type { RmqConnectionOptions } from '../../libs/rmq-keepalive/src/engine/connection/connection-options.js';
+import { findFreePorts } from '../../tools/broker/free-ports.js';
+import { blockedChild } from '../support/blocked-child.js';
+import { CertificateAuthority } from '../support/certificates.js';
+import { useFaults } from '../support/fault-fixture.js';
+import { until } from '../support/until.js';
+
+const folder = await mkdtemp(join(tmpdir(), 'relay-tls-'));
+const authority = await CertificateAuthority.create(folder);
+const stranger = await CertificateAuthority.create(folder, 'stranger');
+const server = await authority.sign('server', ['DNS:localhost']);
+const client = await authority.sign('client');
+const strangersClient = await stranger.sign('intruder');
+const [tlsPort] = (await findFreePorts(1)) as [number];
+
+describe('TLS', () => {
+  const faults = useFaults({
+    config: {
+      'listeners.ssl.1': `127.0.0.1:${tlsPort}`,
+      'ssl_options.cacertfile': authority.certificate,
+      'ssl_options.certfile': server.certificate,
+      'ssl_options.keyfile': server.key,
+      'ssl_options.verify': 'verify_peer',
+      'ssl_options.fail_if_no_peer_cert': 'true',
+    },
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  const read = (path: string): Buffer => readFileSync(path);
+  const ours = { ca: read(authority.certificate), cert: read(client.certificate), key: read(client.key) };
+  const url = (host = 'localhost', port = tlsPort): string =>
+    `amqps://guest:guest@${host}:${port}/${encodeURIComponent(faults.vhost.name)}`;
+
+  describe.each(['main', 'worker'] as const)('with heartbeat.thread: %s', (thread) => {
+    const connect = (options: Partial<RmqConnectionOptions>) =>
+      faults.connect({ urls: url(), heartbeat: { thread, timeoutSeconds: 10 }, ...options });
+
+    /** What the first attempt ended with: the error of the dial itself. */
+    async function refusal(options: Partial<RmqConnectionOptions>): Promise<{ code?: unknown } | undefined> {
+      const connection = connect(options);
+      void connection.start();
+      const failed = await until('an attempt fails', () => faults.oracle.eventsOf('attempt-failed')[0]);
+      await connection.close();
+      return (failed.event.cause as Error & { cause?: { code?: unknown } }).cause;
+    }
+
+    it('connects with certificates of both sides, verified, and carries messages of every size', async () => {
+      const connection = connect({ tls: ours });
+      const sizes: number[] = [];
+      connection.subscribe(
+        { queue: 'work' },
+        (payload) => void sizes.push((payload as { filler: string }).filler.length),
+      );
+      await connection.start();
+      await connection.whenOpen({ timeoutMs: 5_000 });
+      const wanted = [0, 1, 1_000, 16_384, 100_000, 1_000_000, 3_000_000];
+      await Promise.all(wanted.map((size) => connection.publisher.sendToQueue('work', { filler: 'x'.repeat(size) })));
+      await until('all came', () => sizes.length === wanted.length);
+      expect(sizes.toSorted((a, b) => a - b)).toEqual(wanted);
+    });
+
+    it('refuses a broker whose authority is not known, or whose name is another one', async () => {
+      expect(await refusal({ tls: { ...ours, ca: read(stranger.certificate) } })).toMatchObject({
+        code: expect.stringMatching(/^(SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_VERIFY_LEAF_SIGNATURE)$/),
+      });
+    });
+
+    it('refuses a broker whose certificate is for another name', async () => {
+      expect(await refusal({ tls: ours, urls: url('127.0.0.1') })).toMatchObject({
+        code: 'ERR_TLS_CERT_ALTNAME_INVALID',
+      });
+    });
+
+    it('is refused with a certificate of a stranger', async () => {
+      const { certificate, key } = strangersClient;
+      expect(await refusal({ tls: { ...ours, cert: read(certificate), key: read(key) } })).toMatchObject({
+        code: expect.stringMatching(/^(ERR_SSL_.*ALERT.*|ECONNRESET)$/),
+      });
+    });
+
+    it('takes no plain port for a TLS one', async () => {
+      expect(await refusal({ tls: ours, urls: url('localhost', faults.broker.port) })).toMatchObject({
+        code: 'ERR_SSL_WRONG_VERSION_NUMBER',
+      });
+    });
+
+    it('says whom it wants to speak to (SNI)', async () => {
+      const asked: string[] = [];
+      const options: TlsOptions = {
+        cert: read(server.certificate),
+        key: read(server.key),
+        SNICallback: (name, done) => {
+          asked.push(name);
+          done(null);
+        },
+      };
+      const peer = createServer(options, (socket) => socket.on('error', () => undefined).destroy());
+      peer.listen(0, '127.0.0.1');
+      await once(peer, 'listening');
+      faults.afterwards(() => peer.close());
+      const { port } = peer.address() as { port: number };
+      await refusal({ tls: { ca: ours.ca }, urls: url('localhost', port) });
+      expect(asked[0]).toBe('localhost');
+    });
+
+    it('reads its certificates again for every attempt', async () => {
+      let ca = read(stranger.certificate);
+      const connection = connect({ tls: () => ({ ...ours, ca }) });
+      await connection.start();
+      await until('the wrong one was tried', () => faults.oracle.eventsOf('attempt-failed').length > 0);
+      ca = ours.ca;
+      await connection.whenOpen({ timeoutMs: 5_000 });
+    });
+  });
+
+  it('a function among the TLS options cannot go to the thread, which is said with the way out', async () => {
+    const connection = faults.connect({
+      urls: url(),
+      heartbeat: { thread: 'worker' },
+      tls: { ...ours, checkServerIdentity: () => undefined },
+    });
+    void connection.start();
+    const { event } = await until('an attempt fails', () => faults.oracle.eventsOf('attempt-failed')[0]);
+    expect(event.cause.message).toMatch(/tls\.checkServerIdentity: .* or use heartbeat\.thread: 'main'/);
+  });
+
+  it('the connection is kept while the event loop is blocked, also under TLS', async () => {
+    const caFile = authority.certificate;
+    const heartbeat = { thread: 'worker', timeoutSeconds: 2 } as const;
+    const service = await blockedChild(faults, heartbeat, { url: url(), caFile, ...client });
+    await faults.connect().publisher.sendToQueue('work', { id: 'blocker', blockMs: 9_000 });
+    expect((await service.told('woke', 20_000)).isLive).toBe(true);
+    expect(service.facts('lost')).toEqual([]);
+    expect((await service.told('status')).status).toMatchObject({ reconnects: 0, counters: { acked: 1 } });
+  }, 40_000);
+});

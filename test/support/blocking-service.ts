@@ -1,0 +1,39 @@
+/**
+ * A service whose handler blocks the event loop, in a process of its own, so that a spec can watch it meanwhile.
+ * `blocking-service.ts <url> <heartbeat options as JSON> [files of authority, certificate and key]`. Consumes from `work`:
+ * `{ id, blockMs? }`. Prints one JSON fact a line; `at` is wall-clock time.
+ */
+import { readFileSync } from 'node:fs';
+import { describeEvent } from '../../libs/rmq-keepalive/src/engine/connection/connection-events.js';
+import { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
+import type { HeartbeatOptions } from '../../libs/rmq-keepalive/src/engine/heartbeat/heartbeat-policy.js';
+
+const [url, heartbeat, ...tlsFiles] = process.argv.slice(2) as [string, string, ...string[]];
+const [ca, cert, key] = tlsFiles.map((file) => readFileSync(file));
+const tell = (fact: string, more: object = {}): void =>
+  void process.stdout.write(`${JSON.stringify({ fact, at: Date.now(), ...more })}\n`);
+
+const connection = new RmqConnection({
+  urls: url,
+  heartbeat: JSON.parse(heartbeat) as HeartbeatOptions,
+  tls: { ca, cert, key },
+});
+connection.on('*', (event) => {
+  if (event.type === 'link-lost')
+    tell('lost', { code: (event.cause as { code?: string }).code, message: event.cause.message });
+  if (event.type === 'event-loop-stalled')
+    tell('stalled', { stalledForMs: event.stalledForMs, sentence: describeEvent(event)?.sentence });
+  if (event.type === 'recovered') tell('ready');
+});
+connection.subscribe({ queue: 'work', prefetch: 500 }, async (payload, delivery) => {
+  const { id, blockMs = 0 } = payload as { id: string; blockMs?: number };
+  tell('started', { id, redelivered: delivery.redelivered });
+  if (blockMs === 0) return;
+  // Nothing of this thread runs meanwhile: no timer, no socket. It costs no processor time, unlike a busy loop.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, blockMs);
+  tell('woke', { id, isLive: delivery.isLive });
+  // The spec asks for the status once everything has come to rest.
+  setTimeout(() => tell('status', { status: connection.status() }), 2_500);
+});
+await connection.start();
+process.once('SIGTERM', () => void connection.close().then(() => tell('closed')));
