@@ -1,21 +1,26 @@
-// `npm run bench -- recovery [options]`: measurements beside the peers. Installs the peers when they are missing.
+// `npm run bench -- recovery | publish | consume | outage [options]`: measurements beside the peers. Installs the peers when they are missing.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
 const BENCH = import.meta.dirname;
-const KINDS = ['recovery'];
+const PROGRAMS = {
+  recovery: './recovery/main.mjs',
+  publish: './throughput/main.mjs',
+  consume: './throughput/main.mjs',
+  outage: './throughput/main.mjs',
+};
 
 const [kind, ...options] = process.argv.slice(2);
-if (!KINDS.includes(kind)) {
+if (!Object.hasOwn(PROGRAMS, kind ?? '')) {
   console.error(
-    `Say what to measure: npm run bench -- ${KINDS.join(' | ')} [options]. The options are in bench/README.md.`,
+    `Say what to measure: npm run bench -- ${Object.keys(PROGRAMS).join(' | ')} [options]. The options are in bench/README.md.`,
   );
   process.exit(2);
 }
 if (!options.includes('--help')) installPeers();
-const { main } = await import(`./${kind}/main.mjs`);
-process.exitCode = await main(options);
+const { main } = await import(PROGRAMS[kind]);
+process.exitCode = await main(options, kind);
 
 /** The peers live under bench/ only: neither the product's lock file nor its node_modules ever see them. */
 function installPeers() {

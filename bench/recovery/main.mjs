@@ -7,10 +7,11 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PrivateBroker } from '../../dist/tools/broker/private-broker.js';
-import { Child } from './child.mjs';
+import { Child } from '../shared/child.mjs';
+import { describeRun } from '../shared/about.mjs';
 import { faults, outageOfRound } from './faults.mjs';
 import { parseOptions, USAGE } from './options.mjs';
-import { describeRun, describeSample, table, writeResults } from './report.mjs';
+import { describeSample, table, writeResults } from './report.mjs';
 
 const START_TIMEOUT_MS = 180_000;
 /** Beyond this it is "not back". */
@@ -74,8 +75,8 @@ async function* measure(broker, { consumers, rounds, contenders, faults: faultNa
 
 /** One contender, started afresh, through each fault once; it ends with the first one that it does not come back from. */
 async function takeTurn({ broker, url, contender, count, faultNames, outage }) {
-  const child = new Child('contender.mjs', [contender, url, `${count}`]);
-  const producer = new Child('producer.mjs', [url, `${count}`]);
+  const child = new Child(new URL('./contender.mjs', import.meta.url), [contender, url, `${count}`]);
+  const producer = new Child(new URL('./producer.mjs', import.meta.url), [url, `${count}`]);
   const taken = [];
   try {
     await producer.command('connect');

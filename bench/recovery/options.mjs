@@ -1,8 +1,8 @@
 import { parseArgs } from 'node:util';
-import { CONTENDERS } from './contenders.mjs';
+import { CONTENDERS } from '../shared/contenders.mjs';
+import { oneOrMoreOf, SERIES, wholeNumber } from '../shared/options.mjs';
 
 export const FAULTS = ['close', 'kill'];
-export const SERIES = ['3.10', '4.0', '4.3'];
 const NAMES = CONTENDERS.map(({ name }) => name);
 
 export const USAGE = `Usage: npm run bench -- recovery [options]
@@ -32,20 +32,12 @@ export function parseOptions(args) {
     consumers: values.consumers.split(',').map((text) => wholeNumber(text, '--consumers')),
     rounds: wholeNumber(values.rounds, '--rounds'),
     broker: oneOrMoreOf(SERIES, values.broker, '--broker')[0],
-    contenders: CONTENDERS.filter(({ name }) => only.includes(name)),
+    contenders: CONTENDERS.filter(({ name }) => only.includes(name)).map(withItsRecovery),
     faults: oneOrMoreOf(FAULTS, values.faults, '--faults'),
   };
 }
 
-function wholeNumber(text, option) {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= 1) return value;
-  throw new RangeError(`${option}: "${text}" is not a whole number from 1 on`);
-}
-
-function oneOrMoreOf(known, list, option) {
-  const chosen = list.split(',');
-  const unknown = chosen.find((item) => !known.includes(item));
-  if (unknown === undefined) return chosen;
-  throw new RangeError(`${option}: "${unknown}" is not known. Use ${known.join(', ')}`);
+/** Without it amqplib would not come back at all. */
+function withItsRecovery(contender) {
+  return contender.name === 'amqplib' ? { ...contender, title: 'amqplib + its recovery' } : contender;
 }

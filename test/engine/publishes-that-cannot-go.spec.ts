@@ -54,6 +54,7 @@ describe('publishes that cannot go', () => {
     await other.start();
     await other.publisher.sendToQueue('work', {});
     await until('the handler runs', () => connection.status().counters.handlersRunning === 1);
+    await proxy.refuse();
     const closedAt = performance.now();
     await connection.close({ drainTimeoutMs: 5_000 });
     expect(performance.now() - closedAt).toBeLessThan(2_000);

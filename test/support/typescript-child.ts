@@ -1,6 +1,7 @@
 /** A TypeScript program in a process of its own, for a spec that wants to kill it, stop it, or block its event loop. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export interface TypescriptChildOptions {
@@ -28,8 +29,18 @@ export class TypescriptChild {
 
   /** @param program for example `new URL('./holder.ts', import.meta.url)` */
   static start(program: URL, options: TypescriptChildOptions = {}): TypescriptChild {
+    return TypescriptChild.spawn(['--import', REGISTER.href, fileURLToPath(program)], options);
+  }
+
+  /** The same program as the build left it in `dist/`: starts three times as fast, and needs the build. */
+  static startCompiled(program: URL, options: TypescriptChildOptions = {}): TypescriptChild {
+    const source = relative(process.cwd(), fileURLToPath(program));
+    return TypescriptChild.spawn([resolve('dist', source.replace(/\.ts$/, '.js'))], options);
+  }
+
+  private static spawn(program: readonly string[], options: TypescriptChildOptions): TypescriptChild {
     const { args = [], env = {} } = options;
-    const command = ['--enable-source-maps', '--import', REGISTER.href, fileURLToPath(program), ...args];
+    const command = ['--enable-source-maps', ...program, ...args];
     return new TypescriptChild(
       // NODE_OPTIONS of the test runner are not meant for the program.
       spawn(process.execPath, command, { stdio: 'pipe', env: { ...process.env, NODE_OPTIONS: '', ...env } }),

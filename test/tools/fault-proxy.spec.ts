@@ -221,8 +221,10 @@ describe('a cut', () => {
   it('spares the links after the one it hit', async () => {
     proxy.cutAfter(3, 'to-broker', 'rst');
     const first = await open();
+    expect(proxy.isDamagePending).toBe(true);
     first.socket.write('123456789');
     await until('the first was cut', () => first.ending === 'reset');
+    expect(proxy.isDamagePending).toBe(false);
     expect(atServer[0]!.text).toBe('123');
     const second = await openLink();
     second.socket.write('123456789');
@@ -234,8 +236,10 @@ describe('a bad line', () => {
   it('inverts one byte and no other', async () => {
     const client = await openLink();
     proxy.corruptNextByte('to-client', 2);
+    expect(proxy.isDamagePending).toBe(true);
     client.socket.write('aaaa');
     await until('four bytes have come', () => client.received.length === 4);
+    expect(proxy.isDamagePending).toBe(false);
     client.socket.write('bb');
     await until('six bytes have come', () => client.received.length === 6);
     expect([...client.received]).toEqual([0x61, 0x61, 0x61 ^ 0xff, 0x61, 0x62, 0x62]);

@@ -1,18 +1,20 @@
-/** Says where brokers are kept between runs: `.cache/rabbitmq` of this workspace, or the folder in RMQ_BROKER_CACHE. */
+/** Says where brokers and other servers are kept between runs: in `.cache` of this workspace, or where the environment says. */
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 
 const WORKSPACE_NAME = 'rmq-keepalive-workspace';
 
-/** Walks up from the working folder, never from the compiled file: the code may run from `dist/` or through a loader. */
+/** `.cache/rabbitmq`, or the folder in RMQ_BROKER_CACHE. */
 export async function brokerCacheFolder(): Promise<string> {
   const chosen = process.env['RMQ_BROKER_CACHE'];
-  if (chosen) return resolve(chosen);
+  return chosen ? resolve(chosen) : workspaceCacheFolder('rabbitmq');
+}
+
+/** Walks up from the working folder, never from the compiled file: the code may run from `dist/` or through a loader. */
+export async function workspaceCacheFolder(what: string): Promise<string> {
   const workspace = await findWorkspace(process.cwd());
-  return workspace
-    ? join(workspace, '.cache', 'rabbitmq')
-    : join(homedir(), '.cache', 'nestjs-rmq-keepalive', 'rabbitmq');
+  return workspace ? join(workspace, '.cache', what) : join(homedir(), '.cache', 'nestjs-rmq-keepalive', what);
 }
 
 async function findWorkspace(folder: string): Promise<string | undefined> {

@@ -244,6 +244,15 @@ export abstract class BrokerControl {
     );
   }
 
+  /**
+   * What `rabbitmqctl set_vm_memory_high_watermark` does: a share of the machine's memory, or `{ bytes }`. The broker looks at
+   * once whether it is above, and raises or clears its alarm by itself.
+   */
+  async setMemoryHighWatermark(limit: number | { bytes: number }): Promise<void> {
+    const term = typeof limit === 'number' ? limit.toFixed(4) : `{absolute, ${integer(limit.bytes)}}`;
+    await this.control(`vm_memory_monitor:set_vm_memory_high_watermark(${term})`);
+  }
+
   // Vhosts, users, permissions
 
   /** A fresh vhost with a unique name and full rights for guest: a clean broker for one test in some 20 ms. */

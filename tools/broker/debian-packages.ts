@@ -1,35 +1,33 @@
 /**
- * Takes RabbitMQ and the Erlang under it from Debian's packages and makes them run from a folder of ours: no root, no
- * Docker, nothing installed, nothing of the host's package state touched.
+ * Takes programs from Debian's packages and makes them run from a folder of ours: no root, no Docker, nothing installed,
+ * nothing of the host's package state touched.
  *
  * apt does what it is good at: it finds the packages of a suite, downloads them, and checks Debian's signatures. It works
  * on a private state folder, with the host's own settings (proxy, time-outs) and the host's own mirror.
  *
  * The programs of a newer suite want a newer C library than the host has. So the libraries of the same suite are unpacked
  * beside them, and every executable is told (by patchelf) to use that loader and those libraries. Only the executables:
- * with LD_LIBRARY_PATH instead, every `/bin/sh` that Erlang starts would load the foreign libraries too.
+ * with LD_LIBRARY_PATH instead, every `/bin/sh` that such a program starts would load the foreign libraries too.
  */
-import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { isElf, type RabbitMqSeries } from './rabbitmq-installation.js';
 import { findCommand, runCommand } from './run-command.js';
-
-export const DEBIAN_SUITES: Record<RabbitMqSeries, string> = { '3.10': 'bookworm', '4.0': 'trixie', '4.3': 'forky' };
 
 const KEYRINGS = ['gpg', 'pgp'].map((ending) => `/usr/share/keyrings/debian-archive-keyring.${ending}`);
 const LIBRARIES = join('usr', 'lib', 'x86_64-linux-gnu');
 const LOADER = 'ld-linux-x86-64.so.2';
 
-/** What a node needs at run time out of everything that an installation with dependencies would bring along. */
-const WANTED_PACKAGES = [
-  /^rabbitmq-server$/,
-  /^erlang-/,
-  /^patchelf$/,
-  /^(libc6|libgcc-s1|libstdc\+\+6|libtinfo6|zlib1g|libsctp1)$/,
-  /^libssl3/,
-  /^(libsystemd0|libcap2|libzstd1|liblzma5|liblz4-1|libgcrypt20|libgpg-error0)$/,
-];
+/** What makes a program run, out of everything that an installation with its dependencies would bring along. */
+export interface PackageChoice {
+  /** The packages whose installation apt plans. */
+  readonly install: readonly string[];
+  /** Those of the plan that are needed at run time, the C library among them. */
+  readonly wanted: readonly RegExp[];
+}
+
+/** It moves every program to its own C library, so it is always fetched along. */
+const PATCHELF = 'patchelf';
 
 export interface DebianPackage {
   name: string;
@@ -77,14 +75,14 @@ export class DebianSuite {
     );
   }
 
-  /** The packages that make up a runnable RabbitMQ, in the versions that the suite has today. */
-  async listPackages(): Promise<DebianPackage[]> {
-    const plan = await this.apt(['install', '--yes', '--print-uris', 'rabbitmq-server', 'patchelf']);
+  /** The packages of that choice, in the versions that the suite has today. */
+  async listPackages({ install, wanted }: PackageChoice): Promise<DebianPackage[]> {
+    const plan = await this.apt(['install', '--yes', '--print-uris', ...install, PATCHELF]);
     return plan
       .split('\n')
       .map(parsePlannedFile)
       .filter((entry) => entry !== undefined)
-      .filter(({ name }) => WANTED_PACKAGES.some((pattern) => pattern.test(name)));
+      .filter(({ name }) => name === PATCHELF || wanted.some((pattern) => pattern.test(name)));
   }
 
   /** Downloads the packages, verified by apt, and unpacks them under `tree`. */
@@ -159,59 +157,25 @@ export class DebianSuite {
 }
 
 /**
- * Makes an unpacked tree runnable from `home`, where it is going to be moved: one library folder, and executables that
- * name the loader and the libraries in it.
+ * Makes an unpacked tree runnable from `home`, where it is going to be moved: one library folder, and executables (full
+ * paths in the tree) that name the loader and the libraries in it.
  */
-export async function relocate(tree: string, home: string): Promise<void> {
+export async function relocate(tree: string, home: string, executables: readonly string[]): Promise<void> {
   const libraries = join(tree, LIBRARIES);
   const olderLayout = join(tree, 'lib', 'x86_64-linux-gnu');
   if (existsSync(olderLayout)) await cp(olderLayout, libraries, { recursive: true, verbatimSymlinks: true });
 
-  const erlang = join(tree, 'usr', 'lib', 'erlang');
-  const executables = await findExecutables(erlang);
   // patchelf comes from the same suite, so it too must be started through that suite's loader.
   await runCommand(join(libraries, LOADER), [
-    ...['--library-path', libraries, join(tree, 'usr', 'bin', 'patchelf')],
+    ...['--library-path', libraries, join(tree, 'usr', 'bin', PATCHELF)],
     ...['--set-interpreter', join(home, LIBRARIES, LOADER)],
     ...['--force-rpath', '--set-rpath', join(home, LIBRARIES)],
     ...executables,
   ]);
-  await pointStartScripts(erlang, join(home, 'usr', 'lib', 'erlang'));
-  await keepOnly(tree, ['usr']);
-  await keepOnly(join(tree, 'usr'), ['lib']);
-  await keepOnly(join(tree, 'usr', 'lib'), ['erlang', 'rabbitmq', 'x86_64-linux-gnu']);
 }
 
-/** A node that looks for its cluster starts a second Erlang, through a script that names Erlang's folder in full. */
-async function pointStartScripts(erlang: string, erlangRoot: string): Promise<void> {
-  const quoted = `'${erlangRoot.replaceAll("'", `'\\''`)}'`;
-  const folders = (await readdir(erlang))
-    .filter((entry) => entry.startsWith('erts-'))
-    .map((entry) => join(entry, 'bin'));
-  for (const folder of ['bin', ...folders]) {
-    const script = join(erlang, folder, 'erl');
-    const text = await readFile(script, 'utf8').catch(() => undefined);
-    if (text === undefined) continue;
-    await writeFile(
-      script,
-      text.replaceAll(/^(\s*ROOTDIR=)\/\S+$/gm, (_, assignment: string) => assignment + quoted),
-    );
-  }
-}
-
-async function findExecutables(folder: string): Promise<string[]> {
-  const found: string[] = [];
-  for (const entry of await readdir(folder, { withFileTypes: true, recursive: true })) {
-    const path = join(entry.parentPath, entry.name);
-    // Erlang keeps programs in bin/ folders only; what else carries the magic number is a library it loads.
-    if (entry.isFile() && entry.parentPath.endsWith('/bin') && (await isElf(path))) {
-      found.push(path);
-    }
-  }
-  return found;
-}
-
-async function keepOnly(folder: string, kept: readonly string[]): Promise<void> {
+/** Removes everything in `folder` that is not named. */
+export async function keepOnly(folder: string, kept: readonly string[]): Promise<void> {
   for (const entry of await readdir(folder)) {
     if (!kept.includes(entry)) await rm(join(folder, entry), { recursive: true, force: true });
   }

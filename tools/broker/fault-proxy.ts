@@ -102,6 +102,11 @@ export class FaultProxy {
     return this.accepted;
   }
 
+  /** Whether a cut or a corruption that was asked for still waits for its byte. */
+  get isDamagePending(): boolean {
+    return Object.values(this.faults).some(({ cut, corruption }) => cut !== undefined || corruption !== undefined);
+  }
+
   /**
    * Calls `action` right after a matching frame was forwarded, and before the byte that follows it.
    * Returns the function that ends this.

@@ -19,7 +19,7 @@ export class OwnedProcess {
 
   static async start(file: string, args: readonly string[], options: OwnedProcessOptions): Promise<OwnedProcess> {
     const { env, guard, outputFd } = options;
-    const command = await dyingWithParent([file, ...args]);
+    const command = await dyingWithParent([file, ...args], guard.signal);
     const output = outputFd ?? 'ignore';
     const child = spawn(command[0]!, command.slice(1), {
       cwd: '/',
@@ -63,7 +63,7 @@ export class OwnedProcess {
 }
 
 /** With setpriv, which replaces itself by the command, the pid stays the command's own. */
-async function dyingWithParent(command: readonly string[]): Promise<readonly string[]> {
+async function dyingWithParent(command: readonly string[], signal: string): Promise<readonly string[]> {
   const setpriv = process.platform === 'linux' ? await findCommand('setpriv') : undefined;
-  return setpriv ? [setpriv, '--pdeathsig', 'KILL', '--', ...command] : command;
+  return setpriv ? [setpriv, '--pdeathsig', signal, '--', ...command] : command;
 }

@@ -16,7 +16,7 @@ while read -r line; do
   [ "$line" = dismissed ] && exit 0
   pids=$line
 done
-for pid in $pids; do kill -9 "$pid" 2>/dev/null; done
+for pid in $pids; do kill -s "$2" "$pid" 2>/dev/null; done
 [ -n "$1" ] || exit 0
 for attempt in 1 2 3 4 5; do
   rm -rf -- "$1" 2>/dev/null && exit 0
@@ -30,11 +30,15 @@ export class ProcessGuard {
   private constructor(
     private readonly shell: ChildProcess,
     private readonly orders: Socket,
+    readonly signal: 'KILL' | 'QUIT',
   ) {}
 
-  /** @param doomedFolder removed when we are gone; leave it out to keep every file */
-  static post(doomedFolder?: string): ProcessGuard {
-    const shell = spawn('/bin/sh', ['-c', SCRIPT, 'rmq-broker-guard', doomedFolder ?? ''], {
+  /**
+   * @param doomedFolder removed when we are gone; leave it out to keep every file
+   * @param signal what ends the processes, for those that have to give something back to the system first
+   */
+  static post(doomedFolder?: string, signal: 'KILL' | 'QUIT' = 'KILL'): ProcessGuard {
+    const shell = spawn('/bin/sh', ['-c', SCRIPT, 'rmq-broker-guard', doomedFolder ?? '', signal], {
       cwd: '/',
       detached: true,
       stdio: ['pipe', 'ignore', 'ignore'],
@@ -45,7 +49,7 @@ export class ProcessGuard {
     // Neither the guard nor its pipe keeps our process running: its whole point is that we may end.
     shell.unref();
     orders.unref();
-    return new ProcessGuard(shell, orders);
+    return new ProcessGuard(shell, orders, signal);
   }
 
   get pid(): number | undefined {

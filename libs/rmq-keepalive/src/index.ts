@@ -49,6 +49,8 @@ export { Delivery } from './engine/consuming/delivery.js';
 export { Settlement } from './engine/consuming/settlement.js';
 export type { SettlementKind } from './engine/consuming/settlement.js';
 export type { DeliveryHandler, SubscriptionOptions } from './engine/consuming/subscription.js';
+export type { DeduplicationOptions } from './engine/consuming/deduplication-options.js';
+export type { ClaimAnswer, DeduplicationClaim, DeduplicationStore } from './engine/consuming/deduplication-store.js';
 export { DEAD_LETTER_HEADERS } from './engine/consuming/dead-letter.js';
 export type { DeadLetterReason } from './engine/consuming/dead-letter.js';
 export { DeadLetter, REPLAYED_HEADER } from './engine/consuming/dead-letter-record.js';
@@ -73,6 +75,7 @@ export {
   ConsumerCancelledError,
   ConsumeRefusedError,
   DeadLettersUnreachableError,
+  DeduplicationError,
   GaveUpError,
   IllegalStateError,
   LinkLostError,
@@ -95,4 +98,4 @@ export {
   RmqError,
   TopologyRefusedError,
 } from './engine/errors.js';
-export type { PublishAddress, RmqErrorCode } from './engine/errors.js';
+export type { DeduplicationStep, PublishAddress, RmqErrorCode } from './engine/errors.js';

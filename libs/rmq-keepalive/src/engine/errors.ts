@@ -8,6 +8,7 @@ export type RmqErrorCode =
   | 'RMQ_PAYLOAD_NOT_DECODABLE'
   | 'RMQ_POISON_MESSAGE'
   | 'RMQ_DEAD_LETTERS_UNREACHABLE'
+  | 'RMQ_DEDUPLICATION_FAILED'
   | 'RMQ_PUBLISH_NACKED'
   | 'RMQ_PUBLISH_RETURNED'
   | 'RMQ_PUBLISH_REFUSED'
@@ -65,6 +66,31 @@ export class PoisonMessageError extends RmqError {
     super(
       'RMQ_POISON_MESSAGE',
       `The message came back ${redeliveries} times without being settled, more than maxRedeliveries (${maxRedeliveries}): it may kill the process that handles it. Mend the handler, then replay the dead letter`,
+    );
+  }
+}
+
+/** What a deduplication store is asked to do for one message. */
+export type DeduplicationStep = 'claim' | 'renew' | 'done' | 'release';
+
+const STEP_MEANINGS: Record<DeduplicationStep, string> = {
+  claim: 'claim',
+  renew: 'keep the claim on',
+  done: 'remember',
+  release: 'release the claim on',
+};
+
+/** The store that remembers handled messages failed; what follows from it is in the message. `cause` is the store's error. */
+export class DeduplicationError extends RmqError {
+  constructor(
+    readonly step: DeduplicationStep,
+    about: { subscription: string; messageId: string; consequence: string },
+    cause: unknown,
+  ) {
+    super(
+      'RMQ_DEDUPLICATION_FAILED',
+      `The deduplication store of "${about.subscription}" could not ${STEP_MEANINGS[step]} message ${about.messageId}: ${reasonOf(cause)}; ${about.consequence}`,
+      { cause },
     );
   }
 }

@@ -33,6 +33,33 @@ export function checkNumber(
   );
 }
 
+/** Returns `value` if it is one of `known`, else throws. */
+export function oneOf<T extends string>(value: unknown, known: readonly T[], path: string): T {
+  const found = known.find((name) => name === value);
+  if (found !== undefined) return found;
+  const quoted = known.map((name) => `'${name}'`);
+  const alternatives = [quoted.slice(0, -1).join(', '), quoted.at(-1)].filter((part) => part !== '').join(' or ');
+  throw new OptionsError(path, `${shown(value)} is not known`, `Use ${alternatives}`);
+}
+
+/** Throws unless `value` is true or false: the text 'false' of an environment variable, say, would count as true. */
+export function checkBoolean(value: unknown, path: string): asserts value is boolean {
+  if (typeof value === 'boolean') return;
+  throw new OptionsError(path, `${shown(value)} is neither true nor false`, 'Use one of them');
+}
+
+/** Throws unless `value` is an object with names of the user's own choice: headers, arguments, properties. */
+export function checkRecord(value: unknown, path: string): asserts value is Record<string, unknown> {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return;
+  throw new OptionsError(path, `${shown(value)} is not an object of names and values`, 'Use { name: value }');
+}
+
+/** Throws unless `value` is an array; `example` shows one. */
+export function checkArray(value: unknown, path: string, example: string): asserts value is readonly unknown[] {
+  if (Array.isArray(value)) return;
+  throw new OptionsError(path, `${shown(value)} is not an array`, `Use ${example}`);
+}
+
 /** The error for a key or a name that does not exist; suggests the one the writer probably meant. */
 export function unknownNameError(
   path: string,

@@ -24,6 +24,8 @@ export interface ConnectionStatus {
     readonly code: string;
     readonly message: string;
   } | null;
+  /** The last attempt that failed, until that link is open: what is wrong before there was a link to lose. */
+  readonly lastFailedAttempt: ConnectionStatus['lastLoss'];
   /** Links that came up again after a loss. */
   readonly reconnects: number;
   readonly consumers: {
@@ -54,6 +56,8 @@ export interface ConnectionStatus {
     readonly deadLettered: number;
     /** Moved to a retry queue. */
     readonly retried: number;
+    /** Copies acked without a call of the handler, because the message had been handled. */
+    readonly duplicatesSkipped: number;
     readonly staleSettlements: number;
     readonly handlersRunning: number;
   };

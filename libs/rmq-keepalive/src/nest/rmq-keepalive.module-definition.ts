@@ -15,27 +15,37 @@ export interface RmqModuleExtras {
   name?: string;
   /** Connection and publisher can be injected in every module without importing this one. @default true */
   isGlobal?: boolean;
+  /**
+   * Whether SIGTERM or SIGINT, when one comes a second or more after a signal began the shutdown, ends the drain at once
+   * (`RmqConnection.abort()`); false: the drain takes the time that `drainTimeoutMs` gives it, whatever is sent. Earlier ones
+   * are taken for the same wish, because npm passes one Ctrl-C on twice. Needs `app.enableShutdownHooks()`, or
+   * `app.close(signal)` by a handler of your own; nothing is listened to but while the connections drain. @default true
+   */
+  abortOnSecondSignal?: boolean;
 }
 
 const builder = new ConfigurableModuleBuilder<RmqConnectionOptions>({ moduleName: 'RmqKeepalive' })
   .setClassMethodName('forRoot')
   .setFactoryMethodName('createRmqOptions')
-  .setExtras<RmqModuleExtras>({ name: DEFAULT_CONNECTION_NAME, isGlobal: true }, withConnection);
+  .setExtras<RmqModuleExtras>(
+    { name: DEFAULT_CONNECTION_NAME, isGlobal: true, abortOnSecondSignal: true },
+    withConnection,
+  );
 
 export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } = builder.build();
 
 function withConnection(definition: DynamicModule, extras: RmqModuleExtras): DynamicModule {
-  const { name = DEFAULT_CONNECTION_NAME, isGlobal = true } = extras;
+  const { name = DEFAULT_CONNECTION_NAME, isGlobal = true, abortOnSecondSignal = true } = extras;
   const exported = [getRmqConnectionToken(name), getRmqPublisherToken(name), getRmqDeadLettersToken(name)];
   return {
     ...definition,
     global: isGlobal,
-    providers: [...(definition.providers ?? []), ...connectionProviders(name)],
+    providers: [...(definition.providers ?? []), ...connectionProviders(name, { abortOnSecondSignal })],
     exports: [...(definition.exports ?? []), ...exported],
   };
 }
 
-function connectionProviders(name: string): Provider[] {
+function connectionProviders(name: string, shutdown: { abortOnSecondSignal: boolean }): Provider[] {
   const connectionToken = getRmqConnectionToken(name);
   return [
     {
@@ -58,7 +68,7 @@ function connectionProviders(name: string): Provider[] {
       provide: `RmqConnectionRegistration:${name}`,
       inject: [RmqConnections, connectionToken],
       useFactory: (connections: RmqConnections, connection: RmqConnection) => {
-        connections.add(name, connection);
+        connections.add(name, connection, shutdown);
         return { name };
       },
     },

@@ -14,6 +14,7 @@ export interface TopologyWish {
 @Injectable()
 export class RmqConnections {
   readonly #byName = new Map<string, RmqConnection>();
+  readonly #abortable = new Set<RmqConnection>();
   readonly #topologyWishes: TopologyWish[] = [];
 
   get names(): readonly string[] {
@@ -24,14 +25,20 @@ export class RmqConnections {
     return [...this.#byName.values()];
   }
 
+  /** Those that a second signal may abort. */
+  get abortable(): readonly RmqConnection[] {
+    return [...this.#abortable];
+  }
+
   get topologyWishes(): readonly TopologyWish[] {
     return this.#topologyWishes;
   }
 
   /** @throws {@link OptionsError} when the name is taken. */
-  add(name: string, connection: RmqConnection): void {
+  add(name: string, connection: RmqConnection, options: { abortOnSecondSignal: boolean }): void {
     if (this.#byName.has(name)) throw nameTakenError(name);
     this.#byName.set(name, connection);
+    if (options.abortOnSecondSignal) this.#abortable.add(connection);
   }
 
   wantTopology(wish: TopologyWish): void {

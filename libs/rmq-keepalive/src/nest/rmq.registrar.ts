@@ -14,6 +14,7 @@ import {
 } from './wanted-subscriptions.js';
 import { RmqConnections } from './rmq.connections.js';
 import { RmqExplorer } from './rmq.explorer.js';
+import { onSecondSignal } from './second-signal.js';
 
 /** Registers the handlers, starts the connections and drains them, each at its moment in the life of a Nest application. */
 @Injectable()
@@ -47,8 +48,14 @@ export class RmqRegistrar implements OnModuleInit, OnApplicationBootstrap, Befor
   }
 
   /** After this moment Nest closes the HTTP server and the microservice transports; until then handlers can use both. */
-  async beforeApplicationShutdown(): Promise<void> {
-    await this.#closeAll();
+  async beforeApplicationShutdown(signal?: string): Promise<void> {
+    if (signal === undefined) return this.#closeAll();
+    const endListening = onSecondSignal(signal, () => this.#abortAll());
+    try {
+      await this.#closeAll();
+    } finally {
+      endListening();
+    }
   }
 
   #subscribe(subscription: HandlerSubscription): void {
@@ -63,5 +70,9 @@ export class RmqRegistrar implements OnModuleInit, OnApplicationBootstrap, Befor
 
   async #closeAll(): Promise<void> {
     await Promise.allSettled(this.connections.all.map((connection) => connection.close()));
+  }
+
+  #abortAll(): void {
+    for (const connection of this.connections.abortable) void connection.abort();
   }
 }

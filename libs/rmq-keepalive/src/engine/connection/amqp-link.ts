@@ -94,10 +94,12 @@ export class AmqpLink implements Link {
     if (!this.#isUp) return;
     this.#closingByUs = true;
     try {
+      const { stream } = this.#raw;
+      const destroyed = new Promise<void>((resolve) => stream.once('close', () => resolve()));
       // On a half-open link amqplib's close() never settles.
       await withDeadline(
         this.clock,
-        this.session.close(),
+        Promise.race([this.session.close(), destroyed]),
         deadlineMs,
         () => new ConnectionClosedError('The broker did not answer connection.close in time'),
       );

@@ -2,7 +2,13 @@
  * Everything that happens to a connection, as past facts: typed, one sentence each. Log lines, metrics and the dashboard
  * are written from these, so nothing here carries a password, an unredacted URL or a payload.
  */
-import { ChannelClosedError, ConsumerCancelledError, ConsumeRefusedError, reasonOf } from '../errors.js';
+import {
+  ChannelClosedError,
+  ConsumerCancelledError,
+  ConsumeRefusedError,
+  type DeduplicationStep,
+  reasonOf,
+} from '../errors.js';
 import type { ConnectionState } from './connection-state.js';
 import type { LinkRole } from './link.js';
 import type { RecoveryReport } from './recovery.js';
@@ -95,6 +101,13 @@ export type ConnectionEvent =
       readonly cause: Error;
       readonly retryInMs: number;
     }
+  | { readonly type: 'duplicate-skipped'; readonly subscription: string; readonly messageId: string }
+  | {
+      readonly type: 'deduplication-failed';
+      readonly subscription: string;
+      readonly step: DeduplicationStep;
+      readonly cause: Error;
+    }
   | { readonly type: 'stale-settlement'; readonly subscription: string; readonly settlement: string }
   | { readonly type: 'publish-failed'; readonly cause: Error }
   | { readonly type: 'publishes-replayed'; readonly count: number }
@@ -117,14 +130,16 @@ export type ConnectionEventListener<T extends ConnectionEventType> = (event: Con
 
 /** What an orderly close did, in counts. */
 export interface DrainReport {
-  /** Handlers that finished within the deadline. */
+  /** Handlers that were running when it began, and finished within the deadline. */
   readonly handlersFinished: number;
-  /** Deliveries given back to their queues because their handlers did not. */
+  /** Deliveries given back to their queues: their handlers did not finish, or they came too late to begin with. */
   readonly deliveriesReturned: number;
-  /** Publishes that were confirmed while draining. */
+  /** Publishes that were confirmed while draining, those of the handlers included. */
   readonly publishesFlushed: number;
   /** Publishes that were not, and were rejected with RMQ_CLOSED. */
   readonly publishesAbandoned: number;
+  /** Whether abort() ended the wait. */
+  readonly wasAborted: boolean;
   readonly tookMs: number;
 }
 
@@ -217,6 +232,13 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
         level: 'error',
         sentence: `A delivery of "${event.subscription}" cannot be moved to "${event.deadLetterQueue}": ${reasonOf(event.cause)}; it is kept and tried again in ${seconds(event.retryInMs)}`,
       };
+    case 'duplicate-skipped':
+      return {
+        level: 'debug',
+        sentence: `Message ${event.messageId} of "${event.subscription}" was handled before; this copy is skipped`,
+      };
+    case 'deduplication-failed':
+      return { level: 'warn', sentence: reasonOf(event.cause) };
     case 'stale-settlement':
       return {
         level: 'debug',
@@ -290,9 +312,16 @@ function recoveredSentence(
 }
 
 function drainedSentence(report: DrainReport): string {
-  return `Closed in ${Math.round(report.tookMs)} ms: ${report.handlersFinished} handlers finished, ${report.deliveriesReturned} deliveries given back, ${report.publishesFlushed} publishes confirmed, ${report.publishesAbandoned} abandoned`;
+  const { handlersFinished, deliveriesReturned, publishesFlushed, publishesAbandoned, wasAborted, tookMs } = report;
+  return [
+    `${wasAborted ? 'Aborted after' : 'Closed in'} ${seconds(tookMs)}: ${counted(handlersFinished, 'handler')} finished`,
+    `${counted(deliveriesReturned, 'delivery', 'deliveries')} given back`,
+    `${counted(publishesFlushed, 'publish', 'publishes')} confirmed`,
+    `${publishesAbandoned} abandoned`,
+  ].join(', ');
 }
 
+const counted = (count: number, one: string, many = `${one}s`): string => `${count} ${count === 1 ? one : many}`;
 const link = (role: LinkRole): string =>
   role === 'shared' ? 'Link' : `${role === 'publishing' ? 'Publishing' : 'Consuming'} link`;
 const seconds = (ms: number): string => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);

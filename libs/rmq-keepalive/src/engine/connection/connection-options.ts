@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import type { JsonCodecOptions } from '../codec/json-codec.js';
 import { OptionsError } from '../errors.js';
 import { type HeartbeatOptions, type HeartbeatWish, resolveHeartbeat } from '../heartbeat/heartbeat-policy.js';
-import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
+import { checkNumber, checkOptionsObject, checkRecord, oneOf, shown } from '../option-checks.js';
 import { type OutboxOptions, type ResolvedOutbox, resolveOutbox } from '../publishing/outbox.js';
 import { type PublishDefaults, type ResolvedPublishDefaults, resolvePublishDefaults } from '../publishing/publisher.js';
 import type { TopologyOptions } from '../topology/topology.js';
@@ -70,6 +70,9 @@ const OPTION_NAMES = [
   'clientProperties',
 ] as const satisfies readonly (keyof RmqConnectionOptions)[];
 
+/** Beyond this a list of connections is no list any more. */
+const MAX_NAME_LENGTH = 200;
+
 export interface ResolvedConnectionOptions {
   /** One per link: each rotates by itself. */
   readonly endpoints: () => BrokerEndpoints;
@@ -95,7 +98,7 @@ export interface ResolvedConnectionOptions {
 
 /** @throws {@link OptionsError} naming the option, the value and the way out. */
 export function resolveConnectionOptions(options: RmqConnectionOptions): ResolvedConnectionOptions {
-  for (const extra of ['name', 'isGlobal']) {
+  for (const extra of ['name', 'isGlobal', 'abortOnSecondSignal']) {
     if (typeof options === 'object' && options !== null && extra in options) {
       throw new OptionsError(
         extra,
@@ -111,7 +114,7 @@ export function resolveConnectionOptions(options: RmqConnectionOptions): Resolve
   return {
     endpoints: makeEndpoints,
     addressCount: makeEndpoints().count,
-    connectionName: options.connectionName ?? `${hostname()}:${process.pid}`,
+    connectionName: resolveConnectionName(options.connectionName),
     heartbeat: wish,
     links: oneOf(options.links ?? 'separate', ['separate', 'shared'], 'links'),
     startup: oneOf(options.startup ?? 'background', ['background', 'wait', 'fail-fast'], 'startup'),
@@ -123,11 +126,16 @@ export function resolveConnectionOptions(options: RmqConnectionOptions): Resolve
     drainTimeoutMs: milliseconds(options.drainTimeoutMs ?? 10_000, 0, 'drainTimeoutMs'),
     downAfterMs: milliseconds(options.downAfterMs ?? 30_000, 0, 'downAfterMs'),
     topology: options.topology ?? {},
-    tls: typeof options.tls === 'function' ? options.tls : () => (options.tls ?? {}) as TlsOptions,
+    tls: resolveTls(options.tls),
     json: options.json,
-    clientProperties: options.clientProperties ?? {},
+    clientProperties: resolveClientProperties(options.clientProperties),
     warnings,
   };
+}
+
+/** @throws {@link OptionsError} */
+export function checkDrainTimeout(drainTimeoutMs: number): void {
+  milliseconds(drainTimeoutMs, 0, 'drainTimeoutMs');
 }
 
 function resolveUrls(urls: RmqConnectionOptions['urls']): readonly string[] | AddressProvider {
@@ -146,13 +154,31 @@ function resolveUrls(urls: RmqConnectionOptions['urls']): readonly string[] | Ad
   return list;
 }
 
-function oneOf<T extends string>(value: T, known: readonly T[], option: string): T {
-  if (known.includes(value)) return value;
+/** The broker shows it, so it had better be one; a value that is not known yet makes a name like `undefined consuming`. */
+function resolveConnectionName(name: string | undefined): string {
+  if (name === undefined) return `${hostname()}:${process.pid}`;
+  if (typeof name === 'string' && name.trim() !== '' && name.length <= MAX_NAME_LENGTH) return name;
   throw new OptionsError(
-    option,
-    `${shown(value)} is not known`,
-    `Use ${known.map((name) => `'${name}'`).join(' or ')}`,
+    'connectionName',
+    `${shown(name)} is not a name of 1 to ${MAX_NAME_LENGTH} characters`,
+    'Give one, or leave the option out for host name and process id',
   );
+}
+
+function resolveTls(tls: RmqConnectionOptions['tls'] = {}): () => TlsOptions {
+  if (typeof tls === 'function') return tls;
+  if (typeof tls === 'object' && tls !== null && !Array.isArray(tls)) return () => tls;
+  throw new OptionsError(
+    'tls',
+    // Never the value: it may be a key.
+    `a ${typeof tls} is not what node:tls takes`,
+    'Give { ca, cert, key, ... } or a function that returns it; amqps:// in the URL is what switches TLS on',
+  );
+}
+
+function resolveClientProperties(properties: Record<string, unknown> = {}): Readonly<Record<string, unknown>> {
+  checkRecord(properties, 'clientProperties');
+  return properties;
 }
 
 function milliseconds(value: number, min: number, option: string): number {

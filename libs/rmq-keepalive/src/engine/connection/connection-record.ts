@@ -13,6 +13,7 @@ export class ConnectionRecord {
   republished = 0;
   reconnects = 0;
   lastLoss: ConnectionStatus['lastLoss'] = null;
+  lastFailedAttempt: ConnectionStatus['lastFailedAttempt'] = null;
   blocked: ConnectionStatus['blocked'] = null;
   eventLoop: ConnectionStatus['eventLoop'] = { stalls: 0, longestStallMs: 0, lastStallAt: null };
   readonly #lost = new Set<LinkRole>();
@@ -21,12 +22,17 @@ export class ConnectionRecord {
   constructor(private readonly clock: Clock) {}
 
   linkOpened(role: LinkRole): void {
+    if (this.lastFailedAttempt?.role === role) this.lastFailedAttempt = null;
     if (this.#lost.delete(role)) this.reconnects += 1;
   }
 
   linkLost({ role }: Link, cause: Error): void {
     this.#lost.add(role);
     this.lastLoss = { at: this.clock.wallClock(), role, code: codeOf(cause), message: reasonOf(cause) };
+  }
+
+  noteFailedAttempt(role: LinkRole, cause: Error): void {
+    this.lastFailedAttempt = { at: this.clock.wallClock(), role, code: codeOf(cause), message: reasonOf(cause) };
   }
 
   /** `reason`: why the broker blocks one of the links now, if it does. */

@@ -5,7 +5,7 @@
  * `LinkRepairs` mends what broke on a link that lives.
  */
 import { first, firstValueFrom, type Observable, Subject, takeUntil } from 'rxjs';
-import { type Clock, systemClock, withDeadline } from '../clock.js';
+import { type Clock, systemClock } from '../clock.js';
 import { JsonCodec } from '../codec/json-codec.js';
 import { Consumer } from '../consuming/consumer.js';
 import { ConsumerRegistry } from '../consuming/consumer-registry.js';
@@ -18,11 +18,12 @@ import {
   type SubscriptionOptions,
   type WantedSubscription,
 } from '../consuming/subscription.js';
-import { ConnectionClosedError, GaveUpError, NotOpenError } from '../errors.js';
+import { ConnectionClosedError, NotOpenError } from '../errors.js';
 import { RmqPublisher } from '../publishing/publisher.js';
 import type { ConnectionStatus } from '../status.js';
 import { entityName, type TopologyOptions } from '../topology/topology.js';
 import { TopologyKeeper } from '../topology/topology-keeper.js';
+import { Closing } from './closing.js';
 import type {
   ConnectionEvent,
   ConnectionEventListener,
@@ -30,6 +31,7 @@ import type {
   DrainReport,
 } from './connection-events.js';
 import {
+  checkDrainTimeout,
   type ResolvedConnectionOptions,
   resolveConnectionOptions,
   type RmqConnectionOptions,
@@ -42,13 +44,9 @@ import { LinkSupervisor } from './link-supervisor.js';
 import type { Link, LinkRole } from './link.js';
 import { OverallState } from './overall-state.js';
 import type { RecoveryStep } from './recovery.js';
+import { Startup } from './startup.js';
 import { takeSnapshot } from './status-snapshot.js';
 
-/**
- * How long the orderly end of channels, and then of links, may take before the sockets are destroyed: within the drain
- * timeout, and beyond it as little as keeps the promise that close() is over a second after the drain timeout.
- */
-const ORDERLY_END_MS = { most: 2_000, beyondDrain: 300 };
 /** Copies of deliveries and dead letters need an open link, and wait for it so long at a time. */
 const LINK_WAIT_MS = 10_000;
 
@@ -79,10 +77,11 @@ export class RmqConnection {
   readonly #record: ConnectionRecord;
   readonly #repairs: LinkRepairs;
   readonly #linkChanged = new Subject<void>();
+  readonly #startup: Startup;
   readonly #topology: TopologyKeeper;
   readonly #consumers: ConsumerRegistry;
   #recoveryAdvanced = new Set<() => void>();
-  #closing: Promise<DrainReport> | undefined;
+  #closing: Closing | undefined;
   #gaveUp: Error | undefined;
 
   /** @throws {@link OptionsError} before anything is dialled. */
@@ -95,6 +94,7 @@ export class RmqConnection {
     const codec = new JsonCodec(this.#options.json);
     this.#topology = new TopologyKeeper({
       clock: this.#clock,
+      stallTimeoutMs: this.#options.recoveryTimeoutMs,
       link: () => this.#anyLink(),
       refused: (entity, cause) => this.#emit({ type: 'entity-refused', entity, cause }),
       healed: (entity) => this.#healed(entity),
@@ -138,6 +138,15 @@ export class RmqConnection {
       copies,
     });
     this.#supervisors = this.#makeSupervisors();
+    this.#startup = new Startup({
+      name: this.name,
+      clock: this.#clock,
+      state: this.#state,
+      events: this.#bus,
+      linkChanged: this.#linkChanged,
+      gaveUpBecause: () => this.#gaveUp,
+      giveUp: (cause) => (this.#closing ?? this.#beginClosing(0, cause)).report,
+    });
   }
 
   get state(): ConnectionState {
@@ -204,29 +213,12 @@ export class RmqConnection {
     if (this.#closing !== undefined) throw new ConnectionClosedError();
     const first = this.#consumers.size > 0 ? this.#consuming : this.#publishing;
     this.#start(first);
-    if (this.#options.startup === 'background') return;
-    // Of this very link: the other one may be open already, for a publish that came earlier.
-    const opened = this.#untilLinkOpens(first);
-    if (this.#options.startup === 'wait') return opened;
-    await this.#openOrGiveUp(first, opened);
+    await this.#startup.untilStarted(first, this.#options.startup);
   }
 
   /** Resolves when the connection is open. @throws {@link NotOpenError} after `timeoutMs`; {@link ConnectionClosedError} when it closes */
   async whenOpen(options: { timeoutMs?: number } = {}): Promise<void> {
-    const { timeoutMs } = options;
-    const isOver = new Subject<void>();
-    const timer = timeoutMs === undefined ? undefined : this.#clock.setTimer(() => isOver.next(), timeoutMs);
-    const settled = await this.#state.untilSettled(isOver);
-    timer?.cancel();
-    if (settled?.name === 'open') return;
-    if (settled !== undefined) throw this.#closedTooEarly();
-    const { state } = this;
-    throw new NotOpenError(
-      this.name,
-      timeoutMs ?? 0,
-      state.name,
-      state.name === 'backing-off' ? state.cause : undefined,
-    );
+    await this.#startup.whenOpen(options.timeoutMs);
   }
 
   /** One plain snapshot of everything; cheap, and never touches the network. */
@@ -247,54 +239,53 @@ export class RmqConnection {
 
   /**
    * Closes in order: consumers cancelled, running handlers finished and acked, the rest given back, publishes confirmed,
-   * links closed. Every step is bounded; half-open links are destroyed. Idempotent.
-   * @param options.drainTimeoutMs limit for handlers and publishes together; default: the connection's
+   * links closed. Every step is bounded; half-open links are destroyed, and publishes that the broker's alarm holds back
+   * are given up after 3 s of it. Called again it is the same closing, which a smaller `drainTimeoutMs` shortens.
+   * @param options.drainTimeoutMs limit for handlers and publishes together, from now; default: the connection's
    */
   close(options: { drainTimeoutMs?: number } = {}): Promise<DrainReport> {
-    return this.#closing ?? this.#beginClose(options.drainTimeoutMs ?? this.#options.drainTimeoutMs);
+    const { drainTimeoutMs } = options;
+    if (drainTimeoutMs !== undefined) checkDrainTimeout(drainTimeoutMs);
+    if (this.#closing === undefined) return this.#beginClosing(drainTimeoutMs ?? this.#options.drainTimeoutMs).report;
+    if (drainTimeoutMs !== undefined) this.#closing.shorten(drainTimeoutMs);
+    return this.#closing.report;
   }
 
-  #beginClose(drainTimeoutMs: number, cause?: Error): Promise<DrainReport> {
-    let settle!: (report: Promise<DrainReport>) => void;
+  /**
+   * Ends at once, also in the middle of {@link close}: running deliveries are handed back, publishes without a confirm
+   * rejected with `RMQ_CLOSED`, sockets destroyed if the broker has not taken that in after half a second.
+   */
+  abort(): Promise<DrainReport> {
+    const closing = this.#closing ?? this.#beginClosing(0);
+    closing.abort();
+    return closing.report;
+  }
+
+  #beginClosing(drainTimeoutMs: number, cause?: Error): Closing {
+    const closing = new Closing(
+      {
+        clock: this.#clock,
+        links: this.#supervisors,
+        consuming: this.#consuming,
+        publishing: this.#publishing,
+        consumers: this.#consumers,
+        publisher: this.publisher,
+        topology: this.#topology,
+        confirmed: () => this.#record.published,
+        ended: (report) => this.#ended(report),
+      },
+      drainTimeoutMs,
+    );
     // Known before the first event of it: a listener that hears of the closing may call close() itself.
-    this.#closing = new Promise((resolve) => (settle = resolve));
-    settle(this.#close(drainTimeoutMs, cause));
-    return this.#closing;
+    this.#closing = closing;
+    closing.begin(cause);
+    return closing;
   }
 
-  async #close(drainTimeoutMs: number, cause?: Error): Promise<DrainReport> {
-    const startedAt = this.#clock.now();
-    const left = (): number => Math.max(0, drainTimeoutMs - (this.#clock.now() - startedAt));
-    const leftForOrder = (): number => Math.min(ORDERLY_END_MS.most, Math.max(ORDERLY_END_MS.beyondDrain, left()));
-    for (const supervisor of this.#supervisors) supervisor.beginClosing();
-    this.publisher.beginClosing();
-    const heldAtStart = this.publisher.status;
-    const drained = await this.#consumers.drain(left());
-    const abandonable = this.#publishing.link === undefined ? 0 : left();
-    await this.publisher.flush(abandonable);
-    const abandoned = this.publisher.close();
-    this.#topology.end();
-    await withDeadline(
-      this.#clock,
-      this.#consumers.closeChannels(),
-      leftForOrder(),
-      () => new ConnectionClosedError(),
-    ).catch(() => {
-      // The broker does not answer: the links below are destroyed after their own deadline, and the channels with them.
-    });
-    const linksEndMs = leftForOrder();
-    await Promise.all(this.#supervisors.map((supervisor) => supervisor.close(linksEndMs, cause)));
-    const report: DrainReport = {
-      handlersFinished: drained.finished,
-      deliveriesReturned: drained.handedBack,
-      publishesFlushed: Math.max(0, heldAtStart.queued + heldAtStart.inFlight - abandoned),
-      publishesAbandoned: abandoned,
-      tookMs: this.#clock.now() - startedAt,
-    };
+  #ended(report: DrainReport): void {
     this.#emit({ type: 'drained', report });
     this.#state.end();
     this.#bus.end();
-    return report;
   }
 
   get #consuming(): LinkSupervisor {
@@ -368,7 +359,7 @@ export class RmqConnection {
   }
 
   #start(supervisor: LinkSupervisor): void {
-    if (this.#closing !== undefined || supervisor.state.name !== 'idle') return;
+    if (this.#closing?.mayDialToPublish === false || supervisor.state.name !== 'idle') return;
     this.#state.linkStarts(supervisor);
     supervisor.start();
   }
@@ -377,13 +368,6 @@ export class RmqConnection {
     if (to.name === 'open') this.#record.linkOpened(supervisor.role);
     this.#state.sumUp(supervisor, this.#supervisors);
     this.#linkChanged.next();
-  }
-
-  /** Rejects when it never will. */
-  async #untilLinkOpens(supervisor: LinkSupervisor): Promise<void> {
-    const isSettled = (): boolean => ['open', 'closing', 'closed'].includes(supervisor.state.name);
-    if (!isSettled()) await firstValueFrom(this.#linkChanged.pipe(first(isSettled)));
-    if (supervisor.state.name !== 'open') throw this.#closedTooEarly();
   }
 
   /**
@@ -413,11 +397,13 @@ export class RmqConnection {
       this.#updateBlocked();
       this.publisher.resume();
     }
+    if (event.type === 'attempt-failed') this.#record.noteFailedAttempt(event.role, event.cause);
     if (event.type === 'event-loop-stalled' && !this.#record.noteStall(event.stalledForMs)) return;
     this.#emit(event);
+    if (event.type === 'attempt-failed') this.#closing?.cannotDial();
     if (event.type === 'gave-up') this.#gaveUp = event.cause;
     if (event.type === 'gave-up' && this.#closing === undefined)
-      void this.#beginClose(this.#options.drainTimeoutMs, event.cause);
+      this.#beginClosing(this.#options.drainTimeoutMs, event.cause);
   }
 
   #updateBlocked(): void {
@@ -483,38 +469,6 @@ export class RmqConnection {
 
   #anyLink(): Link | undefined {
     return this.#supervisors.map((supervisor) => supervisor.link).find((link) => link !== undefined);
-  }
-
-  async #openOrGiveUp(link: LinkSupervisor, opened: Promise<void>): Promise<void> {
-    let failed = 0;
-    let endListening: (() => void)[] = [];
-    const spent = new Promise<never>((_, reject) => {
-      const countFailure = (role: LinkRole, cause: Error): void => {
-        if (role !== link.role) return;
-        failed += 1;
-        // Asked now: an address provider has answered by now.
-        if (failed >= Math.max(1, link.addressCount)) reject(new GaveUpError(failed, cause));
-      };
-      // A broker that lets us in and loses us before we are open has failed as well.
-      endListening = [
-        this.on('attempt-failed', ({ role, cause }) => countFailure(role, cause)),
-        this.on('link-lost', ({ role, cause }) => countFailure(role, cause)),
-      ];
-    });
-    try {
-      await Promise.race([opened, spent]);
-    } catch (thrown) {
-      if (thrown instanceof GaveUpError && this.#closing === undefined) void this.#beginClose(0, thrown);
-      await this.#closing;
-      throw thrown;
-    } finally {
-      for (const end of endListening) end();
-    }
-  }
-
-  /** With the reason, if we gave up. */
-  #closedTooEarly(): Error {
-    return this.#gaveUp ?? new ConnectionClosedError(`Connection "${this.name}" was closed before it opened`);
   }
 
   async #advancing(advanced: () => void, work: () => Promise<void>): Promise<void> {

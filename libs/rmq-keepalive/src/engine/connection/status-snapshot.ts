@@ -36,6 +36,7 @@ export function takeSnapshot(sources: SnapshotSources): ConnectionStatus {
     blocked: record.blocked,
     links: sources.links.filter((link) => link.state.name !== 'idle').map(linkStatus),
     lastLoss: record.lastLoss,
+    lastFailedAttempt: record.lastFailedAttempt,
     reconnects: record.reconnects,
     consumers: {
       wanted: wanted.length,

@@ -27,6 +27,11 @@ export class ConsumerRegistry {
     return this.#consumers.size;
   }
 
+  /** Whether a handler runs. */
+  get isBusy(): boolean {
+    return this.all().some(({ running }) => running > 0);
+  }
+
   /** Also those that were unsubscribed and still finish what they run. */
   all(): Consumer[] {
     return [...this.#consumers.values(), ...this.#leaving];
@@ -103,8 +108,12 @@ export class ConsumerRegistry {
     );
   }
 
-  /** Cancels all, lets running handlers finish until `deadlineMs`, gives back the rest. */
-  async drain(deadlineMs: number): Promise<{ finished: number; handedBack: number }> {
+  /**
+   * Cancels all, lets running handlers finish until `isOver` resolves, gives back the rest. A broker that has not answered
+   * the cancels when `isUnanswered` resolves is not waited for.
+   * @returns how many finished
+   */
+  async drain(isOver: Promise<void>, isUnanswered: Promise<void>): Promise<number> {
     this.#isDraining = true;
     for (const consumer of this.#repairs.keys()) this.#endRepair(consumer);
     const consumers = this.all();
@@ -112,16 +121,14 @@ export class ConsumerRegistry {
     const runningAtStart = running();
     const allIdle = Promise.all(
       consumers.map(async (consumer) => {
-        await consumer.cancel();
+        await Promise.race([consumer.cancel(), isUnanswered]);
         await consumer.untilIdle();
       }),
     );
-    let timer: Timer | undefined;
-    const deadline = new Promise<void>((resolve) => (timer = this.host.clock.setTimer(resolve, deadlineMs)));
-    await Promise.race([allIdle, deadline]);
-    timer?.cancel();
-    const handedBack = consumers.reduce((sum, consumer) => sum + consumer.handBackRunning(), 0);
-    return { finished: Math.max(0, runningAtStart - running()), handedBack };
+    await Promise.race([allIdle, isOver]);
+    const finished = Math.max(0, runningAtStart - running());
+    for (const consumer of consumers) consumer.handBackRunning();
+    return finished;
   }
 
   async closeChannels(): Promise<void> {

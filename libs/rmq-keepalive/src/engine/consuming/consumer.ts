@@ -17,6 +17,7 @@ import {
   reasonOf,
 } from '../errors.js';
 import type { Entity } from '../topology/topology.js';
+import { Deduplication } from './deduplication.js';
 import { Delivery, type DeliveryOrigin } from './delivery.js';
 import { DeliveryHandling, type HandlingHost } from './delivery-handling.js';
 import { FailedDeliveries, type FailureHost } from './failed-deliveries.js';
@@ -37,11 +38,21 @@ export interface ConsumerCounters {
   rejected: number;
   deadLettered: number;
   retried: number;
+  duplicatesSkipped: number;
   staleSettlements: number;
 }
 
 export function noCounts(): ConsumerCounters {
-  return { delivered: 0, acked: 0, requeued: 0, rejected: 0, deadLettered: 0, retried: 0, staleSettlements: 0 };
+  return {
+    delivered: 0,
+    acked: 0,
+    requeued: 0,
+    rejected: 0,
+    deadLettered: 0,
+    retried: 0,
+    duplicatesSkipped: 0,
+    staleSettlements: 0,
+  };
 }
 
 interface Attachment extends DeliveryOrigin {
@@ -81,7 +92,13 @@ export class Consumer {
     readonly wanted: WantedSubscription,
     private readonly host: ConsumerHost,
   ) {
-    this.#handling = new DeliveryHandling(wanted, host, new FailedDeliveries(wanted, host, this.counters));
+    const { name, deduplicate } = wanted;
+    this.#handling = new DeliveryHandling(
+      wanted,
+      host,
+      new FailedDeliveries(wanted, host, this.counters),
+      deduplicate && new Deduplication(name, deduplicate, host, this.counters),
+    );
   }
 
   get name(): string {

@@ -6,6 +6,7 @@
 import type { Clock } from '../clock.js';
 import type { Codec } from '../codec/codec.js';
 import type { ConnectionEvent } from '../connection/connection-events.js';
+import type { Deduplication } from './deduplication.js';
 import type { Delivery } from './delivery.js';
 import type { FailedDeliveries } from './failed-deliveries.js';
 import { Settlement } from './settlement.js';
@@ -29,6 +30,7 @@ export class DeliveryHandling {
     private readonly wanted: WantedSubscription,
     private readonly host: HandlingHost,
     private readonly failures: FailedDeliveries,
+    private readonly deduplication?: Deduplication,
   ) {}
 
   get running(): number {
@@ -56,6 +58,7 @@ export class DeliveryHandling {
   stop(): void {
     this.#isStopped = true;
     this.failures.stop();
+    this.deduplication?.stop();
   }
 
   /** Resolves when no handler runs any more. */
@@ -66,7 +69,11 @@ export class DeliveryHandling {
   /** Gives back every delivery whose handler still runs. Returns how many. */
   handBackRunning(): number {
     let handedBack = 0;
-    for (const delivery of this.#running.keys()) if (delivery.handBack()) handedBack += 1;
+    for (const delivery of this.#running.keys()) {
+      if (!delivery.handBack()) continue;
+      handedBack += 1;
+      this.deduplication?.handedBack(delivery);
+    }
     return handedBack;
   }
 
@@ -83,9 +90,10 @@ export class DeliveryHandling {
     } catch (thrown) {
       return this.failures.giveUp(delivery, 'not-decodable', thrown);
     }
+    const run = (): unknown => this.wanted.handler(payload, delivery);
     let result: unknown;
     try {
-      result = await this.wanted.handler(payload, delivery);
+      result = await (this.deduplication?.around(delivery, run) ?? run());
     } catch (thrown) {
       return this.failures.failed(delivery, thrown);
     }

@@ -104,6 +104,11 @@ export class Delivery {
     return this.origin.isLive;
   }
 
+  /** @internal How it was settled, by whoever did. */
+  get settledAs(): SettlementKind | undefined {
+    return this.#settledAs;
+  }
+
   get isSettled(): boolean {
     return this.#settledAs !== undefined;
   }

@@ -12,6 +12,11 @@ import {
   toExchange,
   toQueue,
 } from '../topology/topology.js';
+import {
+  type DeduplicationOptions,
+  type ResolvedDeduplication,
+  resolveDeduplication,
+} from './deduplication-options.js';
 import type { Delivery } from './delivery.js';
 import { resolveMaxRedeliveries } from './redelivery-limit.js';
 import { resolveRetry, type RetryOptions, type RetryPolicy } from './retry-policy.js';
@@ -53,6 +58,8 @@ export interface SubscriptionOptions {
    * @default 10, or less when queueOptions set `x-delivery-limit`
    */
   maxRedeliveries?: number;
+  /** Skips copies of a message that was handled before, by its message id; a message without one is never skipped. @default every copy is handled */
+  deduplicate?: DeduplicationOptions;
   /** Passed to basic.consume, e.g. `{ 'x-priority': 10 }`. */
   consumerArguments?: Record<string, unknown>;
 }
@@ -71,6 +78,7 @@ const OPTION_NAMES = [
   'deadLetter',
   'retry',
   'maxRedeliveries',
+  'deduplicate',
   'consumerArguments',
 ] as const satisfies readonly (keyof SubscriptionOptions)[];
 
@@ -89,6 +97,7 @@ export interface WantedSubscription {
   readonly deadLetter: string | false;
   readonly retry: RetryPolicy | undefined;
   readonly maxRedeliveries: number;
+  readonly deduplicate: ResolvedDeduplication | undefined;
   readonly consumerArguments: Record<string, unknown>;
   readonly handler: DeliveryHandler;
 }
@@ -148,6 +157,7 @@ export function resolveSubscription(
     retry:
       options.retry === undefined ? undefined : resolveRetry(options.retry, `${path}.retry`, { queue, isOwnQueue }),
     maxRedeliveries: resolveMaxRedeliveries(options.maxRedeliveries, queue, path),
+    deduplicate: resolveDeduplication(options.deduplicate, `${path}.deduplicate`),
     consumerArguments: options.consumerArguments ?? {},
     handler,
   };

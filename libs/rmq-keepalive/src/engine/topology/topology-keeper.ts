@@ -4,7 +4,8 @@
  */
 import type { Clock, Timer } from '../clock.js';
 import type { Link } from '../connection/link.js';
-import type { TopologyRefusedError } from '../errors.js';
+import { Watchdog } from '../connection/recovery.js';
+import { RecoveryStalledError, type TopologyRefusedError } from '../errors.js';
 import { declareEntities, declareTopology } from './declare-topology.js';
 import { type Entity, entityName, Topology, type TopologyOptions } from './topology.js';
 
@@ -13,6 +14,8 @@ const REFUSED_RETRY_MS = 5_500;
 
 export interface TopologyKeeperHost {
   readonly clock: Clock;
+  /** A broker that answers nothing for so long while we ask again is no use any more, and neither is the link to it. */
+  readonly stallTimeoutMs: number;
   /** Any link that is up. */
   link(): Link | undefined;
   refused(entity: string, cause: TopologyRefusedError): void;
@@ -29,6 +32,8 @@ export class TopologyKeeper {
   #declaredRevision = -1;
   #underWay: Promise<void> | undefined;
   #retry: Timer | undefined;
+  /** Over the present retry of what was refused. */
+  #watchdog: Watchdog | undefined;
   #isEnded = false;
 
   constructor(private readonly host: TopologyKeeperHost) {}
@@ -93,15 +98,16 @@ export class TopologyKeeper {
   end(): void {
     this.#isEnded = true;
     this.#retry?.cancel();
+    this.#watchdog?.end();
   }
 
   readonly #hooks = {
     declared: (entity: Entity): void => {
-      this.host.advanced();
+      this.#advanced();
       if (this.#refused.delete(entityName(entity))) this.host.healed(entityName(entity));
     },
     refused: (entity: Entity, cause: TopologyRefusedError): void => {
-      this.host.advanced();
+      this.#advanced();
       // Taken back while the broker was asked.
       if (!this.#topology.has(entity)) return;
       const name = entityName(entity);
@@ -123,9 +129,18 @@ export class TopologyKeeper {
     const link = this.host.link();
     if (link !== undefined) {
       const entities = [...this.#refused.values()].map(({ entity }) => entity);
+      const { clock, stallTimeoutMs } = this.host;
+      const stalled = new RecoveryStalledError('declaring what was refused before', stallTimeoutMs);
+      this.#watchdog = new Watchdog(clock, stallTimeoutMs, () => link.destroy(stalled));
       // The link was lost meanwhile: its own recovery declares everything.
       await declareEntities(link, entities, this.#hooks).catch(() => undefined);
+      this.#watchdog.end();
     }
     this.#armRetry();
+  }
+
+  #advanced(): void {
+    this.#watchdog?.feed();
+    this.host.advanced();
   }
 }

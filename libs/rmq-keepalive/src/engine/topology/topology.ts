@@ -1,7 +1,7 @@
 /** What must exist at the broker: exchanges, queues and bindings, wanted by the options or by a subscription. Data only. */
 import type { Options } from 'amqplib';
 import { OptionsError } from '../errors.js';
-import { checkOptionsObject, shown } from '../option-checks.js';
+import { checkArray, checkBoolean, checkOptionsObject, checkRecord, oneOf, shown } from '../option-checks.js';
 
 export interface ExchangeOptions {
   name: string;
@@ -90,6 +90,14 @@ export function toExchange(options: ExchangeOptions, path: string): Exchange {
       `${shown(name)} is not an exchange name`,
       'Give a non-empty string; the default exchange needs no declaration',
     );
+  if (typeof type !== 'string' || type === '')
+    throw new OptionsError(
+      `${path}.type`,
+      `${shown(type)} is not an exchange type`,
+      "Use 'topic', 'direct', 'fanout', 'headers', or the type of a plugin",
+    );
+  checkFlags({ durable, autoDelete, internal }, path);
+  checkRecord(args, `${path}.arguments`);
   return { kind: 'exchange', name, type, options: { durable, autoDelete, internal, arguments: args } };
 }
 
@@ -98,9 +106,9 @@ export function toQueue(options: QueueOptions, path: string): Queue {
   const { name, durable = true, exclusive = false, autoDelete = false, type, arguments: args = {} } = options;
   if (typeof name !== 'string')
     throw new OptionsError(`${path}.name`, `${shown(name)} is not a queue name`, 'Give a string');
-  if (type !== undefined && !['classic', 'quorum', 'stream'].includes(type)) {
-    throw new OptionsError(`${path}.type`, `${shown(type)} is not a queue type`, "Use 'classic', 'quorum' or 'stream'");
-  }
+  if (type !== undefined) oneOf(type, ['classic', 'quorum', 'stream'], `${path}.type`);
+  checkFlags({ durable, exclusive, autoDelete }, path);
+  checkRecord(args, `${path}.arguments`);
   if ((type === 'quorum' || type === 'stream') && (exclusive || autoDelete || !durable)) {
     throw new OptionsError(
       path,
@@ -133,7 +141,14 @@ export function toBindings(options: BindingOptions, path: string): Binding[] {
   if ((queue === undefined) === (target === undefined)) {
     throw new OptionsError(path, 'a binding leads to exactly one of queue and toExchange', 'Give one of them');
   }
-  const keys = typeof routingKey === 'string' ? [routingKey] : routingKey;
+  const keys: readonly unknown[] = typeof routingKey === 'string' ? [routingKey] : routingKey;
+  if (!Array.isArray(keys) || !keys.every((key): key is string => typeof key === 'string'))
+    throw new OptionsError(
+      `${path}.routingKey`,
+      `${shown(routingKey)} is not a routing key`,
+      "Give a string, or several: ['order.*', 'invoice.#']",
+    );
+  checkRecord(args, `${path}.arguments`);
   return keys.map((key) => ({
     kind: 'binding',
     exchange,
@@ -204,10 +219,14 @@ export class Topology {
   /** @returns what they ask for */
   addOptions(options: TopologyOptions, path: string): Entity[] {
     checkOptionsObject(options, ['exchanges', 'queues', 'bindings'], path);
+    const { exchanges = [], queues = [], bindings = [] } = options;
+    checkArray(exchanges, `${path}.exchanges`, "[{ name: 'shop', type: 'topic' }]");
+    checkArray(queues, `${path}.queues`, "[{ name: 'orders' }]");
+    checkArray(bindings, `${path}.bindings`, "[{ exchange: 'shop', queue: 'orders', routingKey: 'order.*' }]");
     const entities: Entity[] = [
-      ...(options.exchanges ?? []).map((exchange, i) => toExchange(exchange, `${path}.exchanges[${i}]`)),
-      ...(options.queues ?? []).map((queue, i) => toQueue(queue, `${path}.queues[${i}]`)),
-      ...(options.bindings ?? []).flatMap((binding, i) => toBindings(binding, `${path}.bindings[${i}]`)),
+      ...exchanges.map((exchange, i) => toExchange(exchange, `${path}.exchanges[${i}]`)),
+      ...queues.map((queue, i) => toQueue(queue, `${path}.queues[${i}]`)),
+      ...bindings.flatMap((binding, i) => toBindings(binding, `${path}.bindings[${i}]`)),
     ];
     this.add(entities, path);
     return entities;
@@ -252,6 +271,10 @@ export class Topology {
       .map(({ entity }) => entity)
       .filter((entity): entity is Extract<Entity, { kind: K }> => entity.kind === kind);
   }
+}
+
+function checkFlags(flags: Readonly<Record<string, unknown>>, path: string): void {
+  for (const [name, flag] of Object.entries(flags)) checkBoolean(flag, `${path}.${name}`);
 }
 
 /** Bindings have no name: two are the same only if everything about them is. */

@@ -15,6 +15,8 @@ export interface HealthDetails {
   readonly reconnects: number;
   /** The last lost link: when, and the code of the error. */
   readonly lastLoss: { readonly at: string; readonly code: string } | null;
+  /** The last attempt to connect that failed, until that link is open. */
+  readonly lastFailedAttempt: { readonly at: string; readonly code: string } | null;
   readonly consumers: { readonly wanted: number; readonly attached: number; readonly missing: readonly string[] };
   /** Entities that the broker refuses to declare. */
   readonly refused: readonly string[];
@@ -33,11 +35,12 @@ export function publicHealth({ reason, since }: HealthVerdict): PublicHealth {
 }
 
 export function healthDetails(status: ConnectionStatus): HealthDetails {
-  const { links, reconnects, lastLoss, consumers, topology, blocked, outbox } = status;
+  const { links, reconnects, lastLoss, lastFailedAttempt, consumers, topology, blocked, outbox } = status;
   return {
     links: links.map(linkHealth),
     reconnects,
     lastLoss: lastLoss && { at: isoTime(lastLoss.at), code: lastLoss.code },
+    lastFailedAttempt: lastFailedAttempt && { at: isoTime(lastFailedAttempt.at), code: lastFailedAttempt.code },
     consumers: {
       wanted: consumers.wanted,
       attached: consumers.attached,

@@ -35,6 +35,7 @@ function statusOf(changes: Partial<ConnectionStatus> = {}): ConnectionStatus {
       },
     ],
     lastLoss: null,
+    lastFailedAttempt: null,
     reconnects: 0,
     consumers: { wanted: 2, attached: 2, missing: [] },
     topology: { refused: [] },
@@ -49,6 +50,7 @@ function statusOf(changes: Partial<ConnectionStatus> = {}): ConnectionStatus {
       rejected: 0,
       deadLettered: 0,
       retried: 0,
+      duplicatesSkipped: 0,
       staleSettlements: 0,
       handlersRunning: 0,
     },
@@ -136,6 +138,7 @@ describe('the health report', () => {
     const details = healthDetails(
       statusOf({
         lastLoss: { at: ago(5), role: 'consuming', code: 'RMQ_LINK_LOST', message: 'at secret-host' },
+        lastFailedAttempt: { at: ago(4), role: 'consuming', code: 'RMQ_CONNECT_FAILED', message: 'at secret-host' },
         consumers: { wanted: 2, attached: 1, missing: [missing(ago(20))] },
         topology: { refused: [{ entity: 'queue "q"', code: 'RMQ_TOPOLOGY_REFUSED', message: 'at secret-host' }] },
         blocked: { reason: 'low on memory', since: ago(300) },
@@ -154,6 +157,7 @@ describe('the health report', () => {
         },
       ],
       lastLoss: { at: '2023-12-31T23:59:59.995Z', code: 'RMQ_LINK_LOST' },
+      lastFailedAttempt: { at: '2023-12-31T23:59:59.996Z', code: 'RMQ_CONNECT_FAILED' },
       consumers: { wanted: 2, attached: 1, missing: ['Orders.onCreated'] },
       refused: ['queue "q"'],
       blocked: { reason: 'low on memory', since: '2023-12-31T23:59:59.700Z' },

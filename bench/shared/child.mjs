@@ -10,10 +10,9 @@ export class Child {
   #ending;
   #lastCommand = 0;
 
-  /** @param {string} file beside this one @param {string[]} args */
-  constructor(file, args) {
-    const path = fileURLToPath(new URL(file, import.meta.url));
-    this.#process = fork(path, args, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], execArgv: [] });
+  /** @param {URL} program @param {string[]} args */
+  constructor(program, args) {
+    this.#process = fork(fileURLToPath(program), args, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], execArgv: [] });
     let complaints = '';
     this.#process.stderr.on('data', (chunk) => (complaints = (complaints + chunk).slice(-2_000)));
     this.#process.on('message', (message) => this.#deliver(message));

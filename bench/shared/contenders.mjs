@@ -1,7 +1,7 @@
-/** Who takes part. Each `name` is a module in contenders/; `package` is where the version is read. */
+/** Who takes part. Each `name` is a module in a contenders/ folder; `package` is where the version is read. */
 export const CONTENDERS = [
   { name: 'ours', title: 'ours', package: 'nestjs-rmq-keepalive' },
-  { name: 'amqplib', title: 'amqplib + its recovery', package: 'amqplib' },
+  { name: 'amqplib', title: 'amqplib', package: 'amqplib' },
   { name: 'acm', title: 'amqp-connection-manager', package: 'amqp-connection-manager' },
   { name: 'golevelup', title: 'golevelup', package: '@golevelup/nestjs-rabbitmq' },
   {

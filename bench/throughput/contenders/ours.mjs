@@ -1,0 +1,37 @@
+/**
+ * The product as its users run it: a Nest application, `RmqPublisher`, `@Subscribe`. Nest is loaded from the workspace, as
+ * the library itself does; the one under bench/ is the peers' and another copy.
+ */
+import { createRequire } from 'node:module';
+import { RmqKeepaliveModule, RmqPublisher, Subscribe } from 'nestjs-rmq-keepalive';
+
+const require = createRequire(new URL('../../../package.json', import.meta.url));
+const { Injectable, Module } = require('@nestjs/common');
+const { NestFactory } = require('@nestjs/core');
+const { Payload } = require('@nestjs/microservices');
+
+export async function openPublisher({ url, queue, persistent }) {
+  const app = await boot({ url });
+  const publisher = app.get(RmqPublisher);
+  const options = { persistent };
+  return (payload, settle) => void publisher.sendToQueue(queue, payload, options).then(() => settle(), settle);
+}
+
+export async function openConsumer({ url, queue, prefetch, handle }) {
+  class BenchConsumer {
+    onMessage(payload) {
+      handle(payload);
+    }
+  }
+  const method = Object.getOwnPropertyDescriptor(BenchConsumer.prototype, 'onMessage');
+  Payload()(BenchConsumer.prototype, 'onMessage', 0);
+  Subscribe({ queue, prefetch })(BenchConsumer.prototype, 'onMessage', method);
+  Injectable()(BenchConsumer);
+  await boot({ url, providers: [BenchConsumer] });
+}
+
+function boot({ url, providers = [] }) {
+  class BenchModule {}
+  Module({ imports: [RmqKeepaliveModule.forRoot({ urls: url, startup: 'wait' })], providers })(BenchModule);
+  return NestFactory.createApplicationContext(BenchModule, { logger: false });
+}

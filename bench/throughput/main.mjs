@@ -1,0 +1,105 @@
+/**
+ * Publishing, consuming and outages, side by side. One contender runs at a time, in a process of its own, on a fresh queue;
+ * in every round all take their turn, and every other round goes backwards, so that a machine that gets busier or slower
+ * bears on all of them alike. CPU time is that of the contender's process alone.
+ */
+import { PrivateBroker } from '../../dist/tools/broker/private-broker.js';
+import { describeRun, saveResults } from '../shared/about.mjs';
+import { Child } from '../shared/child.mjs';
+import { parseOptions, usageOf } from './options.mjs';
+import { WORKLOADS } from './protocol.mjs';
+import { fillQueue, makeQueue, removeQueue } from './queue.mjs';
+import { describeSample, outageTable, speedTable } from './report.mjs';
+
+const READY_MS = 30_000;
+const RESULT_MS = 180_000;
+/** More than is measured, so that the queue does not run empty before the end. */
+const SPARE = 5_000;
+const CONTENDER = new URL('./contender.mjs', import.meta.url);
+
+export async function main(args, kind) {
+  let options;
+  try {
+    options = parseOptions(kind, args);
+  } catch (error) {
+    console.error(`${error.message}\n\n${usageOf(kind)}`);
+    return 2;
+  }
+  if (options.help) {
+    console.log(usageOf(kind));
+    return 0;
+  }
+  const broker = await PrivateBroker.start({
+    version: options.broker,
+    onProgress: (sentence) => console.log(sentence),
+  });
+  const stop = () => void broker.stop().then(() => process.exit(130));
+  process.once('SIGINT', stop).once('SIGTERM', stop);
+  try {
+    const about = describeRun(broker, options.contenders);
+    const line = `${about.machine}; ${Object.values(about.versions).join(', ')}`;
+    console.log(line);
+    const samples = [];
+    let path;
+    for await (const sample of measure(broker, kind, options)) {
+      samples.push(sample);
+      console.log(describeSample(sample));
+      // Every time: a long run that is cut short leaves what it has.
+      const { rounds, messages, window, prefetch } = options;
+      path = saveResults(`${kind}-${options.broker}`, about, { rounds, messages, window, prefetch, samples });
+    }
+    const table = kind === 'outage' ? outageTable : speedTable;
+    console.log(`\n${table(samples, options, kind)}\n${line}\nWritten to ${path}`);
+  } finally {
+    process.off('SIGINT', stop).off('SIGTERM', stop);
+    await broker.stop();
+  }
+  return 0;
+}
+
+async function* measure(broker, kind, options) {
+  for (let round = 1; round <= options.rounds; round++) {
+    const inTurn = round % 2 === 1 ? options.contenders : options.contenders.toReversed();
+    for (const workload of options.workloads) {
+      for (const { name } of inTurn) {
+        yield { round, workload, contender: name, ...(await takeTurn(broker, kind, { name, workload, options })) };
+      }
+    }
+  }
+}
+
+/** @returns what the contender reported, or `{ failure }` */
+async function takeTurn(broker, kind, { name, workload: workloadName, options }) {
+  const { messages, window, prefetch } = options;
+  const { url } = broker;
+  const workload = WORKLOADS[workloadName];
+  const warmUp = Math.ceil(messages / 3);
+  const queue = await makeQueue(url);
+  if (kind === 'consume') await fillQueue(url, workload, warmUp + messages + SPARE);
+  const task = { contender: name, kind, url, queue, workload, window, prefetch, warmUp, messages };
+  const child = new Child(CONTENDER, [JSON.stringify(task)]);
+  try {
+    await expect(child, 'ready', READY_MS);
+    if (kind === 'outage') await broker.shutDown();
+    child.tell({ go: true });
+    if (kind === 'outage') {
+      await expect(child, 'published', RESULT_MS);
+      await broker.restart();
+      child.tell({ restarted: true });
+    }
+    const { type: _, ...result } = await expect(child, 'result', RESULT_MS);
+    return result;
+  } catch (error) {
+    return { failure: error.message };
+  } finally {
+    await child.end();
+    if (!broker.isRunning) await broker.restart();
+    await removeQueue(url);
+  }
+}
+
+async function expect(child, type, timeoutMs) {
+  const message = await child.waitFor((one) => one.type === type, timeoutMs);
+  if (message === undefined) throw new Error(`not "${type}" within ${timeoutMs / 1_000} s`);
+  return message;
+}

@@ -1,0 +1,55 @@
+import { parseArgs } from 'node:util';
+import { CONTENDERS } from '../shared/contenders.mjs';
+import { oneOrMoreOf, SERIES, wholeNumber } from '../shared/options.mjs';
+import { WORKLOADS } from './protocol.mjs';
+
+const NAMES = CONTENDERS.map(({ name }) => name);
+const DEFAULTS = {
+  publish: { rounds: '5', messages: '100000', workloads: 'small,large' },
+  consume: { rounds: '5', messages: '100000', workloads: 'small' },
+  outage: { rounds: '1', messages: '200000', workloads: 'large' },
+};
+
+export function usageOf(kind) {
+  const { rounds, messages, workloads } = DEFAULTS[kind];
+  return `Usage: npm run bench -- ${kind} [options]
+
+  --rounds ${rounds}            how often each figure is taken; contenders take turns
+  --messages ${messages}     measured in each turn${kind === 'outage' ? '' : '; a third as many before them to warm up'}
+  --workloads ${workloads}${' '.repeat(Math.max(1, 12 - workloads.length))} of ${Object.entries(WORKLOADS)
+    .map(([name, { title }]) => `${name} (${title})`)
+    .join(', ')}
+  --window 1000         publish: messages outstanding without a confirm
+  --prefetch 250        consume: deliveries outstanding without an ack
+  --broker 4.0          ${SERIES.join(', ')}
+  --only ours,amqplib   of ${NAMES.join(', ')}`;
+}
+
+/** @throws {RangeError} naming the option, the value, and what it may be */
+export function parseOptions(kind, args) {
+  const { rounds, messages, workloads } = DEFAULTS[kind];
+  const { values } = parseArgs({
+    args,
+    options: {
+      rounds: { type: 'string', default: rounds },
+      messages: { type: 'string', default: messages },
+      workloads: { type: 'string', default: workloads },
+      window: { type: 'string', default: '1000' },
+      prefetch: { type: 'string', default: '250' },
+      broker: { type: 'string', default: '4.0' },
+      only: { type: 'string', default: NAMES.join() },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  const only = oneOrMoreOf(NAMES, values.only, '--only');
+  return {
+    help: values.help,
+    rounds: wholeNumber(values.rounds, '--rounds'),
+    messages: wholeNumber(values.messages, '--messages'),
+    workloads: oneOrMoreOf(Object.keys(WORKLOADS), values.workloads, '--workloads'),
+    window: wholeNumber(values.window, '--window'),
+    prefetch: wholeNumber(values.prefetch, '--prefetch'),
+    broker: oneOrMoreOf(SERIES, values.broker, '--broker')[0],
+    contenders: CONTENDERS.filter(({ name }) => only.includes(name)),
+  };
+}

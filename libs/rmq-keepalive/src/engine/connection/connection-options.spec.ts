@@ -1,0 +1,61 @@
+import { describe, expect, it } from '@jest/globals';
+import { OptionsError } from '../errors.js';
+import { type RmqConnectionOptions, resolveConnectionOptions } from './connection-options.js';
+import { RmqConnection } from './rmq-connection.js';
+
+describe('when an option of the connection cannot work', () => {
+  it.each<[string, Record<string, unknown>, string]>([
+    ['connectionName', { connectionName: 5 }, '5 is not a name of 1 to 200 characters'],
+    ['connectionName', { connectionName: ' ' }, '" " is not a name'],
+    ['connectionName', { connectionName: 'x'.repeat(201) }, 'is not a name of 1 to 200'],
+    ['tls', { tls: 'secret-key' }, 'a string is not what node:tls takes. Give { ca, cert, key, ... }'],
+    ['tls', { tls: true }, 'a boolean is not what node:tls takes'],
+    ['clientProperties', { clientProperties: ['x'] }, 'an array is not an object of names and values'],
+    ['links', { links: 'one' }, `"one" is not known. Use 'separate' or 'shared'`],
+    ['startup', { startup: 'now' }, `Use 'background', 'wait' or 'fail-fast'`],
+    ['topology.queues', { topology: { queues: 'orders' } }, `"orders" is not an array. Use [{ name: 'orders' }]`],
+    ['topology.exchanges', { topology: { exchanges: {} } }, 'an object is not an array'],
+    ['topology.bindings', { topology: { bindings: null } }, 'null is not an array'],
+    [
+      'topology.queues[0].durable',
+      { topology: { queues: [{ name: 'q', durable: 'false' }] } },
+      'neither true nor false',
+    ],
+    ['topology.queues[0].type', { topology: { queues: [{ name: 'q', type: 'fast' }] } }, `'quorum' or 'stream'`],
+    [
+      'topology.queues[0].arguments',
+      { topology: { queues: [{ name: 'q', arguments: [] }] } },
+      'not an object of names',
+    ],
+    ['topology.exchanges[0].internal', { topology: { exchanges: [{ name: 'x', internal: 1 }] } }, '1 is neither'],
+    ['topology.exchanges[0].type', { topology: { exchanges: [{ name: 'x', type: 3 }] } }, 'not an exchange type'],
+    [
+      'topology.bindings[0].routingKey',
+      { topology: { bindings: [{ exchange: 'x', queue: 'q', routingKey: [7] }] } },
+      'is not a routing key',
+    ],
+  ])('says so at boot, with a way out: %s of %j', (option, options, problem) => {
+    const make = (): unknown => new RmqConnection({ urls: 'amqp://localhost', ...options } as RmqConnectionOptions);
+    expect(make).toThrow(OptionsError);
+    expect(make).toThrow(problem);
+    expect(make).toThrow(expect.objectContaining({ option, code: 'RMQ_OPTIONS_INVALID' }));
+  });
+
+  it('shows nothing of a value that may be a secret', () => {
+    const make = (): unknown => resolveConnectionOptions({ urls: 'amqp://localhost', tls: 'secret-key' as never });
+    expect(make).not.toThrow(/secret-key/);
+  });
+
+  it('takes what is right', () => {
+    const tls = { ca: 'x' };
+    const resolved = resolveConnectionOptions({
+      urls: 'amqp://localhost',
+      connectionName: 'shop',
+      tls,
+      clientProperties: { team: 'orders' },
+    });
+    expect(resolved).toMatchObject({ connectionName: 'shop', clientProperties: { team: 'orders' } });
+    expect(resolved.tls()).toBe(tls);
+    expect(resolveConnectionOptions({ urls: 'amqp://localhost', tls: () => tls }).tls()).toBe(tls);
+  });
+});

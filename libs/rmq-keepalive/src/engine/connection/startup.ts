@@ -1,0 +1,91 @@
+/** Waits for the first opening: `start()` by its policy, and `whenOpen()`. */
+import { first, firstValueFrom, type Observable, Subject } from 'rxjs';
+import type { Clock } from '../clock.js';
+import { ConnectionClosedError, GaveUpError, NotOpenError } from '../errors.js';
+import type { ResolvedConnectionOptions } from './connection-options.js';
+import type { EventBus } from './event-bus.js';
+import type { LinkSupervisor } from './link-supervisor.js';
+import type { LinkRole } from './link.js';
+import type { OverallState } from './overall-state.js';
+
+export interface StartupParts {
+  readonly name: string;
+  readonly clock: Clock;
+  readonly state: OverallState;
+  readonly events: EventBus;
+  /** A link has changed its state. */
+  readonly linkChanged: Observable<void>;
+  /** Why the connection gave up, if it did. */
+  gaveUpBecause(): Error | undefined;
+  /** Ends the connection, unless it is ending already; resolves when it is closed. */
+  giveUp(cause: Error): Promise<unknown>;
+}
+
+export class Startup {
+  constructor(private readonly parts: StartupParts) {}
+
+  /**
+   * Waits for `link` as the policy wants it.
+   * @throws {@link GaveUpError} `fail-fast`, and every address failed once
+   */
+  async untilStarted(link: LinkSupervisor, policy: ResolvedConnectionOptions['startup']): Promise<void> {
+    if (policy === 'background') return;
+    // Of this very link: the other one may be open already, for a publish that came earlier.
+    const opened = this.#untilLinkOpens(link);
+    await (policy === 'wait' ? opened : this.#openOrGiveUp(link, opened));
+  }
+
+  /** @throws {@link NotOpenError} after `timeoutMs`; {@link ConnectionClosedError} or {@link GaveUpError} when it never will be */
+  async whenOpen(timeoutMs: number | undefined): Promise<void> {
+    const { name, clock, state } = this.parts;
+    const isOver = new Subject<void>();
+    const timer = timeoutMs === undefined ? undefined : clock.setTimer(() => isOver.next(), timeoutMs);
+    const settled = await state.untilSettled(isOver);
+    timer?.cancel();
+    if (settled?.name === 'open') return;
+    if (settled !== undefined) throw this.#closedTooEarly();
+    const present = state.value;
+    const cause = present.name === 'backing-off' ? present.cause : undefined;
+    throw new NotOpenError(name, timeoutMs ?? 0, present.name, cause);
+  }
+
+  /** Rejects when it never will. */
+  async #untilLinkOpens(link: LinkSupervisor): Promise<void> {
+    const isSettled = (): boolean => ['open', 'closing', 'closed'].includes(link.state.name);
+    if (!isSettled()) await firstValueFrom(this.parts.linkChanged.pipe(first(isSettled)));
+    if (link.state.name !== 'open') throw this.#closedTooEarly();
+  }
+
+  async #openOrGiveUp(link: LinkSupervisor, opened: Promise<void>): Promise<void> {
+    const { events } = this.parts;
+    let failed = 0;
+    let endListening: (() => void)[] = [];
+    const spent = new Promise<never>((_, reject) => {
+      const countFailure = (role: LinkRole, cause: Error): void => {
+        if (role !== link.role) return;
+        failed += 1;
+        // Asked now: an address provider has answered by now.
+        if (failed >= Math.max(1, link.addressCount)) reject(new GaveUpError(failed, cause));
+      };
+      // A broker that lets us in and loses us before we are open has failed as well.
+      endListening = [
+        events.on('attempt-failed', ({ role, cause }) => countFailure(role, cause)),
+        events.on('link-lost', ({ role, cause }) => countFailure(role, cause)),
+      ];
+    });
+    try {
+      await Promise.race([opened, spent]);
+    } catch (thrown) {
+      await this.parts.giveUp(thrown as Error);
+      throw thrown;
+    } finally {
+      for (const end of endListening) end();
+    }
+  }
+
+  /** With the reason, if we gave up. */
+  #closedTooEarly(): Error {
+    const { name } = this.parts;
+    return this.parts.gaveUpBecause() ?? new ConnectionClosedError(`Connection "${name}" was closed before it opened`);
+  }
+}
