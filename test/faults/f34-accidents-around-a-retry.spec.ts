@@ -57,25 +57,32 @@ describe('F34: when an accident meets messages that are tried again', () => {
   (process.env['RMQ_BROKER_VERSION'] === '3.10' ? it.skip : it)(
     'control: with a classic queue to wait in, what came back before the broker is killed is gone',
     async () => {
-      const { channel, session } = await bareClient(faults);
-      await channel.assertQueue('work');
-      const args = { 'x-message-ttl': 1_000, 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'work' };
-      await channel.assertQueue('waiting', { arguments: args });
-      const confirmed = await session.createConfirmChannel();
-      for (const id of idsUpTo(2_000)) confirmed.sendToQueue('waiting', ...raw(id));
-      await confirmed.waitForConfirms();
-      await until('all came back', async () => (await channel.checkQueue('work')).messageCount === 2_000, {
-        everyMs: 5,
-      });
-      confirmed.on('error', () => undefined);
-      await faults.broker.kill();
-      await faults.broker.restart();
-      const after = await bareClient(faults);
-      const left = await after.channel.checkQueue('work');
-      expect(left.messageCount).toBeLessThan(2_000);
+      let lost = 0;
+      // On a slow machine the kill may come after the broker has written everything down.
+      for (let round = 0; round < 4 && lost === 0; round++) lost = await killedAfterTheReturn();
+      expect(lost).toBeGreaterThan(0);
     },
-    60_000,
+    90_000,
   );
+
+  /** How many of 2,000 messages are gone that had come back from a classic queue just before the broker was killed. */
+  async function killedAfterTheReturn(): Promise<number> {
+    const count = 2_000;
+    const { channel, session } = await bareClient(faults);
+    await channel.assertQueue('work');
+    await channel.purgeQueue('work');
+    const args = { 'x-message-ttl': 1_000, 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'work' };
+    await channel.assertQueue('waiting', { arguments: { 'x-queue-type': 'classic', ...args } });
+    const confirmed = await session.createConfirmChannel();
+    confirmed.on('error', () => undefined);
+    for (const id of idsUpTo(count)) confirmed.sendToQueue('waiting', ...raw(id));
+    await confirmed.waitForConfirms();
+    await until('all came back', async () => (await channel.checkQueue('work')).messageCount === count, { everyMs: 5 });
+    await faults.broker.kill();
+    await faults.broker.restart();
+    const after = await bareClient(faults);
+    return count - (await after.channel.checkQueue('work')).messageCount;
+  }
 
   it('our process is killed between the copy and the ack: the message is there twice, under one id, and not lost', async () => {
     await makeRetryQueues(faults, [200]);

@@ -66,7 +66,10 @@ export type ConnectionEvent =
   | {
       readonly type: 'handler-failed';
       readonly subscription: string;
+      /** `undefined` also for several of a batch. */
       readonly messageId: string | undefined;
+      /** How many deliveries: of a batch those that are at the same attempt and have the same fate. */
+      readonly count: number;
       readonly cause: Error;
       /** The number of the attempt that failed, from 1. */
       readonly attempt: number;
@@ -145,7 +148,7 @@ export type FailedHandlerFate =
   | { readonly kind: 'reject' }
   /** Its link or channel is gone: the broker delivers it again. */
   | { readonly kind: 'redelivery' }
-  /** The handler had settled it before it failed. */
+  /** It was settled before the handler failed, or needed no settling (`ack: 'none'`). */
   | { readonly kind: 'settled' };
 
 export type ConnectionEventType = ConnectionEvent['type'];
@@ -297,11 +300,12 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
 }
 
 function failedHandlerSentence(event: ConnectionEventOf<'handler-failed'>): { level: EventLevel; sentence: string } {
-  const { subscription, messageId, cause, attempt, attempts, fate } = event;
+  const { subscription, messageId, count, cause, attempt, attempts, fate } = event;
+  const what = count > 1 ? `${count} messages` : `message ${messageId ?? '(no id)'}`;
   const which = attempts > 1 ? ` (attempt ${attempt} of ${attempts})` : '';
   return {
     level: fate.kind === 'retry' || fate.kind === 'redelivery' ? 'warn' : 'error',
-    sentence: `The handler of "${subscription}" failed on message ${messageId ?? '(no id)'}${which}: ${reasonOf(cause)}; ${fateSentence(fate)}`,
+    sentence: `The handler of "${subscription}" failed on ${what}${which}: ${reasonOf(cause)}; ${fateSentence(fate)}`,
   };
 }
 
@@ -316,7 +320,7 @@ function fateSentence(fate: FailedHandlerFate): string {
     case 'redelivery':
       return 'its link or channel is gone, so the broker delivers it again';
     case 'settled':
-      return 'the handler had settled it before';
+      return 'it was settled before';
   }
 }
 

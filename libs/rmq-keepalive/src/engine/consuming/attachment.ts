@@ -149,7 +149,8 @@ export class Attachment implements DeliveryOrigin {
     this.#isEnded = true;
     this.channelIsGone();
     this.host.position?.mustComeAgain(this.#ledger.oldest?.delivery.streamOffset);
-    this.handling.detached(cause);
+    const unsettled = this.#ledger.unsettled.map(({ delivery }) => delivery);
+    this.handling.detached(cause, unsettled);
   }
 
   #ack(deliveryTag: number): void {

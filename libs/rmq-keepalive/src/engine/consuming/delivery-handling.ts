@@ -144,7 +144,7 @@ export class DeliveryHandling {
     try {
       key = this.wanted.orderedBy?.(payload, delivery);
     } catch (thrown) {
-      return this.#moveAside(this.#fail([delivery], thrown));
+      return this.#moveAside(this.failures.failed([delivery], thrown));
     }
     const run = new HandlerRun(payload, delivery, [delivery], key);
     if (this.#lanes.enter(run, key)) this.#begin(run, now);
@@ -171,8 +171,9 @@ export class DeliveryHandling {
     this.#isRefusing = false;
   }
 
-  /** The channel is gone. What waits comes again, what runs is for nothing. */
-  detached(cause: Error): void {
+  /** The channel is gone. What waits comes again, what runs is for nothing; `unsettled` are all that come again. */
+  detached(cause: Error, unsettled: readonly Delivery[]): void {
+    for (const delivery of unsettled) this.failures.goesBack(delivery);
     this.#isDetached = true;
     this.#deadline?.cancel();
     if (this.wanted.ack === 'none') return;
@@ -194,8 +195,11 @@ export class DeliveryHandling {
 
   /** One was settled, by whomever. */
   settled(delivery: Delivery): void {
-    this.#untilSettled.get(delivery.deliveryTag)?.();
-    this.#untilSettled.delete(delivery.deliveryTag);
+    if (this.#untilSettled.size > 0) {
+      this.#untilSettled.get(delivery.deliveryTag)?.();
+      this.#untilSettled.delete(delivery.deliveryTag);
+    }
+    if (delivery.settledAs === 'requeue') this.failures.goesBack(delivery);
     const run = this.#left.get(delivery);
     if (run === undefined) return;
     this.#left.delete(delivery);
@@ -268,12 +272,7 @@ export class DeliveryHandling {
   }
 
   #failed(run: HandlerRun, thrown: unknown): void {
-    if (!run.isDecided) this.#finishedAfter(run, this.#fail(run.deliveries, thrown));
-  }
-
-  /** The way of every delivery whose handler threw, took too long, or could not be called. */
-  #fail(deliveries: readonly Delivery[], thrown: unknown): Promise<void>[] {
-    return deliveries.map((delivery) => this.failures.failed(delivery, thrown));
+    if (!run.isDecided) this.#finishedAfter(run, this.failures.failed(run.deliveries, thrown));
   }
 
   /** With `ack: 'manual'`: whoever holds the delivery settles it. Until then it counts as running. */
@@ -332,15 +331,15 @@ export class DeliveryHandling {
     for (const delivery of unsettled) this.#left.delete(delivery);
     run.left = 0;
     const taken = unsettled.map((delivery) => delivery.takeOver());
-    this.#finishedAfter(run, this.#fail(taken, error));
+    this.#finishedAfter(run, this.failures.failed(taken, error));
     for (const delivery of run.deliveries) delivery.abort(error);
   }
 
   /** No handler can take it. */
   #unfit(delivery: Delivery, reason: DeadLetterReason, thrown: unknown): void {
     // A message that is gone already can be reported, and no more.
-    if (delivery.isSettled) this.failures.report(delivery, thrown);
-    this.#moveAside([this.failures.giveUp(delivery, reason, thrown)]);
+    if (delivery.isSettled) this.#moveAside(this.failures.failed([delivery], thrown));
+    else this.#moveAside([this.failures.giveUp(delivery, reason, thrown)]);
   }
 
   /** Of deliveries that take up no handler's turn. */

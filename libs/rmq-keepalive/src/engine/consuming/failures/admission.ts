@@ -9,7 +9,7 @@ import type { ConnectionEvent } from '../../connection/connection-events.js';
 import { PoisonMessageError } from '../../errors.js';
 import { type CopyTransport, isUnwritable } from './copy-transport.js';
 import type { Delivery } from '../delivery.js';
-import { isSuspect, RecentlyInHand, redeliveryVerdict } from './redeliveries.js';
+import { isSuspect, OwnReturns, redeliveryVerdict } from './redeliveries.js';
 import { moveToEndOfQueue } from './redelivery-copy.js';
 import type { WantedSubscription } from '../subscription.js';
 import { SuspectLane } from './suspect-lane.js';
@@ -27,7 +27,8 @@ const COUNT_PAUSE_MS = 30_000;
 const REMEMBERED_IDS = 1_000;
 
 export class Admission {
-  readonly #inHand: RecentlyInHand;
+  /** Only where a message that comes back may have to be counted by us. */
+  readonly #ownReturns: OwnReturns | undefined;
   readonly #suspects: SuspectLane;
   #countsAgainAt = -Infinity;
   /** Each until the broker has read the ack of its original. */
@@ -39,7 +40,7 @@ export class Admission {
     private readonly isPoison: (delivery: Delivery, error: PoisonMessageError) => Promise<void>,
   ) {
     this.#suspects = new SuspectLane(host.clock);
-    this.#inHand = new RecentlyInHand(Math.max(REMEMBERED_IDS, wanted.prefetch));
+    if (isCountedByUs(wanted)) this.#ownReturns = new OwnReturns(Math.max(REMEMBERED_IDS, wanted.prefetch));
   }
 
   /** What waits for its turn is handed back. */
@@ -47,24 +48,26 @@ export class Admission {
     this.#suspects.stop();
   }
 
-  /** Call for every delivery: what this process had in hand is remembered. Whether nobody had it before. */
-  isNew(delivery: Delivery): boolean {
-    if (delivery.isBack || delivery.redeliveries > 0) return false;
-    this.#inHand.add(delivery);
-    return true;
+  /** It goes back to its queue, and not because anybody died. */
+  goesBack(delivery: Delivery): void {
+    this.#ownReturns?.add(delivery);
   }
 
-  /** For one that is not new: `handle` is called when the time has come, or something else becomes of the delivery. */
+  /** Whether it comes for the first time; else {@link admit} decides. */
+  isNew(delivery: Delivery): boolean {
+    return !delivery.isBack && delivery.redeliveries === 0;
+  }
+
+  /** For one that has come back. `handle` is called when the time has come; what it answers ends a suspect's turn. */
   async admit(delivery: Delivery, handle: () => Promise<void>): Promise<void> {
     const { maxRedeliveries } = this.wanted;
-    const isKnown = this.#inHand.has(delivery);
     const verdict = redeliveryVerdict(
       {
         isBack: delivery.isBack,
         deliveryCount: delivery.headers['x-delivery-count'],
         acquiredCount: delivery.headers['x-acquired-count'],
         counted: delivery.redeliveries,
-        isKnown,
+        isOwnReturn: delivery.isBack && (this.#ownReturns?.take(delivery) ?? true),
       },
       maxRedeliveries,
     );
@@ -75,7 +78,6 @@ export class Admission {
     if (verdict.kind === 'poison')
       return this.isPoison(delivery, new PoisonMessageError(redeliveries, maxRedeliveries));
     if (verdict.kind === 'count' && (await this.#counted(delivery, redeliveries))) return;
-    this.#inHand.add(delivery);
     if (!isSuspect(redeliveries, maxRedeliveries)) return handle();
     const isHandled = await this.#suspects.run(async () => {
       // Its link may be gone by now: it comes again.
@@ -96,10 +98,9 @@ export class Admission {
 
   /** Whether it was counted, and so comes again. Does not throw. */
   async #count(delivery: Delivery, redeliveries: number): Promise<boolean> {
-    const { isOwnQueue, maxRedeliveries, name: subscription } = this.wanted;
+    const { name: subscription } = this.wanted;
     const { clock, copies } = this.host;
-    // A queue that dies with its link brings nothing back after a death.
-    if (isOwnQueue || maxRedeliveries === Infinity || clock.now() < this.#countsAgainAt) return false;
+    if (clock.now() < this.#countsAgainAt) return false;
     try {
       await moveToEndOfQueue(delivery, redeliveries, copies, COUNT_TIMEOUT_MS);
     } catch (thrown) {
@@ -112,4 +113,10 @@ export class Admission {
     this.host.event({ type: 'redelivery-counted', subscription, messageId, redeliveries });
     return true;
   }
+}
+
+/** A queue that dies with its link brings nothing back after a death; quorum queues count, and streams give nothing back. */
+function isCountedByUs({ isOwnQueue, maxRedeliveries, queue }: WantedSubscription): boolean {
+  const type: unknown = (queue.options.arguments as Record<string, unknown> | undefined)?.['x-queue-type'];
+  return !isOwnQueue && maxRedeliveries !== Infinity && type !== 'quorum' && type !== 'stream';
 }

@@ -35,6 +35,12 @@ interface Move {
   hopeless?(thrown: unknown): Promise<void>;
 }
 
+/** What is to become of a failed delivery. */
+interface Plan {
+  readonly delivery: Delivery;
+  readonly retryInMs: number | undefined;
+}
+
 const MOVE_AGAIN_MS = { first: 1_000, max: 30_000 };
 
 export class FailedDeliveries {
@@ -60,7 +66,7 @@ export class FailedDeliveries {
     for (const wake of this.#wakers) wake();
   }
 
-  /** Call for every delivery. Whether nobody had it before; else {@link admit} decides. */
+  /** Whether it comes for the first time; else {@link admit} decides. */
   isNew(delivery: Delivery): boolean {
     return this.#admission.isNew(delivery);
   }
@@ -70,12 +76,19 @@ export class FailedDeliveries {
     return this.#admission.admit(delivery, handle);
   }
 
-  /** The handler threw, rejected, or took too long. */
-  async failed(delivery: Delivery, error: unknown): Promise<void> {
-    const retryInMs = this.#nextAttemptIn(delivery, error);
-    this.report(delivery, error, retryInMs);
-    if (retryInMs === undefined) return this.giveUp(delivery, 'handler-failed', error);
-    await this.#moveToRetryQueue(delivery, { delayMs: retryInMs, attempt: delivery.attempt + 1, error });
+  /** It goes back to its queue from our hands: requeued, handed back, or its link is lost. */
+  goesBack(delivery: Delivery): void {
+    this.#admission.goesBack(delivery);
+  }
+
+  /** The handler threw, rejected, took too long, or could not be called. @returns a promise for each, of its settlement */
+  failed(deliveries: readonly Delivery[], error: unknown): Promise<void>[] {
+    const plans = deliveries.map((delivery) => ({ delivery, retryInMs: this.#nextAttemptIn(delivery, error) }));
+    this.#report(plans, error);
+    return plans.map(({ delivery, retryInMs }) => {
+      if (retryInMs === undefined) return this.giveUp(delivery, 'handler-failed', error);
+      return this.#moveToRetryQueue(delivery, { delayMs: retryInMs, attempt: delivery.attempt + 1, error });
+    });
   }
 
   /** The handler asked for it. */
@@ -97,7 +110,7 @@ export class FailedDeliveries {
 
   #nextAttemptIn(delivery: Delivery, error: unknown): number | undefined {
     const { retry, name } = this.wanted;
-    if (retry === undefined) return undefined;
+    if (retry === undefined || delivery.isSettled) return undefined;
     const delayMs = delayAfter(retry, delivery.attempt, Math.random());
     if (delayMs === undefined) return undefined;
     const isWorthIt = worthAnotherAttempt(retry, error, (cause) =>
@@ -106,21 +119,36 @@ export class FailedDeliveries {
     return isWorthIt ? delayMs : undefined;
   }
 
-  /** Says that a handler failed, and what becomes of its delivery. */
-  report(delivery: Delivery, error: unknown, retryInMs?: number): void {
+  /** A batch fails as a whole: its deliveries at the same attempt, with the same fate, are one failure. */
+  #report(plans: readonly Plan[], error: unknown): void {
+    // What the handler had settled before it failed has not failed, unless there is nothing else to tell.
+    const unsettled = plans.filter(({ delivery }) => !delivery.isSettled);
+    const alike = new Map<string, Plan[]>();
+    for (const plan of unsettled.length === 0 ? plans : unsettled) {
+      const key = `${plan.delivery.attempt} ${this.#fateOf(plan).kind}`;
+      const group = alike.get(key);
+      if (group === undefined) alike.set(key, [plan]);
+      else group.push(plan);
+    }
+    for (const group of alike.values()) this.#tell(group, error);
+  }
+
+  #tell(group: readonly Plan[], error: unknown): void {
+    const [first] = group as [Plan];
     const { name: subscription, retry } = this.wanted;
     this.host.event({
       type: 'handler-failed',
       subscription,
-      messageId: delivery.messageId,
+      messageId: group.length === 1 ? first.delivery.messageId : undefined,
+      count: group.length,
       cause: asError(error),
-      attempt: delivery.attempt,
+      attempt: first.delivery.attempt,
       attempts: retry?.attempts ?? 1,
-      fate: this.#fateOf(delivery, retryInMs),
+      fate: this.#fateOf(first),
     });
   }
 
-  #fateOf(delivery: Delivery, retryInMs: number | undefined): FailedHandlerFate {
+  #fateOf({ delivery, retryInMs }: Plan): FailedHandlerFate {
     const { deadLetter } = this.wanted;
     if (delivery.isSettled) return { kind: 'settled' };
     if (!delivery.isLive) return { kind: 'redelivery' };

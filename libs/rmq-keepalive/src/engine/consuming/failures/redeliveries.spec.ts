@@ -1,13 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import { toQueue } from '../../topology/topology.js';
 import type { Delivery } from '../delivery.js';
-import { isSuspect, RecentlyInHand, type RedeliveryFacts, redeliveryVerdict } from './redeliveries.js';
+import { isSuspect, OwnReturns, type RedeliveryFacts, redeliveryVerdict } from './redeliveries.js';
 import { resolveMaxRedeliveries } from './redelivery-limit.js';
 
 const LIMIT = 3;
 const verdict = (facts: Partial<RedeliveryFacts>) =>
   redeliveryVerdict(
-    { isBack: true, deliveryCount: undefined, acquiredCount: undefined, counted: 0, isKnown: false, ...facts },
+    { isBack: true, deliveryCount: undefined, acquiredCount: undefined, counted: 0, isOwnReturn: false, ...facts },
     LIMIT,
   );
 
@@ -41,7 +41,7 @@ describe('when a message comes back from a classic queue', () => {
   });
 
   it('is handled when this process had it before: it lives', () => {
-    expect(verdict({ counted: 3, isKnown: true })).toMatchObject({ kind: 'handle' });
+    expect(verdict({ counted: 3, isOwnReturn: true })).toMatchObject({ kind: 'handle' });
   });
 });
 
@@ -53,22 +53,28 @@ describe('when a message came back suspiciously often', () => {
   });
 });
 
-describe('when it is remembered what was in hand', () => {
+describe('when it is remembered what came back from our own hands', () => {
   const message = (messageId?: string): Delivery => ({ messageId }) as Delivery;
 
   it('forgets the oldest, and never more than twice as many are kept', () => {
-    const inHand = new RecentlyInHand(10);
-    for (let i = 0; i < 35; i++) inHand.add(message(`m${i}`));
-    const known = Array.from({ length: 35 }, (_, i) => i).filter((i) => inHand.has(message(`m${i}`)));
+    const returns = new OwnReturns(10);
+    for (let i = 0; i < 35; i++) returns.add(message(`m${i}`));
+    const known = Array.from({ length: 35 }, (_, i) => i).filter((i) => returns.take(message(`m${i}`)));
     expect(known[0]).toBeLessThanOrEqual(25);
     expect(known.at(-1)).toBe(34);
     expect(known.length).toBeLessThanOrEqual(20);
   });
 
+  it('excuses a return once', () => {
+    const returns = new OwnReturns(10);
+    returns.add(message('m1'));
+    expect([returns.take(message('m1')), returns.take(message('m1'))]).toEqual([true, false]);
+  });
+
   it('knows no message without an id', () => {
-    const inHand = new RecentlyInHand(10);
-    inHand.add(message());
-    expect(inHand.has(message())).toBe(false);
+    const returns = new OwnReturns(10);
+    returns.add(message());
+    expect(returns.take(message())).toBe(false);
   });
 });
 

@@ -26,8 +26,8 @@ export interface RedeliveryFacts {
   readonly acquiredCount: unknown;
   /** As our copy carries it. */
   readonly counted: number;
-  /** This process had it before and lives. */
-  readonly isKnown: boolean;
+  /** It comes from the hands of this process, which lives. */
+  readonly isOwnReturn: boolean;
 }
 
 export function redeliveryVerdict(facts: RedeliveryFacts, limit: number): RedeliveryVerdict {
@@ -35,7 +35,7 @@ export function redeliveryVerdict(facts: RedeliveryFacts, limit: number): Redeli
   if (!isBack) return { kind: 'handle', redeliveries: counted };
   const byBroker = countOfBroker(facts);
   if (byBroker !== undefined) return { kind: byBroker > limit ? 'poison' : 'handle', redeliveries: byBroker };
-  if (facts.isKnown) return { kind: 'handle', redeliveries: counted };
+  if (facts.isOwnReturn) return { kind: 'handle', redeliveries: counted };
   return { kind: counted + 1 > limit ? 'poison' : 'count', redeliveries: counted + 1 };
 }
 
@@ -54,8 +54,11 @@ function countOfBroker({ deliveryCount, acquiredCount }: RedeliveryFacts): numbe
   return typeof deliveryCount === 'number' ? Math.min(deliveryCount, acquiredCount) : 0;
 }
 
-/** Which messages this process had in hand lately. Two generations of ids: bounded, and next to nothing to keep. */
-export class RecentlyInHand {
+/**
+ * Messages that came back to their queue from the hands of this very process, which lives: it gave them back, or lost their
+ * link. Two generations of ids: bounded, and next to nothing to keep.
+ */
+export class OwnReturns {
   #young = new Set<string>();
   #old = new Set<string>();
 
@@ -70,7 +73,8 @@ export class RecentlyInHand {
     this.#young = new Set();
   }
 
-  has({ messageId }: Delivery): boolean {
-    return messageId !== undefined && (this.#young.has(messageId) || this.#old.has(messageId));
+  /** Whether it is one of them. Asked once for each return: the next time it may come from other hands. */
+  take({ messageId }: Delivery): boolean {
+    return messageId !== undefined && (this.#young.delete(messageId) || this.#old.delete(messageId));
   }
 }

@@ -35,6 +35,8 @@ export class SuspectLane {
     try {
       await handle();
     } finally {
+      // With its ack on the way: the next one may be the one that kills.
+      await this.clock.untilSocketsPolled();
       this.#next();
     }
     return true;
