@@ -83,7 +83,7 @@ export interface SubscriptionOptions<T = unknown> extends HandlingOptions<T> {
    * How often a message may come back unsettled (its process died, its link was lost, it was requeued) before it is
    * dead-lettered as poison, unseen. On a queue that is not a quorum queue, a message that comes back from somebody else's
    * hands is first moved to the end of the queue, with its count. 1..1_000_000, `Infinity`: for ever.
-   * @default 16, or less when queueOptions set `x-delivery-limit`
+   * @default 16, or less when queueOptions set `x-delivery-limit`; `Infinity` with `orderedBy`, but on quorum queues
    */
   maxRedeliveries?: number;
   /** Passed to basic.consume, e.g. `{ 'x-priority': 10 }`. */
@@ -190,7 +190,11 @@ export function resolveSubscription<T>(
       options.retry === undefined
         ? undefined
         : resolveRetry(options.retry, `${path}.retry`, { queue, isOwnQueue, ack: handling.ack }),
-    maxRedeliveries: resolveMaxRedeliveries(options.maxRedeliveries, queue, path),
+    maxRedeliveries: resolveMaxRedeliveries(
+      options.maxRedeliveries,
+      { queue, isOrdered: options.orderedBy !== undefined },
+      path,
+    ),
     deduplicate: resolveDeduplication(options.deduplicate, handling, `${path}.deduplicate`),
     consumerArguments: resolveConsumerArguments(options, path),
     isStream: resolveIsStream(handling, queue, path),

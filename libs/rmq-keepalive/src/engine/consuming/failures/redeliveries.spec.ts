@@ -82,14 +82,29 @@ describe('when the limit is checked at boot', () => {
   const queue = (args: Record<string, unknown> = {}) =>
     toQueue({ name: 'work', type: 'quorum', arguments: args }, 'queue');
 
+  it('counts nothing where counting would cost the order that was asked for', () => {
+    const classic = toQueue({ name: 'work' }, 'queue');
+    expect(resolveMaxRedeliveries(undefined, { queue: classic, isOrdered: true }, 'x')).toBe(Infinity);
+    expect(resolveMaxRedeliveries(3, { queue: classic, isOrdered: true }, 'x')).toBe(3);
+    expect(resolveMaxRedeliveries(undefined, { queue: queue(), isOrdered: true }, 'x')).toBe(16);
+  });
+
   it("stays below the queue's own limit, at which the broker drops the message", () => {
-    expect(resolveMaxRedeliveries(undefined, queue(), 'x')).toBe(16);
-    expect(resolveMaxRedeliveries(undefined, queue({ 'x-delivery-limit': 5 }), 'x')).toBe(4);
-    expect(resolveMaxRedeliveries(undefined, queue({ 'x-delivery-limit': -1 }), 'x')).toBe(16);
-    expect(resolveMaxRedeliveries(Infinity, queue({ 'x-delivery-limit': 5 }), 'x')).toBe(Infinity);
-    expect(() => resolveMaxRedeliveries(5, queue({ 'x-delivery-limit': 5 }), 'x')).toThrow(
+    expect(resolveMaxRedeliveries(undefined, { queue: queue(), isOrdered: false }, 'x')).toBe(16);
+    expect(resolveMaxRedeliveries(undefined, { queue: queue({ 'x-delivery-limit': 5 }), isOrdered: false }, 'x')).toBe(
+      4,
+    );
+    expect(resolveMaxRedeliveries(undefined, { queue: queue({ 'x-delivery-limit': -1 }), isOrdered: false }, 'x')).toBe(
+      16,
+    );
+    expect(resolveMaxRedeliveries(Infinity, { queue: queue({ 'x-delivery-limit': 5 }), isOrdered: false }, 'x')).toBe(
+      Infinity,
+    );
+    expect(() => resolveMaxRedeliveries(5, { queue: queue({ 'x-delivery-limit': 5 }), isOrdered: false }, 'x')).toThrow(
       /^x\.maxRedeliveries: the queue's own x-delivery-limit of 5 would come first/,
     );
-    expect(() => resolveMaxRedeliveries(0, queue(), 'x')).toThrow(/^x\.maxRedeliveries: 0 is not an integer/);
+    expect(() => resolveMaxRedeliveries(0, { queue: queue(), isOrdered: false }, 'x')).toThrow(
+      /^x\.maxRedeliveries: 0 is not an integer/,
+    );
   });
 });

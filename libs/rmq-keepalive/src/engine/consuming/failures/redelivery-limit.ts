@@ -7,9 +7,16 @@ import type { Queue } from '../../topology/topology.js';
 const DEFAULT_MAX_REDELIVERIES = 16;
 
 /** @throws {@link OptionsError} */
-export function resolveMaxRedeliveries(given: number | undefined, queue: Queue, path: string): number {
+export function resolveMaxRedeliveries(
+  given: number | undefined,
+  { queue, isOrdered }: { readonly queue: Queue; readonly isOrdered: boolean },
+  path: string,
+): number {
   const limit = (queue.options.arguments as Record<string, unknown> | undefined)?.['x-delivery-limit'];
   const brokersLimit = typeof limit === 'number' && limit > 0 ? limit : Infinity;
+  const isQuorum = (queue.options.arguments as Record<string, unknown> | undefined)?.['x-queue-type'] === 'quorum';
+  // Who asks for an order keeps it: without the broker's own count, counting moves a message to the end of its queue.
+  if (given === undefined && isOrdered && !isQuorum) return Infinity;
   if (given === undefined) return Math.max(1, Math.min(DEFAULT_MAX_REDELIVERIES, brokersLimit - 1));
   checkNumber(
     given,
