@@ -130,4 +130,36 @@ describe('when a handler does not end', () => {
     await until('it was told', () => told.length === 1);
     expect(told).toEqual(['RMQ_CLOSED']);
   });
+
+  it('keeps its limit when its link is lost, so that what waits without acks begins', async () => {
+    let begun = 0;
+    const connection = faults.connect();
+    connection.subscribe({ queue: 'work', ack: 'none', concurrency: 1, handlerTimeoutMs: 1_000 }, () => {
+      begun += 1;
+      return new Promise(() => undefined);
+    });
+    await started(connection);
+    for (let i = 0; i < 3; i++) await connection.publisher.sendToQueue('work', i);
+    await until('all came, and one runs', () => counters(connection).delivered === 3 && begun === 1);
+    await faults.broker.closeAllConnections('maintenance');
+    await until('all of them began', () => begun === 3);
+    // They are nobody's to settle any more; that they took too long is said all the same.
+    await until('each is reported', () => faults.oracle.eventsOf('handler-failed').length === 3);
+    expect(counters(connection).handlersRunning).toBe(0);
+  });
+
+  it('keeps its limit when its link is lost, so that nobody waits for it at the end', async () => {
+    let begun = 0;
+    const connection = faults.connect();
+    connection.subscribe({ queue: 'work', handlerTimeoutMs: 500 }, () => {
+      begun += 1;
+      return begun === 1 ? new Promise(() => undefined) : undefined;
+    });
+    await started(connection);
+    await connection.publisher.sendToQueue('work', {});
+    await until('it runs', () => begun === 1);
+    await faults.broker.closeAllConnections('maintenance');
+    await until('its message came again, and was handled', () => counters(connection).acked === 1);
+    await until('the first one was given up', () => counters(connection).handlersRunning === 0);
+  });
 });

@@ -140,4 +140,26 @@ describe('a paused subscription', () => {
     connection.subscribe({ queue: 'work' }, () => undefined);
     expect(connection.status().consumers.missing).toMatchObject([{ name: 'work', code: 'RMQ_NOT_ATTACHED_YET' }]);
   });
+
+  it('makes no poison of what it gives back, however often', async () => {
+    let begun = 0;
+    const connection = faults.connect();
+    const work = connection.subscribe(
+      { queue: 'work', queueOptions: { type: 'quorum' }, concurrency: 1, maxRedeliveries: 2 },
+      () => {
+        begun += 1;
+        return new Promise(() => undefined);
+      },
+    );
+    await started(connection);
+    for (let i = 0; i < 3; i++) await connection.publisher.sendToQueue('work', { i });
+    await until('one runs, the others wait', () => begun === 1 && connection.status().counters.delivered === 3);
+    for (let round = 1; round <= 5; round++) {
+      await work.pause();
+      await work.resume();
+      await until('both are back', () => connection.status().counters.delivered === 3 + 2 * round);
+    }
+    expect(connection.status().counters).toMatchObject({ requeued: 10, deadLettered: 0 });
+    expect(faults.oracle.eventsOf('delivery-dead-lettered')).toEqual([]);
+  });
 });

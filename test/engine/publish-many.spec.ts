@@ -176,6 +176,43 @@ describe('when a producer asks whether it may go on', () => {
   });
 });
 
+describe('when the source of many misbehaves', () => {
+  it('its silence is ended by the signal', async () => {
+    const connection = await open();
+    const controller = new AbortController();
+    let isAsked = false;
+    const silent: AsyncIterable<never> = {
+      [Symbol.asyncIterator]: () => ({
+        next: () => {
+          isAsked = true;
+          return new Promise(() => undefined);
+        },
+      }),
+    };
+    const report = connection.publisher.publishMany(silent, { signal: controller.signal });
+    await until('it was asked', () => isAsked);
+    controller.abort(new Error('enough'));
+    expect(await report).toMatchObject({ taken: 0, endedEarlyBecause: { message: 'enough' } });
+  });
+
+  it('a throw from its end does not cost the report', async () => {
+    const connection = await open();
+    const failing = {
+      [Symbol.iterator]: () => ({
+        next: (): never => {
+          throw new Error('the cursor is gone');
+        },
+        return: (): never => {
+          throw new Error('and so is its end');
+        },
+      }),
+    };
+    expect(await connection.publisher.publishMany(failing)).toMatchObject({
+      endedEarlyBecause: { message: 'the cursor is gone' },
+    });
+  });
+});
+
 describe('while the broker blocks publishers', () => {
   it('publishes wait, and are confirmed after the alarm; only their time limit ends the wait', async () => {
     const connection = await open();

@@ -30,7 +30,7 @@ export class ConsumerRegistry {
 
   /** Whether a handler runs. */
   get isBusy(): boolean {
-    return this.all().some(({ running }) => running > 0);
+    return this.all().some(({ isBusy }) => isBusy);
   }
 
   /** Also those that were unsubscribed and still finish what they run. */

@@ -94,6 +94,10 @@ export class Consumer {
     return this.#work.running;
   }
 
+  get isBusy(): boolean {
+    return this.#work.isBusy;
+  }
+
   /**
    * Attaches on `link`. Resolves when attached, or when the broker refused (then it is named and retried).
    * Rejects only when the link is lost.

@@ -6,10 +6,9 @@
  * Choice: one object for each attachment, so that handlers which outlive their channel are in nobody's way on the next
  * one. What costs time for every message is done here without promises of our own.
  */
-import type { Clock, Timer } from '../clock.js';
+import type { Clock } from '../clock.js';
 import type { Codec } from '../codec/codec.js';
 import type { ConnectionEvent } from '../connection/connection-events.js';
-import { type EventContract, validateAgainst } from '../contracts/event.js';
 import { HandlerTimeoutError } from '../errors.js';
 import { Batcher } from './batcher.js';
 import type { DeadLetterReason } from './failures/dead-letter.js';
@@ -17,9 +16,12 @@ import type { Delivery } from './delivery.js';
 import { DeliveryBatch } from './delivery-batch.js';
 import type { FailedDeliveries } from './failures/failed-deliveries.js';
 import { Fifo } from '../fifo.js';
+import { isThenable } from '../thenable.js';
+import { HandlerDeadlines } from './handler-deadlines.js';
 import { HandlerRun } from './handler-run.js';
 import { Lanes } from './lanes.js';
 import type { WantedSubscription } from './subscription.js';
+import { Validation } from './validation.js';
 
 export interface HandlingHost {
   readonly clock: Clock;
@@ -50,7 +52,8 @@ export class DeliveryHandling {
   #isStarting = false;
   #isRefusing = false;
   #isDetached = false;
-  #deadline: Timer | undefined;
+  readonly #deadlines: HandlerDeadlines | undefined;
+  readonly #validation: Validation | undefined;
   #lookedAtHeartbeatsAt = -Infinity;
   #idle: (() => void)[] = [];
 
@@ -58,19 +61,38 @@ export class DeliveryHandling {
     private readonly wanted: WantedSubscription,
     private readonly host: HandlingHost,
     private readonly failures: FailedDeliveries,
-    /** Calls the handler, with whatever stands around it. */
-    private readonly call: WantedSubscription['handler'],
+    /** With `deduplicate`: calls the handler when that is right. Batches are refused at boot together with it. */
+    private readonly around: (delivery: Delivery, handle: () => unknown) => unknown,
     /** Of a message that nobody could take (`ack: 'none'`). */
     private readonly dropped: () => void,
   ) {
-    const { batch, concurrency } = wanted;
+    const { batch, concurrency, event, handlerTimeoutMs: timeoutMs } = wanted;
+    const { clock } = host;
     this.#lanes = new Lanes(concurrency);
+    if (timeoutMs !== undefined)
+      this.#deadlines = new HandlerDeadlines(timeoutMs, clock, this.#runs, (run) => this.#timedOut(run));
+    if (event?.schema !== undefined)
+      this.#validation = new Validation(
+        event,
+        clock,
+        timeoutMs === undefined ? undefined : { timeoutMs, error: () => this.#timeoutError() },
+      );
     if (batch !== undefined) this.#batcher = new Batcher(batch, host.clock, (items) => this.#enterBatch(items));
   }
 
-  /** Handlers that run, and failed deliveries that are being moved. */
+  /** Handlers that run. */
   get running(): number {
-    return this.#runs.size + this.#movedAside;
+    return this.#runs.size;
+  }
+
+  /** What runs, waits for its schema or for its turn as one that came back, or is being moved away. */
+  get unfinished(): number {
+    return this.#runs.size + this.#aside;
+  }
+
+  /** Neither with a handler nor waiting for one. */
+  get #aside(): number {
+    return this.#movedAside + (this.#validation?.pending ?? 0);
   }
 
   /** Whose handlers run. */
@@ -82,7 +104,7 @@ export class DeliveryHandling {
   arrived(delivery: Delivery, now: number): void {
     // Sent before the broker knew of our basic.cancel: work that begins now would only use up the drain time of the rest.
     if (this.#isRefusing && !delivery.isSettled) return void this.#refused.push(delivery);
-    if (this.wanted.ack === 'none' && this.#lanes.waiting + this.#movedAside >= MAX_WAITING) return this.dropped();
+    if (this.wanted.ack === 'none' && this.#lanes.waiting + this.#aside >= MAX_WAITING) return this.dropped();
     if (this.wanted.ack === 'none' || this.failures.isNew(delivery)) this.#take(delivery, now);
     else this.#admit(delivery);
   }
@@ -93,8 +115,7 @@ export class DeliveryHandling {
     const take = (): Promise<void> => {
       isTaken = true;
       this.#movedAside -= 1;
-      if (this.#isRefusing || this.#isDetached) delivery.handBack();
-      else this.#take(delivery, this.host.clock.now());
+      if (this.#mayBegin(delivery)) this.#take(delivery, this.host.clock.now());
       return this.#settlementOf(delivery);
     };
     this.#movedAside += 1;
@@ -116,26 +137,30 @@ export class DeliveryHandling {
     } catch (thrown) {
       return this.#unfit(delivery, 'not-decodable', thrown);
     }
-    const { event } = this.wanted;
-    if (event?.schema === undefined) this.#enter(payload, delivery, now);
-    else this.#validate(event, payload, delivery);
+    if (this.#validation === undefined) this.#enter(payload, delivery, now);
+    else this.#validate(this.#validation, payload, delivery);
   }
 
   /** A schema may take its time, and what is asked meanwhile (to end, say) counts. */
-  #validate(event: EventContract, payload: unknown, delivery: Delivery): void {
-    this.#movedAside += 1;
-    const checked = validateAgainst(event, payload).then(
-      (valid) => {
-        if (this.#isDetached && !delivery.isSettled) return;
-        if (this.#isRefusing && !delivery.isSettled) delivery.handBack();
-        else this.#enter(valid, delivery, this.host.clock.now());
+  #validate(validation: Validation, payload: unknown, delivery: Delivery): void {
+    validation.check(payload, {
+      valid: (valid) => {
+        if (this.#mayBegin(delivery)) this.#enter(valid, delivery, this.host.clock.now());
+        this.#tellIfIdle();
       },
-      (thrown: unknown) => this.#unfit(delivery, 'not-valid', thrown),
-    );
-    void checked.finally(() => {
-      this.#movedAside -= 1;
-      this.#tellIfIdle();
+      failed: (thrown) => {
+        if (thrown instanceof HandlerTimeoutError) this.#moveAside(this.failures.failed([delivery], thrown));
+        else this.#unfit(delivery, 'not-valid', thrown);
+      },
     });
+  }
+
+  /** Of what had to wait. Else it is given back, or comes again by itself. */
+  #mayBegin(delivery: Delivery): boolean {
+    if (this.wanted.ack === 'none') return true;
+    if (this.#isDetached || delivery.isSettled) return false;
+    if (this.#isRefusing) delivery.handBack();
+    return !this.#isRefusing;
   }
 
   #enter(payload: unknown, delivery: Delivery, now: number): void {
@@ -175,7 +200,6 @@ export class DeliveryHandling {
   detached(cause: Error, unsettled: readonly Delivery[]): void {
     for (const delivery of unsettled) this.failures.goesBack(delivery);
     this.#isDetached = true;
-    this.#deadline?.cancel();
     if (this.wanted.ack === 'none') return;
     this.#batcher?.takeAll();
     this.#lanes.takeWaiting();
@@ -208,7 +232,7 @@ export class DeliveryHandling {
   }
 
   get #isIdle(): boolean {
-    return this.running === 0 && this.#toStart.size === 0 && this.#lanes.waiting === 0;
+    return this.unfinished === 0 && this.#toStart.size === 0 && this.#lanes.waiting === 0;
   }
 
   #enterBatch(items: { payload: unknown; delivery: Delivery }[]): void {
@@ -229,10 +253,7 @@ export class DeliveryHandling {
   }
 
   #start(run: HandlerRun, now: number): void {
-    run.startedAt = now;
     this.#runs.add(run);
-    const { handlerTimeoutMs } = this.wanted;
-    if (handlerTimeoutMs !== undefined && this.#deadline === undefined) this.#watchDeadlines(handlerTimeoutMs);
     if (now - this.#lookedAtHeartbeatsAt >= LOOK_AT_HEARTBEATS_EVERY_MS) {
       this.#lookedAtHeartbeatsAt = now;
       this.host.beforeHandler();
@@ -240,7 +261,10 @@ export class DeliveryHandling {
     let result: unknown;
     let isPending: boolean;
     try {
-      result = this.call(run.payload, run.context);
+      if (this.wanted.deduplicate === undefined) {
+        this.#began(run, now);
+        result = this.wanted.handler(run.payload, run.context);
+      } else result = this.around(run.context as Delivery, () => this.#handlerAfterWait(run));
       isPending = isThenable(result);
     } catch (thrown) {
       return this.#failed(run, thrown);
@@ -250,6 +274,17 @@ export class DeliveryHandling {
       (value) => this.#returned(run, value),
       (thrown: unknown) => this.#failed(run, thrown),
     );
+  }
+
+  #handlerAfterWait(run: HandlerRun): unknown {
+    this.#began(run, this.host.clock.now());
+    return this.wanted.handler(run.payload, run.context);
+  }
+
+  /** Its time begins. */
+  #began(run: HandlerRun, now: number): void {
+    run.startedAt = now;
+    this.#deadlines?.began();
   }
 
   #returned(run: HandlerRun, result: unknown): void {
@@ -304,35 +339,19 @@ export class DeliveryHandling {
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 
-  /** One timer for all: handlers have the same time, so the one that began first is the first to run out of it. */
-  #watchDeadlines(inMs: number): void {
-    const { clock } = this.host;
-    this.#deadline = clock.setTimer(
-      () => this.#lookAtDeadlines(this.wanted.handlerTimeoutMs as number),
-      inMs,
-      'background',
-    );
-  }
-
-  #lookAtDeadlines(timeoutMs: number): void {
-    this.#deadline = undefined;
-    const now = this.host.clock.now();
-    for (const run of this.#runs) {
-      if (run.isDecided) continue;
-      const leftMs = run.startedAt + timeoutMs - now;
-      if (leftMs > 0) return this.#watchDeadlines(leftMs);
-      this.#timedOut(run, timeoutMs);
-    }
-  }
-
-  #timedOut(run: HandlerRun, timeoutMs: number): void {
-    const error = new HandlerTimeoutError(this.wanted.name, timeoutMs);
+  #timedOut(run: HandlerRun): void {
+    const error = this.#timeoutError();
     const unsettled = run.deliveries.filter((delivery) => !delivery.isSettled);
     for (const delivery of unsettled) this.#left.delete(delivery);
     run.left = 0;
     const taken = unsettled.map((delivery) => delivery.takeOver());
-    this.#finishedAfter(run, this.failures.failed(taken, error));
+    // What was settled before is only reported.
+    this.#finishedAfter(run, this.failures.failed(taken.length > 0 ? taken : run.deliveries, error));
     for (const delivery of run.deliveries) delivery.abort(error);
+  }
+
+  #timeoutError(): HandlerTimeoutError {
+    return new HandlerTimeoutError(this.wanted.name, this.wanted.handlerTimeoutMs as number);
   }
 
   /** No handler can take it. */
@@ -355,9 +374,4 @@ export class DeliveryHandling {
 /** Its deliveries were taken from it: each call is counted, and does nothing. */
 function late(run: HandlerRun): void {
   for (const delivery of run.deliveries) delivery.ack();
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  if (value instanceof Promise) return true;
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }

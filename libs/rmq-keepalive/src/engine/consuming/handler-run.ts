@@ -4,7 +4,8 @@ import type { DeliveryBatch } from './delivery-batch.js';
 import { Settlement } from './settlement.js';
 
 export class HandlerRun {
-  startedAt = 0;
+  /** When its handler began; `undefined` while it waits for something. */
+  startedAt: number | undefined;
   /** What becomes of its deliveries is decided; whatever its handler still says comes too late. */
   isDecided = false;
   /** Deliveries that the handler left for somebody to settle later (`ack: 'manual'`). */

@@ -46,7 +46,6 @@ export class Workload {
   readonly #attachments = new Set<Attachment>();
   readonly #failures: FailedDeliveries;
   readonly #deduplication: Deduplication | undefined;
-  readonly #call: WantedSubscription['handler'];
   readonly #attachmentHost: AttachmentHost;
 
   constructor(
@@ -58,7 +57,6 @@ export class Workload {
     this.#failures = new FailedDeliveries(wanted, host, this.counters);
     this.#deduplication =
       wanted.deduplicate && new Deduplication(subscription, wanted.deduplicate, host, this.counters);
-    this.#call = this.#aroundHandler();
     this.#attachmentHost = {
       subscription,
       clock: host.clock,
@@ -76,9 +74,16 @@ export class Workload {
     return running;
   }
 
+  /** Whether anything is under way that may still publish or settle. */
+  get isBusy(): boolean {
+    return [...this.#attachments].some(({ handling }) => handling.unfinished > 0);
+  }
+
   /** For a channel that was just opened. {@link Attachment.end} is the way out. */
   open(link: Link, channel: Channel): Attachment {
-    const handling = new DeliveryHandling(this.wanted, this.host, this.#failures, this.#call, () => this.#dropped());
+    const around = (delivery: Delivery, handle: () => unknown): unknown =>
+      this.#deduplication === undefined ? handle() : this.#deduplication.around(delivery, handle);
+    const handling = new DeliveryHandling(this.wanted, this.host, this.#failures, around, () => this.#dropped());
     const attachment = new Attachment(link, channel, this.wanted.queue.name, handling, this.#attachmentHost);
     this.#attachments.add(attachment);
     return attachment;
@@ -126,14 +131,6 @@ export class Workload {
     const handedBack = attachments.reduce((sum, attachment) => sum + attachment.handBackAll(), 0);
     for (const delivery of inHand) delivery.abort(cause);
     return handedBack;
-  }
-
-  #aroundHandler(): WantedSubscription['handler'] {
-    const { handler } = this.wanted;
-    const deduplication = this.#deduplication;
-    if (deduplication === undefined) return handler;
-    // Batches are refused at boot together with `deduplicate`, so the context is one delivery.
-    return (payload, context) => deduplication.around(context as Delivery, () => handler(payload, context));
   }
 
   #settled(kind: SettlementKind, count: number): void {

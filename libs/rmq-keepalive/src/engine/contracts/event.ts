@@ -4,6 +4,7 @@
  */
 import { OptionsError, PayloadInvalidError, type PayloadIssue } from '../errors.js';
 import { checkOptionsObject, shown } from '../option-checks.js';
+import { isThenable } from '../thenable.js';
 import { pathOf, withoutValues } from './schema-issues.js';
 import type { StandardSchema } from './standard-schema.js';
 
@@ -78,21 +79,40 @@ export function isEventContract(value: unknown): value is EventContract {
  * @throws {@link PayloadInvalidError} naming what is wrong where, and no value
  */
 export async function validateAgainst<E extends EventContract>(event: E, payload: unknown): Promise<EventPayload<E>> {
+  return checkAgainst(event, payload) as EventPayload<E> | Promise<EventPayload<E>>;
+}
+
+/** As {@link validateAgainst}, without a promise where the schema makes none: what it throws then, it throws at once. */
+export function checkAgainst(event: EventContract, payload: unknown): unknown {
   const { schema } = event;
-  if (schema === undefined) return payload as EventPayload<E>;
-  let result: Awaited<ReturnType<typeof validate>>;
+  if (schema === undefined) return payload;
+  let result: ReturnType<typeof validate>;
   try {
-    result = await validate(schema, payload);
+    result = validate(schema, payload);
   } catch (thrown) {
-    // A schema reports what is wrong with a value; one that throws is wrong itself. What it says may quote the payload.
-    throw new PayloadInvalidError(event, [{ path: '', message: 'the schema threw' }], { cause: thrown });
+    throw schemaThrew(event, thrown);
   }
-  if (result.issues === undefined) return result.value as EventPayload<E>;
+  if (!isThenable(result)) return validOf(event, payload, result);
+  return Promise.resolve(result).then(
+    (late) => validOf(event, payload, late),
+    (thrown: unknown) => {
+      throw schemaThrew(event, thrown);
+    },
+  );
+}
+
+function validOf(event: EventContract, payload: unknown, result: Awaited<ReturnType<typeof validate>>): unknown {
+  if (result.issues === undefined) return result.value;
   const issues = result.issues.map((issue): PayloadIssue => ({
     path: pathOf(issue),
     message: withoutValues(issue, payload),
   }));
   throw new PayloadInvalidError(event, issues);
+}
+
+/** A schema reports what is wrong with a value; one that throws is wrong itself. What it says may quote the payload. */
+function schemaThrew(event: EventContract, thrown: unknown): PayloadInvalidError {
+  return new PayloadInvalidError(event, [{ path: '', message: 'the schema threw' }], { cause: thrown });
 }
 
 function validate(schema: StandardSchema, payload: unknown): ReturnType<StandardSchema['~standard']['validate']> {

@@ -1,6 +1,6 @@
 /** Publishes many messages with back-pressure, and reports on each. */
 import type { EventContract } from '../contracts/event.js';
-import { OptionsError } from '../errors.js';
+import { asError, OptionsError } from '../errors.js';
 import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
 import type { WhenReadyOptions } from './publisher.js';
 import type { PublishDefaults, PublishOptions } from './publish-options.js';
@@ -79,14 +79,13 @@ export async function publishMany(
       await underWay.untilRoom();
       if (underWay.failures.length >= maxFailures) throw new Error(`${maxFailures} messages failed (maxFailures)`);
       await through.whenReady({ signal, timeoutMs });
-      const next = await source.next();
+      const next = await nextOf(source, signal);
       if (next.done === true) break;
       underWay.add(through.publishOne(next.value, { ...shared, signal, ...next.value?.options }));
     }
   } catch (thrown) {
     endedEarlyBecause = thrown;
-    // It ends here for the iterable too; what it says to that concerns nobody any more.
-    await Promise.resolve(source.return?.()).catch(() => undefined);
+    await endOf(source, signal);
   }
   await underWay.untilEmpty();
   const { taken, failures } = underWay;
@@ -135,6 +134,41 @@ class UnderWay {
 
 function iteratorOf(messages: ManyToPublish): AsyncIterator<MessageToPublish> | Iterator<MessageToPublish> {
   return Symbol.asyncIterator in messages ? messages[Symbol.asyncIterator]() : messages[Symbol.iterator]();
+}
+
+/** A source may be silent for ever (a cursor, a socket): the signal ends our wait for it. */
+async function nextOf(
+  source: AsyncIterator<MessageToPublish> | Iterator<MessageToPublish>,
+  signal: AbortSignal | undefined,
+): Promise<IteratorResult<MessageToPublish>> {
+  if (signal === undefined) return source.next();
+  signal.throwIfAborted();
+  let endListening!: () => void;
+  const aborted = new Promise<never>((_, reject) => {
+    // After this turn: what the source is just giving is still taken, or it would be in no report.
+    const abort = (): unknown => setImmediate(() => reject(asError(signal.reason)));
+    signal.addEventListener('abort', abort, { once: true });
+    endListening = () => signal.removeEventListener('abort', abort);
+  });
+  try {
+    return await Promise.race([source.next(), aborted]);
+  } finally {
+    endListening();
+  }
+}
+
+/** It ends here for the iterable too; what it says to that concerns nobody any more. One that is silent is not waited for. */
+async function endOf(
+  source: AsyncIterator<unknown> | Iterator<unknown>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  try {
+    const ended = Promise.resolve(source.return?.());
+    ended.catch(() => undefined);
+    if (signal?.aborted !== true) await ended;
+  } catch {
+    // The report matters, not this.
+  }
 }
 
 function isIterable(value: unknown): boolean {

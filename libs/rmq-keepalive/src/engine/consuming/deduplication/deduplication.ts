@@ -64,7 +64,7 @@ export class Deduplication {
     const claim = { subscription: this.subscription, messageId, holder: randomUUID() };
     const verdict = await this.#verdict(claim, delivery);
     if (verdict === 'skip') return this.#skipped(messageId);
-    if (verdict === 'give-back') return void delivery.handBack();
+    if (verdict === 'give-back') return void (delivery.isLive && delivery.handBack());
     return this.#run(claim, delivery, run);
   }
 
@@ -100,6 +100,10 @@ export class Deduplication {
 
   async #run(claim: DeduplicationClaim, delivery: Delivery, run: () => unknown): Promise<unknown> {
     const renewal = this.options.store === undefined ? undefined : this.#keepClaimed(claim);
+    // A handler that took too long may never end, and its message is tried again: that attempt must not wait for it.
+    delivery.signal.addEventListener('abort', () => {
+      if (delivery.settledAs === 'taken-over') void this.#letGo(claim, renewal);
+    });
     let result: unknown;
     try {
       this.host.beforeHandler();
@@ -115,11 +119,17 @@ export class Deduplication {
     return result;
   }
 
+  async #letGo(claim: DeduplicationClaim, renewal: { end(): Promise<void> } | undefined): Promise<void> {
+    await renewal?.end();
+    await this.#release(claim);
+  }
+
   /** Whatever is to come again must not be remembered. */
   #isHandled(delivery: Delivery, result: unknown): boolean {
     if (result instanceof Settlement && result.kind !== 'ack') return false;
     const { settledAs } = delivery;
-    return settledAs === undefined || settledAs === 'ack' || this.#handedBack.has(delivery);
+    const isTakenOver = settledAs === 'taken-over'; // it took too long, and has succeeded all the same
+    return settledAs === undefined || settledAs === 'ack' || isTakenOver || this.#handedBack.has(delivery);
   }
 
   #skipped(messageId: string): Settlement {

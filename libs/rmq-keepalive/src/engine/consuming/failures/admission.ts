@@ -40,7 +40,7 @@ export class Admission {
     private readonly isPoison: (delivery: Delivery, error: PoisonMessageError) => Promise<void>,
   ) {
     this.#suspects = new SuspectLane(host.clock);
-    if (isCountedByUs(wanted)) this.#ownReturns = new OwnReturns(Math.max(REMEMBERED_IDS, wanted.prefetch));
+    if (mayBringPoison(wanted)) this.#ownReturns = new OwnReturns(Math.max(REMEMBERED_IDS, wanted.prefetch));
   }
 
   /** What waits for its turn is handed back. */
@@ -61,13 +61,14 @@ export class Admission {
   /** For one that has come back. `handle` is called when the time has come; what it answers ends a suspect's turn. */
   async admit(delivery: Delivery, handle: () => Promise<void>): Promise<void> {
     const { maxRedeliveries } = this.wanted;
+    const isOwnReturn = delivery.isBack && (this.#ownReturns?.take(delivery) ?? true);
     const verdict = redeliveryVerdict(
       {
         isBack: delivery.isBack,
         deliveryCount: delivery.headers['x-delivery-count'],
         acquiredCount: delivery.headers['x-acquired-count'],
         counted: delivery.redeliveries,
-        isOwnReturn: delivery.isBack && (this.#ownReturns?.take(delivery) ?? true),
+        isOwnReturn,
       },
       maxRedeliveries,
     );
@@ -78,7 +79,7 @@ export class Admission {
     if (verdict.kind === 'poison')
       return this.isPoison(delivery, new PoisonMessageError(redeliveries, maxRedeliveries));
     if (verdict.kind === 'count' && (await this.#counted(delivery, redeliveries))) return;
-    if (!isSuspect(redeliveries, maxRedeliveries)) return handle();
+    if (isOwnReturn || !isSuspect(redeliveries, maxRedeliveries)) return handle();
     const isHandled = await this.#suspects.run(async () => {
       // Its link may be gone by now: it comes again.
       if (delivery.isLive) await handle();
@@ -115,8 +116,7 @@ export class Admission {
   }
 }
 
-/** A queue that dies with its link brings nothing back after a death; quorum queues count, and streams give nothing back. */
-function isCountedByUs({ isOwnQueue, maxRedeliveries, queue }: WantedSubscription): boolean {
-  const type: unknown = (queue.options.arguments as Record<string, unknown> | undefined)?.['x-queue-type'];
-  return !isOwnQueue && maxRedeliveries !== Infinity && type !== 'quorum' && type !== 'stream';
+/** A queue that dies with its link brings nothing back after a death, and streams give nothing back. */
+function mayBringPoison({ isOwnQueue, maxRedeliveries, isStream }: WantedSubscription): boolean {
+  return !isOwnQueue && maxRedeliveries !== Infinity && !isStream;
 }

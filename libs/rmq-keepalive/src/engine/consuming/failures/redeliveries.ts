@@ -34,7 +34,8 @@ export function redeliveryVerdict(facts: RedeliveryFacts, limit: number): Redeli
   const { isBack, counted } = facts;
   if (!isBack) return { kind: 'handle', redeliveries: counted };
   const byBroker = countOfBroker(facts);
-  if (byBroker !== undefined) return { kind: byBroker > limit ? 'poison' : 'handle', redeliveries: byBroker };
+  if (byBroker !== undefined)
+    return { kind: byBroker > limit && !facts.isOwnReturn ? 'poison' : 'handle', redeliveries: byBroker };
   if (facts.isOwnReturn) return { kind: 'handle', redeliveries: counted };
   return { kind: counted + 1 > limit ? 'poison' : 'count', redeliveries: counted + 1 };
 }
