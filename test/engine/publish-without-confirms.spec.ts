@@ -89,6 +89,44 @@ describe('a publisher without confirms', () => {
     expect(await channels()).toBe(before + 20);
   });
 
+  it("waits for a channel where the link has none left, in nobody's way", async () => {
+    const connection = faults.connect({
+      urls: `${faults.vhost.url}?channelMax=4`,
+      links: 'shared',
+      topology: { queues: [{ name: 'work' }] },
+    });
+    const subscriptions = ['a', 'b'].map((queue) => connection.subscribe({ queue }, () => undefined));
+    await connection.start();
+    await connection.whenOpen({ timeoutMs: 10_000 });
+    // Two consumers and the publisher that is always there: one channel is free.
+    const [first, second] = [connection.createPublisher(), connection.createPublisher({ confirm: false })];
+    await first.sendToQueue('work', 1);
+    const waiting = second.sendToQueue('work', 2);
+    await until('it is told', () => faults.oracle.eventsOf('publishing-channel-missing').length === 1);
+    await connection.publisher.sendToQueue('work', 3);
+    await subscriptions[0]!.unsubscribe();
+    await waiting;
+    await until('all arrived', async () => (await countAtTheBroker()) === 3);
+    expect(faults.oracle.eventsOf('link-lost')).toEqual([]);
+    expect(connection.status().counters).toMatchObject({ published: 3, publishFailed: 0 });
+  });
+
+  it('has no part in a recovery that it cannot share', async () => {
+    const proxy = await faults.proxy();
+    const connection = faults.connect({ urls: `${proxy.url(faults.vhost.url)}?channelMax=2` });
+    await connection.start();
+    await connection.whenOpen({ timeoutMs: 10_000 });
+    const further = [connection.createPublisher(), connection.createPublisher()];
+    const [first, second] = further.map((publisher) => publisher.publish('', 'nowhere', 1, { mandatory: false }));
+    await first;
+    await until('it is told', () => faults.oracle.eventsOf('publishing-channel-missing').length === 1);
+    proxy.reset();
+    await until('the link is back', () => faults.oracle.eventsOf('recovered').length === 2);
+    await connection.publisher.publish('', 'nowhere', 1, { mandatory: false });
+    expect(faults.oracle.eventsOf('link-lost')).toHaveLength(1);
+    second!.catch(() => undefined); // whichever of the two got the channel
+  });
+
   it('is refused with options that cannot work, and after the end', async () => {
     const connection = faults.connect();
     expect(() => connection.createPublisher({ outbox: { maxMessages: 0 } })).toThrow(

@@ -128,6 +128,8 @@ export type ConnectionEvent =
     }
   | { readonly type: 'stale-settlement'; readonly subscription: string; readonly settlement: string }
   | { readonly type: 'publish-failed'; readonly cause: Error }
+  /** The link lives, but a publisher has no channel on it: it is out of channels, say. What it has to publish waits meanwhile. */
+  | { readonly type: 'publishing-channel-missing'; readonly cause: Error; readonly retryInMs: number }
   | {
       /** Without confirms: no queue was bound for it, and nobody waits for it any more. */
       readonly type: 'publish-returned';
@@ -279,6 +281,11 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
       return {
         level: 'debug',
         sentence: `A late ${event.settlement} of "${event.subscription}" was dropped: its channel is gone, so the broker delivers the message again, or its time was over`,
+      };
+    case 'publishing-channel-missing':
+      return {
+        level: 'warn',
+        sentence: `A publisher got no channel: ${reasonOf(event.cause)}; the next attempt is in ${seconds(event.retryInMs)}, its messages wait`,
       };
     case 'publish-failed':
       return { level: 'debug', sentence: reasonOf(event.cause) };

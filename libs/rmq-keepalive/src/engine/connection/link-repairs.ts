@@ -28,16 +28,21 @@ export class LinkRepairs {
     });
   }
 
-  /** The broker closed the channel, over an exchange that is missing, perhaps: what is known of these comes first. */
+  /** The broker closed the channel, over an exchange that is missing, perhaps: what is known of these comes first. Rejects as {@link consumer}. */
   async publishingChannel(link: Link, exchanges: ReadonlySet<string>, attach: () => Promise<void>): Promise<void> {
-    await this.#orDiscard(link, 'the publishing channel', async () => {
+    await this.#withinTimeLimit(link, 'the publishing channel', async () => {
       await this.keeper.declare(link, this.keeper.topology.around(exchanges));
       await attach();
     });
   }
 
+  /** A lost link does all of it in its recovery; one that lives but cannot do it is discarded for one that can. */
   async topology(link: Link, entities: readonly Entity[]): Promise<void> {
-    await this.#orDiscard(link, 'a new topology', () => this.keeper.declare(link, entities));
+    try {
+      await this.#withinTimeLimit(link, 'a new topology', () => this.keeper.declare(link, entities));
+    } catch (thrown) {
+      link.destroy(asError(thrown));
+    }
   }
 
   /** What copies of deliveries need; a queue that the topology knows becomes as that wants it. @throws {@link TopologyRefusedError} */
@@ -47,15 +52,6 @@ export class LinkRepairs {
       entity.kind === 'queue' ? (topology.queueNamed(entity.name) ?? entity) : entity,
     );
     await this.#withinTimeLimit(link, entityName(entities[0] as Entity), () => declareOrThrow(link, wanted));
-  }
-
-  /** A lost link does all of it in its recovery; one that lives but cannot do it is discarded for one that can. */
-  async #orDiscard(link: Link, what: string, work: () => Promise<void>): Promise<void> {
-    try {
-      await this.#withinTimeLimit(link, what, work);
-    } catch (thrown) {
-      link.destroy(asError(thrown));
-    }
   }
 
   async #withinTimeLimit(link: Link, what: string, work: () => Promise<void>): Promise<void> {

@@ -106,6 +106,7 @@ export class RmqConnection {
       {
         needLink: () => this.#start(this.#publishing),
         repair: (link, exchanges, attach) => this.#repairs.publishingChannel(link, exchanges, attach),
+        noChannel: (cause, retryInMs) => this.#emit({ type: 'publishing-channel-missing', cause, retryInMs }),
         published: () => (this.#record.published += 1),
         failed: (cause) => this.#publishFailedWith(cause),
         republished: (count) => this.#republished(count),

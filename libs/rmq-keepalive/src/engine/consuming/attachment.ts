@@ -132,7 +132,7 @@ export class Attachment implements DeliveryOrigin {
   /** Gives back every delivery that nobody has settled. Returns how many. */
   handBackAll(): number {
     let handedBack = 0;
-    for (const { delivery } of this.#ledger.unsettled) if (delivery.handBack()) handedBack += 1;
+    for (const { delivery } of this.#ledger.unsettled) if (delivery.leave()) handedBack += 1;
     return handedBack;
   }
 

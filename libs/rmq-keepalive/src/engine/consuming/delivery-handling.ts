@@ -159,7 +159,7 @@ export class DeliveryHandling {
   #mayBegin(delivery: Delivery): boolean {
     if (this.wanted.ack === 'none') return true;
     if (this.#isDetached || delivery.isSettled) return false;
-    if (this.#isRefusing) delivery.handBack();
+    if (this.#isRefusing) delivery.leave();
     return !this.#isRefusing;
   }
 
@@ -188,7 +188,7 @@ export class DeliveryHandling {
 
   /** Once the broker has been told to send no more: what is handed back before that, it sends to us again. */
   handBackRefused(): void {
-    for (const delivery of this.#refused.splice(0)) delivery.handBack();
+    for (const delivery of this.#refused.splice(0)) delivery.leave();
   }
 
   /** The other way round: what arrives from now on is handled. */

@@ -161,8 +161,19 @@ export class Delivery {
     return this.#origin.takesBack && this.#settle('requeue', 'requeue');
   }
 
-  /** Handed back untouched, as at shutdown: nack instead of reject, which RabbitMQ 4.3 does not count as a failed delivery. */
+  /**
+   * Handed back untouched, as at shutdown: nack instead of reject, which RabbitMQ 4.3 does not count as a failed delivery.
+   * A stream takes nothing back: returns false.
+   */
   handBack(): boolean {
+    return this.#origin.takesBack && this.#settle('requeue', 'hand-back');
+  }
+
+  /**
+   * As {@link handBack} where the consumer ends: a stream delivers it again to the next one, which begins there.
+   * @internal
+   */
+  leave(): boolean {
     return this.#settle('requeue', 'hand-back');
   }
 

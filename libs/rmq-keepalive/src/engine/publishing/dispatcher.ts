@@ -10,6 +10,7 @@
 import type { Clock, Timer } from '../clock.js';
 import type { Link, ReturnedPublish } from '../connection/link.js';
 import {
+  asError,
   ChannelClosedError,
   OutboxFullError,
   type PublishAddress,
@@ -27,8 +28,10 @@ import { Suspects } from './suspects.js';
 export interface PublisherHost {
   /** Starts the publishing link if nobody has needed it yet. */
   needLink(): void;
-  /** Declares these exchanges again, one may be missing, then lets `attach` open a channel. */
+  /** Declares these exchanges again, one may be missing, then lets `attach` open a channel. Rejects when that fails. */
   repair(link: Link, exchanges: ReadonlySet<string>, attach: () => Promise<void>): Promise<void>;
+  /** The link lives, but has no channel for it: it is out of channels, say. */
+  noChannel(cause: Error, retryInMs: number): void;
   published(): void;
   failed(cause: Error): void;
   republished(count: number): void;
@@ -57,6 +60,8 @@ const MAX_IN_FLIGHT = 4_096;
 /** One confirm that stays away must not make the ledger grow without end while others pass it by. */
 const MAX_LEDGER_SPAN = 1 << 20;
 const SWEEP_EVERY_MS = 250;
+/** A link without a free channel is of use to those who have one, and one may get free. */
+const REOPEN_AFTER_MS = 5_000;
 
 export class Dispatcher {
   readonly #host: PublisherHost;
@@ -73,9 +78,10 @@ export class Dispatcher {
   #toRepublish = 0;
   #abandoned = 0;
   #sweeper: Timer | undefined;
+  #reopening: Timer | undefined;
   #nextDeadline = Infinity;
   #someGaveUp = false;
-  #whenEmpty: (() => void)[] = [];
+  readonly #whenEmpty = new Set<() => void>();
   /** Called whenever more may be accepted or sent than before. */
   #eased: () => void = () => undefined;
 
@@ -157,13 +163,27 @@ export class Dispatcher {
   /** Resolves when nothing is left, or when `deadlineMs` have passed. @returns how many are left */
   async flush(deadlineMs: number): Promise<number> {
     if (this.#outbox.messages === 0) return 0;
-    let timer: Timer | undefined;
     await new Promise<void>((resolve) => {
-      this.#whenEmpty.push(resolve);
-      timer = this.#clock.setTimer(resolve, deadlineMs);
+      const timer = this.#clock.setTimer(() => {
+        this.#whenEmpty.delete(isEmpty);
+        resolve();
+      }, deadlineMs);
+      const isEmpty = (): void => {
+        timer.cancel();
+        resolve();
+      };
+      this.#whenEmpty.add(isEmpty);
     });
-    timer?.cancel();
     return this.#outbox.messages;
+  }
+
+  /** As {@link attach}; what fails on a link that lives is tried again later, without harm to the others on it. */
+  async attachOrRetry(link: Link): Promise<void> {
+    try {
+      await this.attach(link);
+    } catch (thrown) {
+      this.#retryLater(link, asError(thrown));
+    }
   }
 
   /** The link is up: opens the channel, if one is needed, and sends again what was never confirmed. */
@@ -189,6 +209,7 @@ export class Dispatcher {
   /** The link is gone: everything in flight goes back to the front of the outbox. */
   detach(cause: Error): void {
     this.#link = undefined;
+    this.#reopening?.cancel();
     this.#session?.end();
     const inFlight = this.#takeBackInFlight();
     if (isOverOurFrames(cause)) this.#accuse(inFlight, cause);
@@ -213,6 +234,7 @@ export class Dispatcher {
   close(): number {
     this.#isClosed = true;
     this.#sweeper?.cancel();
+    this.#reopening?.cancel();
     this.#session?.write();
     this.#abandonAll();
     this.#eased();
@@ -268,9 +290,17 @@ export class Dispatcher {
   }
 
   #repair(link: Link, exchanges: ReadonlySet<string>): void {
-    void this.#host.repair(link, exchanges, async () => {
+    const attached = this.#host.repair(link, exchanges, async () => {
       if (link === this.#link) await this.attach(link);
     });
+    attached.catch((thrown: unknown) => this.#retryLater(link, asError(thrown)));
+  }
+
+  /** With the link lost, its recovery does it. */
+  #retryLater(link: Link, cause: Error): void {
+    if (link !== this.#link || !link.isUp || this.#isClosed) return;
+    this.#host.noChannel(cause, REOPEN_AFTER_MS);
+    this.#reopening = this.#clock.setTimer(() => this.#repair(link, new Set()), REOPEN_AFTER_MS);
   }
 
   #accuse(inFlight: readonly Outgoing[], cause: Error): void {
@@ -309,9 +339,15 @@ export class Dispatcher {
     this.#outbox.release(entry);
     if (error === undefined) this.#host.published();
     else this.#host.failed(error);
-    if (this.#outbox.messages === 0) for (const resolve of this.#whenEmpty.splice(0)) resolve();
+    if (this.#outbox.messages === 0 && this.#whenEmpty.size > 0) this.#tellIsEmpty();
     this.#eased();
   };
+
+  #tellIsEmpty(): void {
+    const waiting = [...this.#whenEmpty];
+    this.#whenEmpty.clear();
+    for (const isEmpty of waiting) isEmpty();
+  }
 
   #armSweeper(): void {
     if (this.#sweeper !== undefined || this.#isClosed) return;

@@ -71,10 +71,11 @@ export class Publishers {
     return sum;
   }
 
-  /** A recovery step: opens the channels and sends again what was never confirmed. */
+  /** A recovery step: opens the channels and sends again what was never confirmed. Rejects without one for the main publisher. */
   async attachAll(link: Link): Promise<void> {
     this.#link = link;
-    await Promise.all(this.#dispatchers.map((dispatcher) => dispatcher.attach(link)));
+    const [main, ...further] = this.#dispatchers;
+    await Promise.all([main?.attach(link), ...further.map((dispatcher) => dispatcher.attachOrRetry(link))]);
   }
 
   /** The link is gone. */

@@ -64,7 +64,7 @@ export class Deduplication {
     const claim = { subscription: this.subscription, messageId, holder: randomUUID() };
     const verdict = await this.#verdict(claim, delivery);
     if (verdict === 'skip') return this.#skipped(messageId);
-    if (verdict === 'give-back') return void (delivery.isLive && delivery.handBack());
+    if (verdict === 'give-back') return void (delivery.isLive && delivery.leave());
     return this.#run(claim, delivery, run);
   }
 

@@ -84,7 +84,7 @@ export class Admission {
       // Its link may be gone by now: it comes again.
       if (delivery.isLive) await handle();
     });
-    if (!isHandled) delivery.handBack();
+    if (!isHandled) delivery.leave();
   }
 
   async #counted(delivery: Delivery, redeliveries: number): Promise<boolean> {

@@ -100,7 +100,7 @@ export class FailedDeliveries {
     if (isStream) return this.giveUp(delivery, 'rejected', undefined);
     if (isOwnQueue) {
       await this.#pause(delayMs);
-      return void delivery.handBack();
+      return void delivery.leave();
     }
     if (countsAsAttempt && retry !== undefined && delivery.attempt >= retry.attempts)
       return this.giveUp(delivery, 'attempts-spent', undefined);
@@ -215,10 +215,10 @@ export class FailedDeliveries {
         return move.sent();
       } catch (thrown) {
         if (move.hopeless !== undefined && isUnwritable(thrown)) return move.hopeless(thrown);
-        if (!delivery.isLive || this.#isStopped) return void delivery.handBack();
+        if (!delivery.isLive || this.#isStopped) return void delivery.leave();
         this.host.event(move.failed(asError(thrown), retryInMs));
         await this.#pause(retryInMs);
-        if (this.#isStopped) return void delivery.handBack();
+        if (this.#isStopped) return void delivery.leave();
         retryInMs = Math.min(retryInMs * 2, MOVE_AGAIN_MS.max);
       }
     }
