@@ -73,7 +73,7 @@ export { DeadLetter, REPLAYED_HEADER } from './engine/consuming/failures/dead-le
 export { RmqDeadLetters } from './engine/consuming/failures/dead-letters.js';
 export type { DeadLetterSource, ListOptions } from './engine/consuming/failures/dead-letters.js';
 export type { ReplayOptions, ReplayReport } from './engine/consuming/failures/replay.js';
-export { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER, RETRY_HEADERS } from './engine/consuming/failures/message-copy.js';
+export { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER, RETRY_HEADERS } from './engine/consuming/carried-headers.js';
 export type { RetryOptions } from './engine/consuming/failures/retry-policy.js';
 export type { RetryInOptions } from './engine/consuming/settlement.js';
 

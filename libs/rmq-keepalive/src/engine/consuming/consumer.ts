@@ -21,6 +21,7 @@ import type { Attachment } from './attachment.js';
 import { type RefusalKind, retryAfterLossMs, retryAfterRefusalMs } from './attach-retries.js';
 import { sharedEntities, type WantedSubscription } from './subscription.js';
 import { type ConsumerCounters, Workload, type WorkloadHost } from './workload.js';
+import { NOT_FOUND } from '../reply-codes.js';
 
 export interface ConsumerHost extends WorkloadHost {
   /** Whether the broker refuses to declare any of these. */
@@ -28,8 +29,6 @@ export interface ConsumerHost extends WorkloadHost {
   /** The consumer has to be attached again while its link lives; call back `attach` after `delayMs`. */
   needsRepair(consumer: Consumer, delayMs: number): void;
 }
-
-const NOT_FOUND = 404;
 
 export class Consumer {
   #attachment: Attachment | undefined;
@@ -136,7 +135,7 @@ export class Consumer {
   /** No more deliveries, ever; what runs goes on. Idempotent. */
   async cancel(): Promise<void> {
     this.#isStopped = true;
-    this.#work.refuse();
+    this.#work.beginNoMore();
     await this.#cancelConsumer();
     this.endWaits();
   }
@@ -151,7 +150,7 @@ export class Consumer {
     if (!this.isWanted) return;
     this.#isPaused = true;
     this.#missingBecause = undefined;
-    this.#work.refuse();
+    this.#work.beginNoMore();
     this.host.event({ type: 'subscription-paused', subscription: this.name });
     await this.#cancelConsumer();
   }
@@ -164,7 +163,7 @@ export class Consumer {
     // A pause that is not over yet would cancel the consumer that we attach now.
     await this.#cancelling;
     if (!this.isWanted) return;
-    this.#work.accept();
+    this.#work.beginAgain();
     this.host.needsRepair(this, 0);
   }
 
@@ -180,7 +179,7 @@ export class Consumer {
         // If the channel ends first, there is nothing left to cancel.
         await attachment.channel.cancel(tag).catch(() => undefined);
       }
-      this.#work.handBackRefused();
+      this.#work.handBackNotBegun();
     }));
   }
 

@@ -5,8 +5,7 @@
  * whose channel is gone settles nothing: the call is dropped and counted, and the broker delivers the message again.
  */
 import type { ConsumeMessage, MessageProperties } from 'amqplib';
-import { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER, RETRY_HEADERS } from './failures/message-copy.js';
-import { RETURN_EXCHANGE } from './failures/retry-queues.js';
+import { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER, RETRY_HEADERS, RETURN_EXCHANGE } from './carried-headers.js';
 import type { SettlementKind } from './settlement.js';
 
 /** How a delivery is settled towards the broker. `hand-back`: requeued without a fault of the message. */

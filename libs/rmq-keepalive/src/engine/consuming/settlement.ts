@@ -1,8 +1,10 @@
 /** The outcome of a delivery, as a handler may return it. */
 import { checkNumber } from '../option-checks.js';
-import { MAX_DELAY_MS } from './failures/retry-policy.js';
 
 export type SettlementKind = 'ack' | 'requeue' | 'reject';
+
+/** A message that waits longer is a calendar, not a retry. */
+export const MAX_DELAY_MS = 30 * 24 * 3_600_000;
 
 export interface RetryInOptions {
   /**

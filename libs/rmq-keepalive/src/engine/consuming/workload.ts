@@ -89,23 +89,23 @@ export class Workload {
     return attachment;
   }
 
-  /** What was not begun yet, or arrives from now on, is not begun any more; {@link handBackRefused} follows. */
-  refuse(): void {
-    for (const { handling } of this.#attachments) handling.refuse();
+  /** What was not begun yet, or arrives from now on, is not begun any more; {@link handBackNotBegun} follows. */
+  beginNoMore(): void {
+    for (const { handling } of this.#attachments) handling.beginNoMore();
   }
 
-  handBackRefused(): void {
-    for (const { handling } of this.#attachments) handling.handBackRefused();
+  handBackNotBegun(): void {
+    for (const { handling } of this.#attachments) handling.handBackNotBegun();
   }
 
   /** The other way round. */
-  accept(): void {
-    for (const { handling } of this.#attachments) handling.accept();
+  beginAgain(): void {
+    for (const { handling } of this.#attachments) handling.beginAgain();
   }
 
   /** For good: what failed and could not be moved by now is given back. */
   stop(): void {
-    this.refuse();
+    this.beginNoMore();
     this.#failures.stop();
     this.#deduplication?.stop();
   }

@@ -5,7 +5,7 @@
  * Danger: a link may be lost between the send and the confirm. Then nobody knows whether the message arrived, so it is
  * sent again under the same message id once the link is back: at least once, and perhaps twice.
  * Choice: what is unconfirmed stays in the outbox, and goes back to its front when the session on the channel is over. When
- * the broker closes the channel because of one message, all others in flight suffer; `Suspects` finds the guilty one.
+ * the broker closes the channel because of one message, all others in flight suffer; `CulpritSearch` finds the guilty one.
  */
 import type { Clock, Timer } from '../clock.js';
 import type { Link, ReturnedPublish } from '../connection/link.js';
@@ -19,10 +19,10 @@ import {
   PublishTimeoutError,
 } from '../errors.js';
 import { AbortWatch } from './abort-watch.js';
+import { CulpritSearch } from './culprit-search.js';
 import { Outbox, type ResolvedOutbox } from './outbox.js';
 import type { Outgoing, Settled } from './outgoing-message.js';
 import { PublishSession } from './publish-session.js';
-import { Suspects } from './suspects.js';
 
 /** What the dispatcher needs of the connection around it. */
 export interface PublisherHost {
@@ -68,7 +68,7 @@ export class Dispatcher {
   readonly #clock: Clock;
   readonly #outbox: Outbox<Outgoing>;
   readonly #confirms: 'on' | 'off';
-  readonly #suspects = new Suspects<Outgoing>();
+  readonly #culpritSearch = new CulpritSearch<Outgoing>();
   readonly #aborts = new AbortWatch();
   #link: Link | undefined;
   #session: PublishSession | undefined;
@@ -213,7 +213,7 @@ export class Dispatcher {
     this.#session?.end();
     const inFlight = this.#takeBackInFlight();
     if (isOverOurFrames(cause)) this.#accuse(inFlight, cause);
-    else this.#suspects.clear();
+    else this.#culpritSearch.clear();
     if (this.#isClosing) this.#abandonAll();
   }
 
@@ -262,7 +262,7 @@ export class Dispatcher {
 
   #maySend(session: PublishSession): boolean {
     if (!session.isWritable || this.#link?.blockedBecause !== undefined) return false;
-    if (this.#suspects.isSearching) return session.inFlight === 0;
+    if (this.#culpritSearch.isUnderWay) return session.inFlight === 0;
     return session.inFlight < MAX_IN_FLIGHT && session.span < MAX_LEDGER_SPAN;
   }
 
@@ -305,7 +305,7 @@ export class Dispatcher {
 
   #accuse(inFlight: readonly Outgoing[], cause: Error): void {
     if (this.#confirms === 'off') return;
-    for (const guilty of this.#suspects.channelClosedOver(inFlight))
+    for (const guilty of this.#culpritSearch.channelClosedOver(inFlight))
       guilty.settle(new PublishRefusedError(guilty, cause));
   }
 
@@ -331,7 +331,7 @@ export class Dispatcher {
 
   /** Called by every message when it is settled. */
   readonly settled: Settled = (entry, error) => {
-    this.#suspects.isDone(entry);
+    this.#culpritSearch.isDone(entry);
     if (entry.signal !== undefined) this.#aborts.remove(entry.signal, entry);
     // A body that nobody waits for is not kept until a confirm that may never come.
     if (entry.tag !== undefined) this.#session?.forget(entry.tag);

@@ -132,10 +132,6 @@ export class Outbox<E extends OutboxEntry> {
     return undefined;
   }
 
-  get hasNext(): boolean {
-    return this.#queued.size > 0;
-  }
-
   /** Back to the front, in order: sent, but never confirmed. */
   putBack(entries: readonly E[]): void {
     this.#queued.unshiftAll(entries);

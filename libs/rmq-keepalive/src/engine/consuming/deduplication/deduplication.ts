@@ -23,6 +23,7 @@ import {
 } from './deduplication-store.js';
 import type { Delivery } from '../delivery.js';
 import { Settlement } from '../settlement.js';
+import { WakeableWaits } from '../../wakeable-waits.js';
 
 export interface DeduplicationHost {
   readonly clock: Clock;
@@ -41,7 +42,7 @@ const RENEWALS_PER_TTL = 3;
 
 export class Deduplication {
   readonly #store: DeduplicationStore;
-  readonly #wakers = new Set<() => void>();
+  readonly #waits: WakeableWaits;
   readonly #handedBack = new WeakSet<Delivery>();
   #isStopped = false;
 
@@ -51,6 +52,7 @@ export class Deduplication {
     private readonly host: DeduplicationHost,
     private readonly counters: { duplicatesSkipped: number },
   ) {
+    this.#waits = new WakeableWaits(host.clock);
     this.#store = options.store ?? new MemoryDeduplicationStore(host.clock, options.maxEntries);
   }
 
@@ -76,7 +78,7 @@ export class Deduplication {
   /** What waits is handed back. */
   stop(): void {
     this.#isStopped = true;
-    for (const wake of this.#wakers) wake();
+    this.#waits.wakeAll();
   }
 
   async #verdict(claim: DeduplicationClaim, delivery: Delivery): Promise<'run' | 'skip' | 'give-back'> {
@@ -89,7 +91,7 @@ export class Deduplication {
       }
       const mayRun = answer === 'new' || (answer === 'unknown' && this.options.onStoreError === 'handle');
       if (mayRun) return 'run';
-      await this.#pause(retryAfterMs(answer, asked));
+      await this.#waits.wait(retryAfterMs(answer, asked));
     }
     return 'give-back';
   }
@@ -224,18 +226,6 @@ export class Deduplication {
       step === 'claim' && this.options.onStoreError === 'handle' ? 'the message is handled all the same' : AFTER[step];
     const cause = new DeduplicationError(step, { subscription, messageId, consequence }, thrown);
     this.host.event({ type: 'deduplication-failed', subscription, step, cause });
-  }
-
-  #pause(delayMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        timer.cancel();
-        this.#wakers.delete(wake);
-        resolve();
-      };
-      const timer = this.host.clock.setTimer(wake, delayMs);
-      this.#wakers.add(wake);
-    });
   }
 }
 

@@ -6,6 +6,7 @@ import type { Options } from 'amqplib';
 import { PublishRefusedError, PublishReturnedError } from '../../errors.js';
 import type { OutgoingMessage } from '../../publishing/publisher.js';
 import type { Entity } from '../../topology/topology.js';
+import { ACCESS_REFUSED, NOT_FOUND } from '../../reply-codes.js';
 
 /** What copies need of a connection. */
 export interface CopyTransport {
@@ -31,7 +32,6 @@ export interface Copy {
 }
 
 const TIMEOUT_MS = 30_000;
-const NOT_FOUND = 404;
 
 /** @param layWay declares what leads to the copy's queue; called when the broker has no way for it. Without it that is an error */
 export async function sendCopy(copy: Copy, transport: CopyTransport, layWay?: () => Promise<void>): Promise<void> {
@@ -59,7 +59,7 @@ export async function sendCopy(copy: Copy, transport: CopyTransport, layWay?: ()
 
 /** Some headers and properties can be received but not sent again: too large for a frame, or of a type that amqplib cannot write. */
 export function isUnwritable(thrown: unknown): boolean {
-  return thrown instanceof PublishRefusedError && ![403, NOT_FOUND].includes(brokerCodeOf(thrown) ?? 0);
+  return thrown instanceof PublishRefusedError && ![ACCESS_REFUSED, NOT_FOUND].includes(brokerCodeOf(thrown) ?? 0);
 }
 
 /** No queue is bound, or there is not even the exchange. */

@@ -13,6 +13,7 @@ import { asError, ChannelClosedError, DeadLettersUnreachableError } from '../../
 import { type CopyTransport, sendCopy } from './copy-transport.js';
 import { DeadLetter } from './dead-letter-record.js';
 import { copiedHeaders, copiedProperties } from './message-copy.js';
+import { NOT_FOUND } from '../../reply-codes.js';
 
 export interface HeldLetter {
   readonly letter: DeadLetter;
@@ -22,7 +23,6 @@ export interface HeldLetter {
 
 /** Half of what RabbitMQ allows by default. */
 const WORN_AFTER = 10;
-const NOT_FOUND = 404;
 
 export class DeadLetterReader {
   #lastTaken: GetMessage | undefined;

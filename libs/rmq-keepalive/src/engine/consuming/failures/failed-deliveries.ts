@@ -5,7 +5,7 @@
  * Danger: the broker may be out of reach for copies just when everything fails. Then the delivery is kept, unsettled, and
  * the move tried again: nothing is dropped, and the prefetch bounds what is held.
  */
-import type { Clock, Timer } from '../../clock.js';
+import type { Clock } from '../../clock.js';
 import type { ConnectionEvent, FailedHandlerFate } from '../../connection/connection-events.js';
 import { asError, ConnectionClosedError } from '../../errors.js';
 import { Admission } from './admission.js';
@@ -16,6 +16,7 @@ import { moveToRetryQueue } from './retry-copy.js';
 import { delayAfter, delaysOf, ladderStep } from './retry-policy.js';
 import { RetryWay } from './retry-way.js';
 import type { Settlement } from '../settlement.js';
+import { WakeableWaits } from '../../wakeable-waits.js';
 import type { WantedSubscription } from '../subscription.js';
 import type { ConsumerCounters } from '../workload.js';
 import { worthAnotherAttempt } from './worth-another-attempt.js';
@@ -45,7 +46,7 @@ const MOVE_AGAIN_MS = { first: 1_000, max: 30_000 };
 
 export class FailedDeliveries {
   #isStopped = false;
-  readonly #wakers = new Set<() => void>();
+  readonly #waits: WakeableWaits;
   readonly #way: RetryWay;
   readonly #admission: Admission;
 
@@ -54,6 +55,7 @@ export class FailedDeliveries {
     private readonly host: FailureHost,
     private readonly counters: ConsumerCounters,
   ) {
+    this.#waits = new WakeableWaits(host.clock);
     const usualDelaysMs = wanted.retry === undefined ? [] : delaysOf(wanted.retry);
     this.#way = new RetryWay(host.copies, usualDelaysMs, (ms) => this.#rest(ms));
     this.#admission = new Admission(wanted, host, (delivery, error) => this.giveUp(delivery, 'poison', error));
@@ -63,7 +65,7 @@ export class FailedDeliveries {
   stop(): void {
     this.#isStopped = true;
     this.#admission.stop();
-    for (const wake of this.#wakers) wake();
+    this.#waits.wakeAll();
   }
 
   /** Whether it comes for the first time; else {@link admit} decides. */
@@ -99,7 +101,7 @@ export class FailedDeliveries {
     // Nothing comes back to a stream without being new to all who read it.
     if (isStream) return this.giveUp(delivery, 'rejected', undefined);
     if (isOwnQueue) {
-      await this.#pause(delayMs);
+      await this.#waits.wait(delayMs);
       return void delivery.leave();
     }
     if (countsAsAttempt && retry !== undefined && delivery.attempt >= retry.attempts)
@@ -217,7 +219,7 @@ export class FailedDeliveries {
         if (move.hopeless !== undefined && isUnwritable(thrown)) return move.hopeless(thrown);
         if (!delivery.isLive || this.#isStopped) return void delivery.leave();
         this.host.event(move.failed(asError(thrown), retryInMs));
-        await this.#pause(retryInMs);
+        await this.#waits.wait(retryInMs);
         if (this.#isStopped) return void delivery.leave();
         retryInMs = Math.min(retryInMs * 2, MOVE_AGAIN_MS.max);
       }
@@ -226,21 +228,8 @@ export class FailedDeliveries {
   }
 
   async #rest(ms: number): Promise<void> {
-    await this.#pause(ms);
+    await this.#waits.wait(ms);
     if (this.#isStopped)
       throw new ConnectionClosedError('The consumer stopped before the retry queue could be relied on');
-  }
-
-  #pause(delayMs: number): Promise<void> {
-    if (this.#isStopped) return Promise.resolve();
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        timer.cancel();
-        this.#wakers.delete(wake);
-        resolve();
-      };
-      const timer: Timer = this.host.clock.setTimer(wake, delayMs);
-      this.#wakers.add(wake);
-    });
   }
 }

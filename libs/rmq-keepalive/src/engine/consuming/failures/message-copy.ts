@@ -6,26 +6,6 @@ import type { MessageProperties, Options } from 'amqplib';
 import type { MessageHeaders } from '../delivery.js';
 import { DELAY_HEADER, isRetryQueue } from './retry-queues.js';
 
-/** Where the message was published to first; `delivery.exchange` and `delivery.routingKey` read these. */
-export const ORIGIN_HEADERS = {
-  exchange: 'x-origin-exchange',
-  routingKey: 'x-origin-routing-key',
-} as const;
-
-/** What a message carries that is tried again. */
-export const RETRY_HEADERS = {
-  /** The number of the attempt that this copy is for: 2 is the first repetition. */
-  attempt: 'x-retry-attempt',
-  /** When a handler got the message for the first time; ISO 8601. */
-  firstSeen: 'x-retry-first-seen',
-  /** Name and message (bounded, no stack) of the error that it failed with first. */
-  firstErrorName: 'x-retry-first-error-name',
-  firstErrorMessage: 'x-retry-first-error-message',
-} as const;
-
-/** How often the message came back to a classic queue without being settled, its consumer gone. */
-export const REDELIVERY_COUNT_HEADER = 'x-redelivery-count';
-
 /** Longer messages of errors are cut: a header table has to fit into one frame. */
 export const MAX_ERROR_MESSAGE_LENGTH = 500;
 

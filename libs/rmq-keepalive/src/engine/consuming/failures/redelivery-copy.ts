@@ -1,7 +1,8 @@
 /** Writes down that a message came back: a copy with the count goes to the end of the same queue, with a confirm; the caller acks. */
+import { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER } from '../carried-headers.js';
 import { type CopyTransport, sendCopy } from './copy-transport.js';
 import type { Delivery } from '../delivery.js';
-import { copiedHeaders, copiedProperties, ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER } from './message-copy.js';
+import { copiedHeaders, copiedProperties } from './message-copy.js';
 
 export async function moveToEndOfQueue(
   delivery: Delivery,

@@ -1,17 +1,12 @@
 /** One replay: letters are taken, published again with confirm, and then removed; what is not wanted or cannot go stays. */
+import { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER, RETRY_HEADERS } from '../carried-headers.js';
 import { asError, OptionsError } from '../../errors.js';
 import { checkNumber, checkOptionsObject, shown } from '../../option-checks.js';
 import { type CopyTransport, sendCopy } from './copy-transport.js';
 import { DEAD_LETTER_HEADERS } from './dead-letter.js';
 import type { DeadLetterReader, HeldLetter } from './dead-letter-reader.js';
 import { type DeadLetter, REPLAYED_HEADER } from './dead-letter-record.js';
-import {
-  copiedHeaders,
-  copiedProperties,
-  ORIGIN_HEADERS,
-  REDELIVERY_COUNT_HEADER,
-  RETRY_HEADERS,
-} from './message-copy.js';
+import { copiedHeaders, copiedProperties } from './message-copy.js';
 
 export interface ReplayOptions {
   /** At most so many. @default all that are there at the beginning */

@@ -1,15 +1,9 @@
 /** Puts a delivery into a retry queue: published there with a confirm and its attempt in the headers, then acked by the caller. */
+import { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER, RETRY_HEADERS } from '../carried-headers.js';
 import { errorNameOf, reasonOf } from '../../errors.js';
 import { type CopyTransport, sendCopy } from './copy-transport.js';
 import type { Delivery } from '../delivery.js';
-import {
-  copiedHeaders,
-  copiedProperties,
-  MAX_ERROR_MESSAGE_LENGTH,
-  ORIGIN_HEADERS,
-  REDELIVERY_COUNT_HEADER,
-  RETRY_HEADERS,
-} from './message-copy.js';
+import { copiedHeaders, copiedProperties, MAX_ERROR_MESSAGE_LENGTH } from './message-copy.js';
 import { DELAY_HEADER, delayKey, RETRY_EXCHANGE } from './retry-queues.js';
 
 export interface RetryOrder {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { toQueue } from '../../topology/topology.js';
-import { delayAfter, delaysOf, ladderStep, MAX_DELAY_MS, resolveRetry, type RetryOptions } from './retry-policy.js';
+import { delayAfter, delaysOf, ladderStep, resolveRetry, type RetryOptions } from './retry-policy.js';
+import { MAX_DELAY_MS } from '../settlement.js';
 
 const policyOf = (options: RetryOptions) =>
   resolveRetry(options, 'retry', { queue: toQueue({ name: 'work' }, 'queue'), isOwnQueue: false, ack: 'auto' });

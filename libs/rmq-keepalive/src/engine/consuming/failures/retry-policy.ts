@@ -7,6 +7,7 @@
 import { OptionsError } from '../../errors.js';
 import { checkNumber, checkOptionsObject, shown } from '../../option-checks.js';
 import type { Queue } from '../../topology/topology.js';
+import { MAX_DELAY_MS } from '../settlement.js';
 
 export interface RetryOptions {
   /** How often a message is tried at most, the first time included; then it is dead-lettered. 2..100 @default 5 */
@@ -40,8 +41,6 @@ const OPTION_NAMES = [
 
 export type RetryPolicy = Required<RetryOptions>;
 
-/** A message that waits longer is a calendar, not a retry. */
-export const MAX_DELAY_MS = 30 * 24 * 3_600_000;
 const MIN_DELAY_MS = 10;
 const DEFAULT_MAX_DELAY_MS = 300_000;
 /** What jitter takes off, as parts of the most that it may. */

@@ -18,10 +18,10 @@
  * The arguments belong to the names: services of several versions share them, and whoever declares one differently is
  * refused (406). A change needs new names.
  */
+import { RETURN_EXCHANGE } from '../carried-headers.js';
 import { type Entity, type Queue, toBindings, toExchange, toQueue } from '../../topology/topology.js';
 
 export const RETRY_EXCHANGE = 'rmq-keepalive.retry';
-export const RETURN_EXCHANGE = 'rmq-keepalive.return';
 /** An exchange and its queue: what came back and found its queue gone. */
 export const UNRETURNED = 'rmq-keepalive.unreturned';
 /** Not `x-...`: a headers exchange does not look at those. */

@@ -2,43 +2,44 @@
  * Finds the message that makes the broker close the channel, or the link.
  *
  * Danger: the broker does not say which message it was, and all that were in flight with it suffer.
- * Choice: what was in flight becomes suspect and goes again one at a time. One that was alone in flight when the channel
+ * Choice: what was in flight goes again, one at a time. One that was alone in flight when the channel
  * closed is guilty. It gets a second chance, after the exchanges were declared again; then it is refused.
  */
 const MAX_CHANNEL_CLOSES = 2;
 
-export interface Suspect {
+export interface Searched {
   /** How often the channel closed while this one was in flight alone. */
   channelCloses: number;
 }
 
-export class Suspects<E extends Suspect> {
-  readonly #suspects = new Set<E>();
+export class CulpritSearch<E extends Searched> {
+  /** Those that it may have been. */
+  readonly #candidates = new Set<E>();
 
   /** While true, one message at a time may be in flight. */
-  get isSearching(): boolean {
-    return this.#suspects.size > 0;
+  get isUnderWay(): boolean {
+    return this.#candidates.size > 0;
   }
 
   /** The broker closed the channel with these in flight. @returns those that are guilty beyond doubt */
   channelClosedOver(inFlight: readonly E[]): E[] {
-    const areAlone = inFlight.length === 1 || this.isSearching;
+    const areAlone = inFlight.length === 1 || this.isUnderWay;
     const guilty: E[] = [];
     for (const entry of inFlight) {
       if (areAlone) entry.channelCloses += 1;
       if (entry.channelCloses >= MAX_CHANNEL_CLOSES) guilty.push(entry);
-      else this.#suspects.add(entry);
+      else this.#candidates.add(entry);
     }
     return guilty;
   }
 
   /** It was confirmed, refused, or given up. */
   isDone(entry: E): void {
-    if (this.#suspects.size > 0) this.#suspects.delete(entry);
+    if (this.#candidates.size > 0) this.#candidates.delete(entry);
   }
 
   /** The link was lost for reasons of its own. */
   clear(): void {
-    this.#suspects.clear();
+    this.#candidates.clear();
   }
 }

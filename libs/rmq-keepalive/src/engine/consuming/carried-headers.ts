@@ -1,0 +1,24 @@
+/** What a copy that we made carries on, so that the next delivery of the message knows what became of it before. */
+
+/** Through it a message comes back to its queue from a retry queue. */
+export const RETURN_EXCHANGE = 'rmq-keepalive.return';
+
+/** Where the message was published to first; `delivery.exchange` and `delivery.routingKey` read these. */
+export const ORIGIN_HEADERS = {
+  exchange: 'x-origin-exchange',
+  routingKey: 'x-origin-routing-key',
+} as const;
+
+/** What a message carries that is tried again. */
+export const RETRY_HEADERS = {
+  /** The number of the attempt that this copy is for: 2 is the first repetition. */
+  attempt: 'x-retry-attempt',
+  /** When a handler got the message for the first time; ISO 8601. */
+  firstSeen: 'x-retry-first-seen',
+  /** Name and message (bounded, no stack) of the error that it failed with first. */
+  firstErrorName: 'x-retry-first-error-name',
+  firstErrorMessage: 'x-retry-first-error-message',
+} as const;
+
+/** How often the message came back to a classic queue without being settled, its consumer gone. */
+export const REDELIVERY_COUNT_HEADER = 'x-redelivery-count';
