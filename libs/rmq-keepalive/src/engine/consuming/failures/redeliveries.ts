@@ -9,6 +9,7 @@
  * A link that is lost is no death: what this process itself had in hand when that happened is handled without a hop. And a
  * message is never held up by the counting: see {@link FailedDeliveries}.
  */
+import { createHash } from 'node:crypto';
 import type { Delivery } from '../delivery.js';
 
 export type RedeliveryVerdict =
@@ -57,25 +58,40 @@ function countOfBroker({ deliveryCount, acquiredCount }: RedeliveryFacts): numbe
 
 /**
  * Messages that came back to their queue from the hands of this very process, which lives: it gave them back, or lost their
- * link. Two generations of ids: bounded, and next to nothing to keep.
+ * link. Two generations of keys: bounded, and next to nothing to keep.
  */
 export class OwnReturns {
-  #young = new Set<string>();
-  #old = new Set<string>();
+  #young = new Map<string, number>();
+  #old = new Map<string, number>();
 
   /** @param size at least so many are remembered, at most twice as many */
   constructor(private readonly size: number) {}
 
-  add({ messageId }: Delivery): void {
-    if (messageId === undefined) return;
-    this.#young.add(messageId);
+  add(delivery: Delivery): void {
+    const key = keyOf(delivery);
+    this.#young.set(key, (this.#young.get(key) ?? 0) + 1);
     if (this.#young.size < this.size) return;
     this.#old = this.#young;
-    this.#young = new Set();
+    this.#young = new Map();
   }
 
   /** Whether it is one of them. Asked once for each return: the next time it may come from other hands. */
-  take({ messageId }: Delivery): boolean {
-    return messageId !== undefined && (this.#young.delete(messageId) || this.#old.delete(messageId));
+  take(delivery: Delivery): boolean {
+    const key = keyOf(delivery);
+    return takeOne(this.#young, key) || takeOne(this.#old, key);
   }
+}
+
+function takeOne(returns: Map<string, number>, key: string): boolean {
+  const count = returns.get(key);
+  if (count === undefined) return false;
+  if (count === 1) returns.delete(key);
+  else returns.set(key, count - 1);
+  return true;
+}
+
+/** Its id; of a message without one what it says. Those that say the same are as good as each other. */
+function keyOf({ messageId, exchange, routingKey, body }: Delivery): string {
+  if (messageId !== undefined && messageId !== '') return messageId;
+  return createHash('sha1').update(`${exchange}\0${routingKey}\0`).update(body).digest('base64');
 }
