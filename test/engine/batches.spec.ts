@@ -3,17 +3,12 @@ import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connecti
 import { Settlement } from '../../libs/rmq-keepalive/src/engine/consuming/settlement.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';
+import { started } from '../support/started.js';
 import { until } from '../support/until.js';
 
 describe('a subscription that takes batches', () => {
   const faults = useFaults();
   const counters = (connection: RmqConnection) => connection.status().counters;
-
-  async function started(connection: RmqConnection): Promise<RmqConnection> {
-    await connection.start();
-    await connection.whenOpen({ timeoutMs: 10_000 });
-    return connection;
-  }
 
   async function publish(connection: RmqConnection, numbers: readonly number[]): Promise<void> {
     await Promise.all(numbers.map((number) => connection.publisher.sendToQueue('work', number)));

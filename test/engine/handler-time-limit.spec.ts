@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
 import type { Delivery } from '../../libs/rmq-keepalive/src/engine/consuming/delivery.js';
 import { useFaults } from '../support/fault-fixture.js';
+import { started } from '../support/started.js';
 import { until } from '../support/until.js';
 
 /** Resolves when the signal aborts, with the code of its reason. */
@@ -11,12 +12,6 @@ const untilAborted = (signal: AbortSignal): Promise<unknown> =>
 describe('when a handler does not end', () => {
   const faults = useFaults();
   const counters = (connection: RmqConnection) => connection.status().counters;
-
-  async function started(connection: RmqConnection): Promise<RmqConnection> {
-    await connection.start();
-    await connection.whenOpen({ timeoutMs: 10_000 });
-    return connection;
-  }
 
   it('tells it so, moves its delivery away, and goes on with the next one', async () => {
     const told: unknown[] = [];

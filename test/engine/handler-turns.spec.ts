@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
 import { useFaults } from '../support/fault-fixture.js';
+import { started } from '../support/started.js';
 import { until } from '../support/until.js';
 
 interface Step {
@@ -10,12 +11,6 @@ interface Step {
 
 describe('whose turn it is', () => {
   const faults = useFaults();
-
-  async function started(connection: RmqConnection): Promise<RmqConnection> {
-    await connection.start();
-    await connection.whenOpen({ timeoutMs: 10_000 });
-    return connection;
-  }
 
   /** 20 orders of 10 steps each, one step of each order after the other. */
   async function publishSteps(connection: RmqConnection): Promise<void> {

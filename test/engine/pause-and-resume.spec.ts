@@ -1,9 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
-import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
 import { describeEvent } from '../../libs/rmq-keepalive/src/engine/connection/connection-events.js';
 import { verdict } from '../../libs/rmq-keepalive/src/integrations/terminus/health-verdict.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';
+import { started } from '../support/started.js';
 import { until } from '../support/until.js';
 
 describe('a paused subscription', () => {
@@ -12,12 +12,6 @@ describe('a paused subscription', () => {
     (await faults.broker.listConsumers(faults.vhost.name)).map(({ queue }) => queue).sort();
   const messages = async (): Promise<number | undefined> =>
     (await faults.broker.listQueues(faults.vhost.name)).find(({ name }) => name === 'work')?.messages;
-
-  async function started(connection: RmqConnection): Promise<RmqConnection> {
-    await connection.start();
-    await connection.whenOpen({ timeoutMs: 10_000 });
-    return connection;
-  }
 
   it('gets nothing, finishes what it runs, gives back what waits, and is no trouble to health', async () => {
     let letGo = (): void => undefined;

@@ -1,16 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
-import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
 import { useFaults } from '../support/fault-fixture.js';
+import { started } from '../support/started.js';
 import { until } from '../support/until.js';
 
 describe('a queue with rules of its own about consumers', () => {
   const faults = useFaults();
-
-  async function started(connection: RmqConnection): Promise<RmqConnection> {
-    await connection.start();
-    await connection.whenOpen({ timeoutMs: 10_000 });
-    return connection;
-  }
 
   it.each(['classic', 'quorum'] as const)(
     'single active consumer, %s: one consumes, and the other one takes over when it goes',

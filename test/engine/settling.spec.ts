@@ -4,6 +4,7 @@ import type { Delivery } from '../../libs/rmq-keepalive/src/engine/consuming/del
 import { Settlement } from '../../libs/rmq-keepalive/src/engine/consuming/settlement.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';
+import { started } from '../support/started.js';
 import { until } from '../support/until.js';
 import { passed, recordingProxy } from '../support/wire.js';
 
@@ -12,12 +13,6 @@ describe('who settles a delivery', () => {
   const messages = async (queue: string): Promise<{ messages: number; messagesUnacknowledged: number } | undefined> =>
     (await faults.broker.listQueues(faults.vhost.name)).find(({ name }) => name === queue);
   const counters = (connection: RmqConnection) => connection.status().counters;
-
-  async function started(connection: RmqConnection): Promise<RmqConnection> {
-    await connection.start();
-    await connection.whenOpen({ timeoutMs: 10_000 });
-    return connection;
-  }
 
   async function publish(connection: RmqConnection, count: number, queue = 'work'): Promise<void> {
     await Promise.all(

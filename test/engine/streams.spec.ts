@@ -1,10 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
-import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
 import type { Delivery } from '../../libs/rmq-keepalive/src/engine/consuming/delivery.js';
 import { Settlement } from '../../libs/rmq-keepalive/src/engine/consuming/settlement.js';
 import type { StreamStart } from '../../libs/rmq-keepalive/src/engine/consuming/stream-position.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';
+import { started } from '../support/started.js';
 import { until } from '../support/until.js';
 
 const asStream = { queueOptions: { type: 'stream' } } as const;
@@ -23,11 +23,6 @@ describe('a subscription on a stream', () => {
     await channel.close();
   }
 
-  async function start(connection: RmqConnection): Promise<void> {
-    await connection.start();
-    await connection.whenOpen({ timeoutMs: 10_000 });
-  }
-
   it.each<[StreamStart, number[]]>([
     ['first', [0, 1, 2, 3, 4]],
     [3, [3, 4]],
@@ -41,7 +36,7 @@ describe('a subscription on a stream', () => {
       expect(delivery.streamOffset).toBe(number);
       seen.push(number);
     });
-    await start(connection);
+    await started(connection);
     await connection.publisher.sendToQueue('log', 5);
     await until('the newest arrived', () => seen.includes(5));
     expect(seen).toEqual([...expected, 5]);
@@ -53,7 +48,7 @@ describe('a subscription on a stream', () => {
     const seen: number[] = [];
     const connection = faults.connect();
     connection.subscribe<number>({ queue: 'log', streamOffset: 'first' }, (number) => void seen.push(number));
-    await start(connection);
+    await started(connection);
     await until('all arrived', () => seen.length === 50);
     await until('all are acked', () => connection.status().counters.acked === 50);
     await faults.broker.closeAllConnections('maintenance');
@@ -77,7 +72,7 @@ describe('a subscription on a stream', () => {
         delivery.ack();
       },
     );
-    await start(connection);
+    await started(connection);
     await until('ten are in hand', () => held.size === 10);
     isHolding = false;
     const before = handled.length;
@@ -100,7 +95,7 @@ describe('a subscription on a stream', () => {
       expect([delivery.requeue(), delivery.handBack(), delivery.isSettled]).toEqual([false, false, false]);
       return undefined;
     });
-    await start(connection);
+    await started(connection);
     await until('all are settled', () => connection.status().counters.acked === 4);
     expect(seen).toEqual([0, 1, 2, 3]);
     expect(connection.status().counters).toMatchObject({ deadLettered: 3, requeued: 0, rejected: 0 });
@@ -122,7 +117,7 @@ describe('a subscription on a stream', () => {
         if (number === 3) await hold;
       },
     );
-    await start(connection);
+    await started(connection);
     await until('one is held', () => seen.length === 4);
     await subscription.pause();
     letGo();

@@ -5,6 +5,7 @@ import { defineEvent, type EventContract } from '../../libs/rmq-keepalive/src/en
 import type { StandardSchema } from '../../libs/rmq-keepalive/src/engine/contracts/standard-schema.js';
 import type { DeduplicationStore } from '../../libs/rmq-keepalive/src/engine/consuming/deduplication/deduplication-store.js';
 import { useFaults } from '../support/fault-fixture.js';
+import { started } from '../support/started.js';
 import { until } from '../support/until.js';
 
 type Answer = ReturnType<StandardSchema['~standard']['validate']>;
@@ -18,12 +19,6 @@ function eventWith(validate: (value: unknown) => Answer): EventContract {
 describe('what waits before a handler', () => {
   const faults = useFaults();
   const counters = (connection: RmqConnection) => connection.status().counters;
-
-  async function started(connection: RmqConnection): Promise<RmqConnection> {
-    await connection.start();
-    await connection.whenOpen({ timeoutMs: 10_000 });
-    return connection;
-  }
 
   it('keeps the order of arrival, whichever schema answers first', async () => {
     let letGo = (): void => undefined;

@@ -1,26 +1,15 @@
 import { describe, expect, it } from '@jest/globals';
-import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
 import { ScriptedBroker } from '../../tools/broker/scripted-broker.js';
 import { bareClient } from '../support/bare-amqplib.js';
+import { consumerPlaces } from '../support/consumer-places.js';
 import { useFaults } from '../support/fault-fixture.js';
+import { started } from '../support/started.js';
 import { until } from '../support/until.js';
 import { passed, recordingProxy } from '../support/wire.js';
 
 const faults = useFaults();
 
 describe('F8: when a queue is deleted under its consumer', () => {
-  /** Where the broker has these queues' consumers: a consumer that was touched has another tag or another channel. */
-  const placesOf = async (queues: readonly string[]) =>
-    (await faults.broker.listConsumers(faults.vhost.name))
-      .filter(({ queue }) => queues.includes(queue))
-      .map(({ queue, consumerTag, channelPid }) => `${queue} ${consumerTag} ${channelPid}`)
-      .sort();
-
-  async function start(connection: RmqConnection): Promise<void> {
-    await connection.start();
-    await connection.whenOpen({ timeoutMs: 5_000 });
-  }
-
   it('sees it within a second, and within two has the queue, all its bindings and the consumer back, alone', async () => {
     const connection = faults.connect({
       topology: {
@@ -33,8 +22,8 @@ describe('F8: when a queue is deleted under its consumer', () => {
       faults.oracle.consume,
     );
     for (const queue of ['other-1', 'other-2']) connection.subscribe({ queue }, faults.oracle.consume);
-    await start(connection);
-    const others = await placesOf(['other-1', 'other-2']);
+    await started(connection);
+    const others = await consumerPlaces(faults, ['other-1', 'other-2']);
     const bindings = await faults.broker.listBindings(faults.vhost.name);
 
     const deletedAt = performance.now();
@@ -53,7 +42,7 @@ describe('F8: when a queue is deleted under its consumer', () => {
     await faults.oracle.expectNothingLost();
     expect(faults.oracle.rejected).toEqual([]);
     expect(await faults.broker.listBindings(faults.vhost.name)).toEqual(bindings);
-    expect(await placesOf(['other-1', 'other-2'])).toEqual(others);
+    expect(await consumerPlaces(faults, ['other-1', 'other-2'])).toEqual(others);
     expect(faults.oracle.eventsOf('link-lost')).toEqual([]);
     await faults.oracle.expectBrokerAgrees(faults.broker, faults.vhost.name, connection, [
       'work',
@@ -65,7 +54,7 @@ describe('F8: when a queue is deleted under its consumer', () => {
   it('keeps exactly one consumer while it happens again and again, also in the middle of the repair', async () => {
     const connection = faults.connect();
     const handle = connection.subscribe({ queue: 'work' }, faults.oracle.consume);
-    await start(connection);
+    await started(connection);
     for (let deletions = 0; deletions < 5; deletions++) {
       const deleted = () => faults.broker.deleteQueue('work', faults.vhost.name).then(() => true);
       await until('the queue is there, and deleted', deleted, { everyMs: 1 });
@@ -109,8 +98,8 @@ describe('F8: when a queue is deleted under its consumer', () => {
       } as const;
       const handle = connection.subscribe(subscription, faults.oracle.consume);
       connection.subscribe({ queue: 'other' }, faults.oracle.consume);
-      await start(connection);
-      const others = await placesOf(['other']);
+      await started(connection);
+      const others = await consumerPlaces(faults, ['other']);
 
       const deletedAt = performance.now();
       await faults.broker.deleteQueue('orders', faults.vhost.name);
@@ -143,7 +132,7 @@ describe('F8: when a queue is deleted under its consumer', () => {
       expect(performance.now() - existsAt).toBeLessThanOrEqual(2_000);
       await faults.oracle.publish(connection, 'shop', 'order.new', 'm1');
       await faults.oracle.expectNothingLost();
-      expect(await placesOf(['other'])).toEqual(others);
+      expect(await consumerPlaces(faults, ['other'])).toEqual(others);
       await faults.oracle.expectBrokerAgrees(faults.broker, faults.vhost.name, connection, ['orders', 'other']);
     });
   });

@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Channel, Message } from 'amqplib';
-import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
 import type { Delivery } from '../../libs/rmq-keepalive/src/engine/consuming/delivery.js';
 import { bareClient } from '../support/bare-amqplib.js';
+import { consumerPlaces } from '../support/consumer-places.js';
 import { useFaults } from '../support/fault-fixture.js';
+import { started } from '../support/started.js';
 import { until } from '../support/until.js';
 import { passed, recordingProxy } from '../support/wire.js';
 
@@ -39,17 +40,6 @@ describe('F10: when a channel dies of an error', () => {
   beforeEach(async () => watchChannels((await bareClient(faults)).channel));
   afterEach(() => stopWatching());
 
-  const placesOf = async (queues: readonly string[]) =>
-    (await faults.broker.listConsumers(faults.vhost.name))
-      .filter(({ queue }) => queues.includes(queue))
-      .map(({ queue, consumerTag, channelPid }) => `${queue} ${consumerTag} ${channelPid}`)
-      .sort();
-
-  async function start(connection: RmqConnection): Promise<void> {
-    await connection.start();
-    await connection.whenOpen({ timeoutMs: 5_000 });
-  }
-
   it.each(Object.entries(MISTAKES))(
     'because somebody %s: only that channel is rebuilt, within a second',
     async (_, make) => {
@@ -71,8 +61,8 @@ describe('F10: when a channel dies of an error', () => {
       });
       const others = ['other-1', 'other-2', 'other-3'];
       for (const queue of others) connection.subscribe({ queue }, faults.oracle.consume);
-      await start(connection);
-      const before = await placesOf(others);
+      await started(connection);
+      const before = await consumerPlaces(faults, others);
       for (let i = 0; i < 10; i++) await faults.oracle.publish(connection, '', 'work', `m${i}`);
 
       const lost = await until('the channel is gone', () => faults.oracle.eventsOf('consumer-lost').at(0));
@@ -90,7 +80,7 @@ describe('F10: when a channel dies of an error', () => {
       await until('the late settlements are counted', () => connection.status().counters.staleSettlements === 10);
       expect(faults.oracle.eventsOf('consumer-lost')).toHaveLength(1);
       expect(faults.oracle.eventsOf('link-lost')).toEqual([]);
-      expect(await placesOf(others)).toEqual(before);
+      expect(await consumerPlaces(faults, others)).toEqual(before);
       await faults.oracle.expectBrokerAgrees(faults.broker, faults.vhost.name, connection, ['work', ...others]);
     },
   );
@@ -101,15 +91,15 @@ describe('F10: when a channel dies of an error', () => {
       MISTAKES['acks a delivery tag that was never given']!(delivery),
     );
     connection.subscribe({ queue: 'other' }, faults.oracle.consume);
-    await start(connection);
-    const before = await placesOf(['other']);
+    await started(connection);
+    const before = await consumerPlaces(faults, ['other']);
     await connection.publisher.sendToQueue('work', { id: 'poison' });
     await until('it has died ten times', () => faults.oracle.eventsOf('consumer-lost').length >= 10);
     const deaths = faults.oracle.eventsOf('consumer-lost').map(({ at }) => at);
     expect(deaths[9]! - deaths[0]!).toBeGreaterThanOrEqual(9 * 100);
     await faults.oracle.publish(connection, '', 'other', 'm1');
     await faults.oracle.expectNothingLost();
-    expect(await placesOf(['other'])).toEqual(before);
+    expect(await consumerPlaces(faults, ['other'])).toEqual(before);
   });
 
   it('drops and counts 1,000 settlements that come after a reconnect, and sends none of them on the new channel', async () => {
@@ -122,7 +112,7 @@ describe('F10: when a channel dies of an error', () => {
       await new Promise<void>((resolve) => letGo.push(resolve));
       faults.oracle.consume(payload, delivery);
     });
-    await start(connection);
+    await started(connection);
     await Promise.all(Array.from({ length: 1_000 }, (_, i) => faults.oracle.publish(connection, '', 'work', `m${i}`)));
     await until('all are in hand', () => held.length === 1_000);
 

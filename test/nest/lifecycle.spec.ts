@@ -28,7 +28,11 @@ describe('when the application starts', () => {
       async onModuleInit() {
         await this.publisher.publish('shop', 'order', {});
         seen.push('confirmed');
-        await new Promise((resolve) => setTimeout(resolve, 150));
+        // It has been routed, and nobody takes it: a consumer would be there, and the message not.
+        await until('it waits in its queue', async () => {
+          const [queue] = await nest.broker.listQueues(nest.vhost.name);
+          return queue?.messages === 1 && (await nest.broker.listConsumers(nest.vhost.name)).length === 0;
+        });
         seen.push('initialised');
       }
     }

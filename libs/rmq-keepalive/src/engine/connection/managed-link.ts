@@ -113,7 +113,7 @@ export class ManagedLink {
     // First: a manager that is not closed dials again as soon as the session has ended. It closes the session a little
     // later than we do, and is told that this was done already.
     const managerClosed = this.#manager.close();
-    managerClosed.catch(() => undefined);
+    managerClosed.catch(() => undefined); // awaited below; it may reject while the link is still being closed
     await this.#current?.close(deadlineMs);
     await withDeadline(this.clock, managerClosed, STOP_TIMEOUT_MS, () => closed).catch(() => {
       // The manager waits for a session that we have destroyed already; there is nothing left for it to end.

@@ -352,6 +352,7 @@ export class Consumer {
     attachment.consumerTag = undefined;
     // RabbitMQ 4.3 keeps a consumer whose ack was late, and after that ack delivers to it again; amqplib has forgotten it.
     // Sent now, it arrives before any such ack. The broker consents to the cancel of a consumer that it does not know.
+    // If the channel ends first, that is told by itself.
     channel.cancel(tag).catch(() => undefined);
     const cause = new ConsumerCancelledError(this.name, attachment.queueName, attachment.oldestInHandMs);
     this.#missing(cause);

@@ -1,0 +1,8 @@
+import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
+
+/** Starts it, and waits until it is open. */
+export async function started(connection: RmqConnection): Promise<RmqConnection> {
+  await connection.start();
+  await connection.whenOpen({ timeoutMs: 10_000 });
+  return connection;
+}
