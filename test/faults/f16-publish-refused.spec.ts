@@ -35,6 +35,11 @@ async function outage(outbox: OutboxOptions, connect = faults.connect): Promise<
   connection.subscribe({ queue: 'work' }, faults.oracle.consume);
   await connection.start();
   await connection.publisher.sendToQueue('work', { id: 'before' });
+  // Its ack was read: it does not come back.
+  await until('the queue is empty', async () => {
+    const queues = await faults.broker.listQueues(faults.vhost.name);
+    return queues.some(({ name, messages }) => name === 'work' && messages === 0);
+  });
   await proxy.refuse();
   proxy.reset();
   await until('both links are lost', () => connection.status().links.every(({ state }) => state !== 'open'));
