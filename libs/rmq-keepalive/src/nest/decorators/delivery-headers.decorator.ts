@@ -1,4 +1,4 @@
-import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import { createParamDecorator, type ExecutionContext, type PipeTransform, type Type } from '@nestjs/common';
 import type { Delivery } from '../../engine/consuming/delivery.js';
 
 /**
@@ -9,7 +9,9 @@ import type { Delivery } from '../../engine/consuming/delivery.js';
  * async onCreated(@Payload() order: OrderCreated, @DeliveryHeaders('x-tenant') tenant: string | undefined) {}
  * ```
  */
-export const DeliveryHeaders = createParamDecorator((name: string | undefined, context: ExecutionContext): unknown => {
-  const { headers } = context.switchToRpc().getContext<Delivery>();
-  return name === undefined ? headers : headers[name];
-});
+// Written out: what would be inferred names a type that only Nest 12 has.
+export const DeliveryHeaders: (...nameOrPipes: (string | PipeTransform | Type<PipeTransform>)[]) => ParameterDecorator =
+  createParamDecorator((name: string | undefined, context: ExecutionContext): unknown => {
+    const { headers } = context.switchToRpc().getContext<Delivery>();
+    return name === undefined ? headers : headers[name];
+  });
