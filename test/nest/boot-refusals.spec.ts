@@ -1,6 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import { Injectable, Module, type ModuleMetadata } from '@nestjs/common';
-import { OptionsError, RmqConnection, RmqKeepaliveModule, Subscribe } from 'nestjs-rmq-keepalive';
+import {
+  InjectRmqPublisher,
+  OptionsError,
+  RmqConnection,
+  RmqKeepaliveModule,
+  Subscribe,
+  SubscribeBatch,
+} from 'nestjs-rmq-keepalive';
 import { publish, useNest, type NestFixture } from '../support/nest-fixture.js';
 import { until } from '../support/until.js';
 
@@ -127,6 +134,55 @@ describe('an application does not boot', () => {
       }),
     );
     expect(misplaced.message).toContain('"nam"');
+  });
+
+  it.each<[string, () => unknown, string]>([
+    [
+      'an option of Nest',
+      () => RmqKeepaliveModule.forRoot({ urls: 'amqp://x', isglobal: true } as never),
+      '"isGlobal"',
+    ],
+    [
+      'an option of forRootAsync',
+      () => RmqKeepaliveModule.forRootAsync({ usefactory: () => ({}) } as never),
+      '"useFactory"',
+    ],
+    ['an option of a publisher', () => InjectRmqPublisher({ confirms: false } as never), '"confirm"'],
+  ])('with %s mistyped, and suggests what was meant', (_, write, meant) => {
+    expect(write).toThrow(OptionsError);
+    expect(write).toThrow(`Did you mean ${meant}?`);
+  });
+
+  it.each<[object, string]>([
+    [{ abortOnSecondSignal: 'false' }, 'forRoot, abortOnSecondSignal: "false" is neither true nor false'],
+    [{ isGlobal: 1 }, 'forRoot, isGlobal: 1 is neither'],
+    [{ name: '' }, 'forRoot, name: "" is no name'],
+  ])('with %j beside its options', (extras, problem) => {
+    expect(() => RmqKeepaliveModule.forRoot({ urls: 'amqp://x', ...extras } as never)).toThrow(problem);
+  });
+
+  it('with an option of @Subscribe mistyped, and suggests also those that are not of the queue', async () => {
+    class Orders {
+      @Subscribe({ queue: 'orders', conection: 'audit' } as never)
+      onOrder() {}
+    }
+    const error = await refused(nest, { providers: [Orders] });
+    expect(error.message).toMatch(/^@Subscribe on Orders\.onOrder: .*Did you mean "connection"\?/);
+  });
+
+  it('with @SubscribeBatch without a batch, or @Subscribe with one', async () => {
+    class Views {
+      @SubscribeBatch({ queue: 'views' } as never)
+      onViews() {}
+    }
+    class Orders {
+      @Subscribe({ queue: 'orders', batch: { size: 2 } } as never)
+      onOrders() {}
+    }
+    expect((await refused(nest, { providers: [Views] })).message).toBe(
+      '@SubscribeBatch on Views.onViews: it has no batch. Give batch: { size: 100 }, or use @Subscribe',
+    );
+    expect((await refused(nest, { providers: [Orders] })).message).toContain('Use @SubscribeBatch, or drop batch');
   });
 });
 

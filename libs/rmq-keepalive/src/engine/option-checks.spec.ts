@@ -26,7 +26,15 @@ describe('when a number is checked', () => {
     expect(() => checkNumber(5, range, 'x')).not.toThrow();
     expect(() => checkNumber(Infinity, { ...range, orInfinity: true }, 'x')).not.toThrow();
     expect(() => checkNumber(Infinity, range, 'x')).toThrow(OptionsError);
-    expect(() => checkNumber(1.5, { ...range, integer: true }, 'x')).toThrow('integer of seconds from 1 to 5');
+    expect(() => checkNumber(1.5, { ...range, integer: true }, 'x')).toThrow('whole number of seconds from 1 to 5');
+  });
+
+  it('speaks of leaving it out only where that is possible', () => {
+    const range = { min: 1, max: 5 };
+    expect(() => checkNumber('x', range, 'x')).toThrow(
+      /^x: "x" is not a number from 1 to 5\. Use.*leave the option out$/,
+    );
+    expect(() => checkNumber('x', { ...range, isRequired: true }, 'x')).toThrow(/from 1 to 5\. Use one that is$/);
   });
 });
 

@@ -11,10 +11,10 @@ export function checkOptionsObject(value: unknown, knownKeys: readonly string[],
   }
 }
 
-/** Throws unless `value` is a number (an integer if asked) from `min` to `max`, both included. */
+/** Throws unless `value` is a number (a whole one if asked) from `min` to `max`, both included. `unit` completes "a number of". */
 export function checkNumber(
   value: unknown,
-  range: { min: number; max: number; unit: string; integer?: boolean; orInfinity?: boolean },
+  range: { min: number; max: number; unit?: string; integer?: boolean; orInfinity?: boolean; isRequired?: boolean },
   path: string,
 ): asserts value is number {
   if (range.orInfinity === true && value === Infinity) return;
@@ -24,12 +24,13 @@ export function checkNumber(
     value <= range.max &&
     (range.integer !== true || Number.isInteger(value));
   if (isInRange) return;
-  const kind = range.integer === true ? 'an integer' : 'a number';
+  const kind = range.integer === true ? 'a whole number' : 'a number';
+  const unit = range.unit === undefined ? '' : ` of ${range.unit}`;
   const alternative = range.orInfinity === true ? ', or Infinity' : '';
   throw new OptionsError(
     path,
-    `${shown(value)} is not ${kind} of ${range.unit} from ${range.min} to ${range.max}${alternative}`,
-    `Use one that is, or leave the option out for its default`,
+    `${shown(value)} is not ${kind}${unit} from ${range.min} to ${range.max}${alternative}`,
+    range.isRequired === true ? 'Use one that is' : 'Use one that is, or leave the option out',
   );
 }
 

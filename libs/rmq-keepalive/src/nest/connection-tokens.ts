@@ -2,6 +2,7 @@
 import type { InjectionToken } from '@nestjs/common';
 import { RmqConnection } from '../engine/connection/rmq-connection.js';
 import { RmqDeadLetters } from '../engine/consuming/failures/dead-letters.js';
+import { checkBoolean, checkOptionsObject } from '../engine/option-checks.js';
 import { RmqPublisher } from '../engine/publishing/publisher.js';
 
 /** The name of a connection that was given none. */
@@ -20,10 +21,12 @@ export interface PublisherChoice {
   confirm?: boolean;
 }
 
-/** The injection token of a connection's publisher; see {@link getRmqConnectionToken}. */
+/** The injection token of a connection's publisher; see {@link getRmqConnectionToken}. @throws {@link OptionsError} */
 export function getRmqPublisherToken(choice: string | PublisherChoice = {}): InjectionToken<RmqPublisher> {
+  if (typeof choice !== 'string') checkOptionsObject(choice, ['connection', 'confirm'], '@InjectRmqPublisher');
   const { connection = DEFAULT_CONNECTION_NAME, confirm = true } =
     typeof choice === 'string' ? { connection: choice } : choice;
+  checkBoolean(confirm, '@InjectRmqPublisher.confirm');
   if (!confirm) return `RmqPublisher:${connection}:without-confirms`;
   return connection === DEFAULT_CONNECTION_NAME ? RmqPublisher : `RmqPublisher:${connection}`;
 }

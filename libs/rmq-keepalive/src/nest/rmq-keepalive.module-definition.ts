@@ -1,6 +1,8 @@
 import { ConfigurableModuleBuilder, type DynamicModule, type Provider } from '@nestjs/common';
-import type { RmqConnectionOptions } from '../engine/connection/connection-options.js';
+import { CONNECTION_OPTION_NAMES, type RmqConnectionOptions } from '../engine/connection/connection-options.js';
 import { RmqConnection } from '../engine/connection/rmq-connection.js';
+import { OptionsError } from '../engine/errors.js';
+import { checkBoolean, checkOptionsObject, shown } from '../engine/option-checks.js';
 import {
   DEFAULT_CONNECTION_NAME,
   getRmqConnectionToken,
@@ -22,6 +24,25 @@ export interface RmqModuleExtras {
    * `app.close(signal)` by a handler of your own; nothing is listened to but while the connections drain. @default true
    */
   abortOnSecondSignal?: boolean;
+}
+
+const EXTRA_NAMES = ['name', 'isGlobal', 'abortOnSecondSignal'] as const satisfies readonly (keyof RmqModuleExtras)[];
+/** What Nest's `ConfigurableModuleAsyncOptions` has. */
+const ASYNC_NAMES = ['imports', 'inject', 'useFactory', 'useClass', 'useExisting', 'provideInjectionTokensFrom'];
+
+/** Before Nest takes its own options away, so that whoever mistypes one of them is told of all. @throws {@link OptionsError} */
+export function checkForRoot(options: object, method: 'forRoot' | 'forRootAsync'): void {
+  const where = `RmqKeepaliveModule.${method}`;
+  checkOptionsObject(
+    options,
+    [...(method === 'forRoot' ? CONNECTION_OPTION_NAMES : ASYNC_NAMES), ...EXTRA_NAMES],
+    where,
+  );
+  const { name, isGlobal, abortOnSecondSignal } = options as RmqModuleExtras;
+  if (name !== undefined && (typeof name !== 'string' || name === ''))
+    throw new OptionsError(`${where}, name`, `${shown(name)} is no name`, 'Give a string, or leave the option out');
+  if (isGlobal !== undefined) checkBoolean(isGlobal, `${where}, isGlobal`);
+  if (abortOnSecondSignal !== undefined) checkBoolean(abortOnSecondSignal, `${where}, abortOnSecondSignal`);
 }
 
 const builder = new ConfigurableModuleBuilder<RmqConnectionOptions>({ moduleName: 'RmqKeepalive' })

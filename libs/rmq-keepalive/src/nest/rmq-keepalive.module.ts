@@ -2,7 +2,12 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import type { TopologyOptions } from '../engine/topology/topology.js';
 import { DEFAULT_CONNECTION_NAME } from './connection-tokens.js';
 import { RmqCoreModule } from './rmq-core.module.js';
-import { ASYNC_OPTIONS_TYPE, ConfigurableModuleClass, OPTIONS_TYPE } from './rmq-keepalive.module-definition.js';
+import {
+  ASYNC_OPTIONS_TYPE,
+  checkForRoot,
+  ConfigurableModuleClass,
+  OPTIONS_TYPE,
+} from './rmq-keepalive.module-definition.js';
 import { RmqConnections } from './rmq.connections.js';
 
 /**
@@ -19,6 +24,7 @@ export class RmqKeepaliveModule extends ConfigurableModuleClass {
    * ```
    */
   static override forRoot(options: typeof OPTIONS_TYPE): DynamicModule {
+    checkForRoot(options, 'forRoot');
     return super.forRoot(options);
   }
 
@@ -31,6 +37,7 @@ export class RmqKeepaliveModule extends ConfigurableModuleClass {
    * ```
    */
   static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
+    checkForRoot(options, 'forRootAsync');
     return super.forRootAsync(options);
   }
 

@@ -1,9 +1,10 @@
 /** From handlers found to subscriptions wanted: defaults, and a refusal of what cannot be meant. */
 import type { BatchOptions } from '../engine/consuming/handling-options.js';
-import type { SubscriptionOptions } from '../engine/consuming/subscription.js';
+import { SUBSCRIPTION_OPTION_NAMES, type SubscriptionOptions } from '../engine/consuming/subscription.js';
 import { OptionsError } from '../engine/errors.js';
-import { shown } from '../engine/option-checks.js';
+import { checkBoolean, checkOptionsObject, shown } from '../engine/option-checks.js';
 import { DEFAULT_CONNECTION_NAME } from './connection-tokens.js';
+import type { WrittenSubscription } from './decorators/subscribe.decorator.js';
 import { handlerName, type DiscoveredHandler } from './rmq.explorer.js';
 
 export interface HandlerSubscription {
@@ -17,22 +18,37 @@ export interface HandlerSubscription {
   readonly batch: BatchOptions | undefined;
 }
 
-/** One for every `@Subscribe`; named `Class.method` unless it has a name of its own. */
+const OPTION_NAMES = [...SUBSCRIPTION_OPTION_NAMES, 'connection', 'competing'];
+
+/** One for every `@Subscribe`; named `Class.method` unless it has a name of its own. @throws {@link OptionsError} */
 export function toWantedSubscriptions(handlers: readonly DiscoveredHandler[]): HandlerSubscription[] {
   const wanted = handlers.flatMap((handler) => handler.subscriptions.map((subscribe) => ({ handler, subscribe })));
   const names = new DefaultNames(wanted);
   return wanted.map(({ handler, subscribe }) => {
-    const { connection = DEFAULT_CONNECTION_NAME, competing = false, batch, ...options } = subscribe;
+    const where = `${subscribe.decorator} on ${handlerName(handler)}`;
+    checkWritten(subscribe, where);
+    const { connection = DEFAULT_CONNECTION_NAME, competing = false, batch, ...options } = subscribe.options;
     const name = options.name ?? names.next(handler, options.queue);
     return {
       handler,
       connection,
       competing,
-      where: `${batch === undefined ? '@Subscribe' : '@SubscribeBatch'} on ${handlerName(handler)}`,
+      where,
       batch,
       options: { ...options, name },
     };
   });
+}
+
+/** What the engine cannot know: which decorator was written, and the options that are Nest's. */
+function checkWritten({ decorator, options }: WrittenSubscription, where: string): void {
+  checkOptionsObject(options, [...OPTION_NAMES, 'batch'], where);
+  const { batch, competing } = options;
+  if (decorator === '@SubscribeBatch' && batch === undefined)
+    throw new OptionsError(where, 'it has no batch', 'Give batch: { size: 100 }, or use @Subscribe');
+  if (decorator === '@Subscribe' && batch !== undefined)
+    throw new OptionsError(where, '@Subscribe hands over one message at a time', 'Use @SubscribeBatch, or drop batch');
+  if (competing !== undefined) checkBoolean(competing, `${where}, competing`);
 }
 
 /**

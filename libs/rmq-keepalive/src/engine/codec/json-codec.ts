@@ -15,8 +15,9 @@ import { canSpellForbiddenKey, forbiddenKeyIn, isNestedDeeperThan } from './json
 
 export interface JsonCodecOptions {
   /**
-   * The largest body, in bytes, in either direction.
-   * @default 16777216 (16 MiB, RabbitMQ's own `max_message_size` since 4.0)
+   * The largest body, in bytes, in either direction. For a lower limit of what is published alone, and for one limit with
+   * any codec, there is `publish.maxMessageBytes`; whichever is smaller counts.
+   * @default 16777216 (16 MiB, RabbitMQ's own `max_message_size` since 4.0), or the connection's `publish.maxMessageBytes` if that is more
    */
   maxBytes?: number;
   /**
@@ -28,7 +29,9 @@ export interface JsonCodecOptions {
 
 const JSON_TYPE = 'application/json';
 const BYTES_TYPE = 'application/octet-stream';
-const DEFAULT_MAX_BYTES = 16 * 1024 * 1024;
+export const DEFAULT_MAX_BYTES = 16 * 1024 * 1024;
+/** The longest string that Node can make is not much longer. */
+export const MAX_BYTES = 0x1fff_ffff;
 const DEFAULT_MAX_DEPTH = 64;
 /** AMQP has a content *encoding*, where some clients (Celery, for one) write the charset. */
 const PLAIN_ENCODINGS: readonly string[] = ['', 'identity', 'utf-8', 'utf8'];
@@ -59,10 +62,10 @@ export class JsonCodec implements Codec {
   private readonly maxDepth: number;
 
   /** @throws OptionsError */
-  constructor(options: JsonCodecOptions = {}) {
+  constructor(options: JsonCodecOptions = {}, defaults: { maxBytes?: number } = {}) {
     checkOptionsObject(options, ['maxBytes', 'maxDepth'], 'json');
-    const { maxBytes = DEFAULT_MAX_BYTES, maxDepth = DEFAULT_MAX_DEPTH } = options;
-    checkNumber(maxBytes, { min: 1, max: 0x1fff_ffff, unit: 'bytes', integer: true }, 'json.maxBytes');
+    const { maxBytes = defaults.maxBytes ?? DEFAULT_MAX_BYTES, maxDepth = DEFAULT_MAX_DEPTH } = options;
+    checkNumber(maxBytes, { min: 1, max: MAX_BYTES, unit: 'bytes', integer: true }, 'json.maxBytes');
     checkNumber(maxDepth, { min: 1, max: 1000, unit: 'levels', integer: true }, 'json.maxDepth');
     this.maxBytes = maxBytes;
     this.maxDepth = maxDepth;

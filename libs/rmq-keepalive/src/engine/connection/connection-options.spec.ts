@@ -58,4 +58,15 @@ describe('when an option of the connection cannot work', () => {
     expect(resolved.tls()).toBe(tls);
     expect(resolveConnectionOptions({ urls: 'amqp://localhost', tls: () => tls }).tls()).toBe(tls);
   });
+
+  it('lets the JSON codec take what may be published, unless it is told otherwise', () => {
+    const large = '"' + 'x'.repeat(17 * 1024 * 1024) + '"';
+    const codecOf = (options: Partial<RmqConnectionOptions>) =>
+      resolveConnectionOptions({ urls: 'amqp://localhost', ...options }).codec;
+    const decoded = (options: Partial<RmqConnectionOptions>) => (): unknown =>
+      codecOf(options).decode(Buffer.from(large), {});
+    expect(decoded({})).toThrow('more than json.maxBytes (16777216)');
+    expect(decoded({ publish: { maxMessageBytes: 32 * 1024 * 1024 } })).not.toThrow();
+    expect(decoded({ publish: { maxMessageBytes: 32 * 1024 * 1024 }, json: { maxBytes: 1_000 } })).toThrow('(1000)');
+  });
 });

@@ -2,7 +2,7 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import { hostname } from 'node:os';
 import type { Codec } from '../codec/codec.js';
-import { JsonCodec, type JsonCodecOptions } from '../codec/json-codec.js';
+import { DEFAULT_MAX_BYTES, JsonCodec, type JsonCodecOptions, MAX_BYTES } from '../codec/json-codec.js';
 import { OptionsError } from '../errors.js';
 import { type HeartbeatOptions, type HeartbeatWish, resolveHeartbeat } from '../heartbeat/heartbeat-policy.js';
 import { checkNumber, checkOptionsObject, checkRecord, oneOf, shown } from '../option-checks.js';
@@ -45,13 +45,16 @@ export interface RmqConnectionOptions {
   publish?: PublisherDefaults;
   /** How long running handlers and unconfirmed publishes get at close, ms. @default 10_000 */
   drainTimeoutMs?: number;
-  /** How long the connection may be down before health says `down` instead of `degraded`, ms. @default 30_000 */
+  /**
+   * How long an outage is `degraded` in health before it is `down`, ms. It does not count before the connection was open for
+   * the first time: a service that boots is `down` (not ready) until then. @default 30_000
+   */
   downAfterMs?: number;
   /** Exchanges, queues and bindings to declare, beside those of the subscriptions. */
   topology?: TopologyOptions;
-  /** TLS: `ca`, `cert`, `key`, `servername` ... as in node:tls; a function is asked before every attempt, so that rotated files are read again. */
+  /** `ca`, `cert`, `key`, `servername` ... as in node:tls, for URLs with `amqps://`, which is what switches TLS on; a function is asked before every attempt, so that rotated files are read again. */
   tls?: TlsOptions | (() => TlsOptions);
-  /** Bounds of the JSON codec, the default. */
+  /** Bounds of the JSON codec, the default: what it takes from a queue, and what it makes of a payload. */
   json?: JsonCodecOptions;
   /** How payloads become bytes and back, in both directions. @default JSON, with the bounds in `json` */
   codec?: Codec;
@@ -59,7 +62,7 @@ export interface RmqConnectionOptions {
   clientProperties?: Record<string, unknown>;
 }
 
-const OPTION_NAMES = [
+export const CONNECTION_OPTION_NAMES = [
   'urls',
   'connectionName',
   'heartbeat',
@@ -116,9 +119,10 @@ export function resolveConnectionOptions(options: RmqConnectionOptions): Resolve
       );
     }
   }
-  checkOptionsObject(options, OPTION_NAMES, 'options');
+  checkOptionsObject(options, CONNECTION_OPTION_NAMES, 'options');
   const urls = resolveUrls(options.urls);
   const { wish, warnings } = resolveHeartbeat(options.heartbeat);
+  const publish = resolvePublishDefaults(options.publish);
   const makeEndpoints = (): BrokerEndpoints => new BrokerEndpoints(urls);
   return {
     endpoints: makeEndpoints,
@@ -131,12 +135,12 @@ export function resolveConnectionOptions(options: RmqConnectionOptions): Resolve
     recoveryTimeoutMs: milliseconds(options.recoveryTimeoutMs ?? 10_000, 10, 'recoveryTimeoutMs'),
     reconnect: resolveReconnect(options.reconnect),
     outbox: resolveOutbox(options.outbox),
-    publish: resolvePublishDefaults(options.publish),
+    publish,
     drainTimeoutMs: milliseconds(options.drainTimeoutMs ?? 10_000, 0, 'drainTimeoutMs'),
     downAfterMs: milliseconds(options.downAfterMs ?? 30_000, 0, 'downAfterMs'),
     topology: options.topology ?? {},
     tls: resolveTls(options.tls),
-    codec: resolveCodec(options.codec, options.json),
+    codec: resolveCodec(options, publish),
     clientProperties: resolveClientProperties(options.clientProperties),
     warnings,
   };
@@ -147,8 +151,13 @@ export function checkDrainTimeout(drainTimeoutMs: number): void {
   milliseconds(drainTimeoutMs, 0, 'drainTimeoutMs');
 }
 
-function resolveCodec(codec: Codec | undefined, json: JsonCodecOptions | undefined): Codec {
-  if (codec === undefined) return new JsonCodec(json);
+function resolveCodec(
+  { codec, json }: Pick<RmqConnectionOptions, 'codec' | 'json'>,
+  { maxMessageBytes }: ResolvedPublishDefaults,
+): Codec {
+  // What may be published can be read as well, without saying so twice.
+  if (codec === undefined)
+    return new JsonCodec(json, { maxBytes: Math.min(Math.max(DEFAULT_MAX_BYTES, maxMessageBytes), MAX_BYTES) });
   if (typeof codec?.encode !== 'function' || typeof codec.decode !== 'function')
     throw new OptionsError(
       'codec',

@@ -7,7 +7,7 @@ import type { StreamStart } from './stream-position.js';
 export interface HandlingOptions<T = unknown> {
   /**
    * How many unacknowledged deliveries the broker may have under way to us. 1..65535
-   * @default 20; for batches twice their size, so that one fills while the other is handled
+   * @default 20, or `concurrency` if that is more; for batches one more than are handled at a time, so that it can fill
    */
   prefetch?: number;
   /**
@@ -22,7 +22,7 @@ export interface HandlingOptions<T = unknown> {
    * @default 'auto'
    */
   ack?: 'auto' | 'manual' | 'none';
-  /** How many handlers run at a time, 1..65535. The deliveries beyond wait with us, in order. @default prefetch; 1 for batches */
+  /** How many handlers run at a time, 1..65535; no more than `prefetch` has deliveries for. The deliveries beyond wait with us, in order. @default prefetch; 1 for batches */
   concurrency?: number;
   /**
    * Messages for which this returns the same key (compared as in a `Map`) are handled one at a time, in the order they
@@ -107,13 +107,13 @@ export function resolveHandling<T>(
   if (typeof exclusive !== 'boolean')
     throw new OptionsError(`${path}.exclusive`, `${shown(exclusive)} is not a boolean`, 'Use true or false');
   if (priority !== undefined)
-    checkNumber(priority, { min: -0x8000_0000, max: 0x7fff_ffff, unit: 'priority', integer: true }, `${path}.priority`);
+    checkNumber(priority, { min: -0x8000_0000, max: 0x7fff_ffff, integer: true }, `${path}.priority`);
   const batch = resolveBatch(batchOptions, path);
-  const { prefetch = batch === undefined ? DEFAULT_PREFETCH : Math.min(2 * batch.size, MAX_COUNT) } = options;
+  if (options.concurrency !== undefined) checkCount(options.concurrency, 'handlers', `${path}.concurrency`);
+  const { prefetch = defaultPrefetch(options.concurrency, batch) } = options;
   checkCount(prefetch, 'deliveries', `${path}.prefetch`);
   const { concurrency = batch === undefined ? prefetch : 1 } = options;
-  checkCount(concurrency, 'handlers', `${path}.concurrency`);
-  refuseContradictions({ ack, orderedBy, batch, prefetch }, path);
+  refuseContradictions({ ack, orderedBy, batch, prefetch, concurrency }, path);
   return {
     ack,
     prefetch,
@@ -127,11 +127,20 @@ export function resolveHandling<T>(
   };
 }
 
+function defaultPrefetch(concurrency: number | undefined, batch: WantedHandling['batch']): number {
+  if (batch === undefined) return Math.max(DEFAULT_PREFETCH, concurrency ?? 0);
+  return Math.min(((concurrency ?? 1) + 1) * batch.size, MAX_COUNT);
+}
+
 function resolveBatch(batch: BatchOptions | undefined, path: string): WantedHandling['batch'] {
   if (batch === undefined) return undefined;
   checkOptionsObject(batch, ['size', 'waitMs'], `${path}.batch`);
   const { size, waitMs = DEFAULT_BATCH_WAIT_MS } = batch;
-  checkCount(size, 'deliveries', `${path}.batch.size`);
+  checkNumber(
+    size,
+    { min: 1, max: MAX_COUNT, unit: 'deliveries', integer: true, isRequired: true },
+    `${path}.batch.size`,
+  );
   checkNumber(waitMs, { min: 1, max: MAX_TIMER_MS, unit: 'milliseconds' }, `${path}.batch.waitMs`);
   return { size, waitMs };
 }
@@ -159,10 +168,12 @@ function refuseContradictions(
     orderedBy,
     batch,
     prefetch,
+    concurrency,
   }: Pick<HandlingOptions, 'ack'> & {
     orderedBy: unknown;
     batch: WantedHandling['batch'];
     prefetch: number;
+    concurrency: number;
   },
   path: string,
 ): void {
@@ -183,6 +194,13 @@ function refuseContradictions(
       `${path}.batch.size`,
       `${batch.size} deliveries never come together with prefetch ${prefetch}`,
       `Use prefetch: ${Math.min(2 * batch.size, MAX_COUNT)}, so that one batch fills while the other is handled`,
+    );
+  // Without acks the prefetch holds nothing back.
+  if (ack !== 'none' && concurrency * (batch?.size ?? 1) > prefetch)
+    throw new OptionsError(
+      `${path}.concurrency`,
+      `${concurrency} ${batch === undefined ? 'handlers' : `batches of ${batch.size}`} never run at a time with prefetch ${prefetch}`,
+      'Raise prefetch, or leave it out',
     );
   if (ack === 'none' && batch !== undefined)
     throw new OptionsError(`${path}.ack`, "a batch in the making would be lost with 'none'", "Use 'auto' or 'manual'");

@@ -55,7 +55,11 @@ export class Settlement {
    * @throws {@link OptionsError}
    */
   static retryIn(delayMs: number, options: RetryInOptions = {}): Settlement {
-    checkNumber(delayMs, { min: 1, max: MAX_DELAY_MS, unit: 'milliseconds' }, 'Settlement.retryIn(delayMs)');
+    checkNumber(
+      delayMs,
+      { min: 1, max: MAX_DELAY_MS, unit: 'milliseconds', isRequired: true },
+      'Settlement.retryIn(delayMs)',
+    );
     return new Settlement('retry', delayMs, options.countsAsAttempt ?? false);
   }
 }

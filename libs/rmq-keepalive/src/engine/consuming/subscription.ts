@@ -90,7 +90,7 @@ export interface SubscriptionOptions<T = unknown> extends HandlingOptions<T> {
   consumerArguments?: Record<string, unknown>;
 }
 
-const OPTION_NAMES = [
+export const SUBSCRIPTION_OPTION_NAMES = [
   'name',
   'queue',
   'queueOptions',
@@ -135,7 +135,7 @@ export function resolveSubscription<T>(
   { batch, knownExchange }: { batch?: BatchOptions; knownExchange?: Exchange } = {},
 ): WantedSubscription {
   const path = `subscription ${shown(given.name ?? given.queue)}`;
-  checkOptionsObject(given, OPTION_NAMES, path);
+  checkOptionsObject(given, SUBSCRIPTION_OPTION_NAMES, path);
   const options = addressedByEvent(given, path);
   const handling = resolveHandling(options, batch, path);
   if (typeof options.queue !== 'string')

@@ -54,7 +54,7 @@ describe('when the heartbeat option is read', () => {
     const error = refusal({ timeoutSeconds: value });
     expect(error.code).toBe('RMQ_OPTIONS_INVALID');
     expect(error.option).toBe('heartbeat.timeoutSeconds');
-    expect(error.message).toContain('integer of seconds from 0 to 65535');
+    expect(error.message).toContain('whole number of seconds from 0 to 65535');
   });
 
   it.each([true, null, 10, 'on', []])('refuses %p in place of an options object', (value) => {

@@ -19,7 +19,8 @@ export interface PublishDefaults {
 export interface PublisherDefaults extends PublishDefaults {
   /**
    * The largest body, in bytes; a larger one is rejected with RMQ_PAYLOAD_TOO_LARGE before it is sent. A broker that is sent
-   * more than its own `max_message_size` closes the channel. For JSON, `json.maxBytes` counts too.
+   * more than its own `max_message_size` closes the channel. Raised here, the JSON codec takes bodies of that size in both
+   * directions, unless `json.maxBytes` says otherwise; that of one publisher (`createPublisher`) does not raise it.
    * @default 16_777_216 (16 MiB, RabbitMQ's `max_message_size` since 4.0; 128 MiB before)
    */
   maxMessageBytes?: number;
@@ -139,8 +140,7 @@ function checkOptions(options: PublishOptions): void {
     checkNumber(timeoutMs, { min: 1, max: MAX_TIMER_MS, unit: 'milliseconds' }, 'publish options.timeoutMs');
   if (mandatory !== undefined) checkBoolean(mandatory, 'publish options.mandatory');
   if (persistent !== undefined) checkBoolean(persistent, 'publish options.persistent');
-  if (priority !== undefined)
-    checkNumber(priority, { min: 0, max: 255, unit: 'priority', integer: true }, 'publish options.priority');
+  if (priority !== undefined) checkNumber(priority, { min: 0, max: 255, integer: true }, 'publish options.priority');
   if (expiration !== undefined)
     checkNumber(
       expiration,

@@ -1,5 +1,5 @@
 import type { BatchOptions } from '../../engine/consuming/handling-options.js';
-import { type SubscribeOptions, Subscribe } from './subscribe.decorator.js';
+import { type HandlerDecorator, type SubscribeOptions, written } from './subscribe.decorator.js';
 
 export interface SubscribeBatchOptions extends Omit<SubscribeOptions, 'orderedBy'> {
   /** How many at once, and how long the first of them waits for others. */
@@ -22,6 +22,6 @@ export interface SubscribeBatchOptions extends Omit<SubscribeOptions, 'orderedBy
  * }
  * ```
  */
-export function SubscribeBatch(options: SubscribeBatchOptions) {
-  return Subscribe(options);
+export function SubscribeBatch(options: SubscribeBatchOptions): HandlerDecorator {
+  return written('@SubscribeBatch', options);
 }

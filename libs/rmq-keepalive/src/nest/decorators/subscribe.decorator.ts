@@ -16,10 +16,13 @@ export interface SubscribeOptions<T = unknown> extends SubscriptionOptions<T> {
   competing?: boolean;
 }
 
-/** As the decorators write it: with `batch` from `@SubscribeBatch`. */
-export type WrittenSubscription = SubscribeOptions<never> & { batch?: BatchOptions };
+/** As the decorators write it; nothing is checked before the boot. */
+export interface WrittenSubscription {
+  readonly decorator: '@Subscribe' | '@SubscribeBatch';
+  readonly options: SubscribeOptions<never> & { batch?: BatchOptions };
+}
 
-type HandlerDecorator = <Handler extends (...args: never[]) => unknown>(
+export type HandlerDecorator = <Handler extends (...args: never[]) => unknown>(
   target: object,
   method: string | symbol,
   descriptor: TypedPropertyDescriptor<Handler>,
@@ -52,7 +55,12 @@ export function Subscribe<E extends EventContract>(
 ): HandlerDecorator;
 export function Subscribe<T = unknown>(options: SubscribeOptions<T>): HandlerDecorator;
 export function Subscribe(first: EventContract | SubscribeOptions, others?: object): HandlerDecorator {
-  const options = isEventContract(first) ? { ...others, event: first } : first;
+  return written('@Subscribe', isEventContract(first) ? { ...others, event: first } : first);
+}
+
+/** Notes a subscription on the method that it decorates. */
+export function written(decorator: WrittenSubscription['decorator'], options: object): HandlerDecorator {
+  const subscription = { decorator, options };
   return <Handler extends (...args: never[]) => unknown>(
     target: object,
     _method: string | symbol,
@@ -61,7 +69,7 @@ export function Subscribe(first: EventContract | SubscribeOptions, others?: obje
     // Decorators run from the bottom up; the list reads from the top down.
     Reflect.defineMetadata(
       SUBSCRIPTIONS_METADATA,
-      [options, ...subscriptionsOf(descriptor.value)],
+      [subscription, ...subscriptionsOf(descriptor.value)],
       descriptor.value as object,
     );
     // Nest attaches request-scoped global guards and their like to controllers and to providers that bear this mark only.

@@ -54,7 +54,7 @@ export function resolveDeduplication(
   checkOptionsObject(options, OPTION_NAMES, path);
   const { ttlMs, store, maxEntries = DEFAULTS.maxEntries, claimTtlMs = DEFAULTS.claimTtlMs } = options;
   const { onStoreError = 'wait' } = options;
-  checkNumber(ttlMs, { min: 1, max: LONGEST_TTL_MS, unit: 'milliseconds' }, `${path}.ttlMs`);
+  checkNumber(ttlMs, { min: 1, max: LONGEST_TTL_MS, unit: 'milliseconds', isRequired: true }, `${path}.ttlMs`);
   checkNumber(claimTtlMs, { min: 100, max: LONGEST_CLAIM_MS, unit: 'milliseconds' }, `${path}.claimTtlMs`);
   checkNumber(maxEntries, { min: 1, max: 10_000_000, unit: 'messages', integer: true }, `${path}.maxEntries`);
   if (onStoreError !== 'wait' && onStoreError !== 'handle')

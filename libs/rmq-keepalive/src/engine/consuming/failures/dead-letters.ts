@@ -58,7 +58,7 @@ export class RmqDeadLetters {
   async list(from: DeadLetterSource, options: ListOptions = {}): Promise<DeadLetter[]> {
     checkOptionsObject(options, ['limit'], 'list options');
     const { limit = DEFAULT_LIST_LIMIT } = options;
-    checkNumber(limit, { min: 1, max: MAX_LIST_LIMIT, unit: 'letters', integer: true }, 'list options.limit');
+    checkNumber(limit, { min: 1, max: MAX_LIST_LIMIT, unit: 'dead letters', integer: true }, 'list options.limit');
     return this.#reading(from, async (reader) => {
       const letters: DeadLetter[] = [];
       let bytes = 0;

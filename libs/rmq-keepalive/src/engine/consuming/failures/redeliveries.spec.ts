@@ -107,7 +107,7 @@ describe('when the limit is checked at boot', () => {
       /^x\.maxRedeliveries: the queue's own x-delivery-limit of 5 would come first/,
     );
     expect(() => resolveMaxRedeliveries(0, { queue: queue(), isOrdered: false }, 'x')).toThrow(
-      /^x\.maxRedeliveries: 0 is not an integer/,
+      /^x\.maxRedeliveries: 0 is not a whole number/,
     );
   });
 });

@@ -150,7 +150,7 @@ export function checkedReplay(options: ReplayOptions): Required<ReplayOptions> {
   const { limit = Infinity, filter = () => true, to = 'queue' } = options;
   checkNumber(
     limit,
-    { min: 1, max: Number.MAX_SAFE_INTEGER, unit: 'letters', integer: true, orInfinity: true },
+    { min: 1, max: Number.MAX_SAFE_INTEGER, unit: 'dead letters', integer: true, orInfinity: true },
     'replay options.limit',
   );
   if (typeof filter !== 'function')

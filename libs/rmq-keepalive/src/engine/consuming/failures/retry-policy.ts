@@ -99,8 +99,8 @@ function checkedPolicy(options: RetryOptions, path: string): RetryPolicy {
   const { attempts = 5, firstDelayMs = 1_000, factor = 2, jitter = 0, on = () => true } = options;
   checkNumber(attempts, { min: 2, max: 100, unit: 'attempts', integer: true }, `${path}.attempts`);
   checkNumber(firstDelayMs, { min: MIN_DELAY_MS, max: MAX_DELAY_MS, unit: 'milliseconds' }, `${path}.firstDelayMs`);
-  checkNumber(factor, { min: 1, max: 100, unit: 'times' }, `${path}.factor`);
-  checkNumber(jitter, { min: 0, max: 1, unit: 'parts of the delay' }, `${path}.jitter`);
+  checkNumber(factor, { min: 1, max: 100 }, `${path}.factor`);
+  checkNumber(jitter, { min: 0, max: 1 }, `${path}.jitter`);
   const { maxDelayMs = Math.max(DEFAULT_MAX_DELAY_MS, firstDelayMs) } = options;
   checkNumber(maxDelayMs, { min: firstDelayMs, max: MAX_DELAY_MS, unit: 'milliseconds' }, `${path}.maxDelayMs`);
   if (typeof on !== 'function')
