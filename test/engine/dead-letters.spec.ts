@@ -34,6 +34,9 @@ describe.each(['classic', 'quorum'] as const)('when there are dead letters in a 
     await connection.whenOpen({ timeoutMs: 5_000 });
     for (const id of messages) await faults.oracle.publish(connection, 'shop', 'order.created', id);
     await until('all are dead', () => connection.status().counters.deadLettered === messages.length);
+    // The first copy found no queue, which was no failure of anybody's publish.
+    expect(connection.status().counters.publishFailed).toBe(0);
+    expect(faults.oracle.eventsOf('publish-failed')).toEqual([]);
     return { connection, mend: () => (isMended = true) };
   }
 
@@ -56,6 +59,13 @@ describe.each(['classic', 'quorum'] as const)('when there are dead letters in a 
       at: expect.any(Date),
     });
     expect(letters[0]?.firstSeenAt).toEqual(letters[0]?.at);
+    expect(JSON.parse(JSON.stringify(letters[0]))).toMatchObject({
+      messageId: 'm0',
+      reason: 'handler-failed',
+      payload: { id: 'm0' },
+      bytes: 11,
+      headers: { 'x-dead-queue': 'work' },
+    });
     const { channel } = await bareClient(faults);
     await untilWaiting(channel, 'work.dead', ids.length);
     expect(idsOf(await connection.deadLetters.list({ subscription: 'work' }))).toHaveLength(ids.length);

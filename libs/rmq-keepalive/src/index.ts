@@ -69,6 +69,7 @@ export type { StreamStart } from './engine/consuming/stream-position.js';
 export type { Subscription } from './engine/consuming/subscription-handle.js';
 export { DEAD_LETTER_HEADERS } from './engine/consuming/failures/dead-letter.js';
 export type { DeadLetterReason } from './engine/consuming/failures/dead-letter.js';
+export type { DeadLetterJson } from './engine/consuming/failures/dead-letter-json.js';
 export { DeadLetter, REPLAYED_HEADER } from './engine/consuming/failures/dead-letter-record.js';
 export { RmqDeadLetters } from './engine/consuming/failures/dead-letters.js';
 export type { DeadLetterSource, ListOptions } from './engine/consuming/failures/dead-letters.js';

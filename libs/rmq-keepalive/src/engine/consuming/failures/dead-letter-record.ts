@@ -2,6 +2,7 @@
 import type { GetMessage, MessageProperties } from 'amqplib';
 import type { Codec } from '../../codec/codec.js';
 import { DEAD_LETTER_HEADERS } from './dead-letter.js';
+import { deadLetterJson, type DeadLetterJson } from './dead-letter-json.js';
 import { type MessageHeaders, plainHeaders } from '../delivery.js';
 
 /** How often a message was replayed from a dead-letter queue. */
@@ -62,6 +63,11 @@ export class DeadLetter {
   /** The body as a handler would get it. @throws {@link PayloadNotDecodableError} */
   get payload(): unknown {
     return this.#codec.decode(this.body, this.properties);
+  }
+
+  /** For a controller that answers with letters: the payload in place of the body, up to 64 KiB of it. */
+  toJSON(): DeadLetterJson {
+    return deadLetterJson(this);
   }
 }
 
