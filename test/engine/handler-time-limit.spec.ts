@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
 import type { Delivery } from '../../libs/rmq-keepalive/src/engine/consuming/delivery.js';
+import { describeEvent } from '../../libs/rmq-keepalive/src/engine/connection/connection-events.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { started } from '../support/started.js';
 import { until } from '../support/until.js';
@@ -34,7 +35,9 @@ describe('when a handler does not end', () => {
     expect(counters(connection)).toMatchObject({ deadLettered: 1, handlersRunning: 0 });
     const [failed] = faults.oracle.eventsOf('handler-failed');
     expect(failed?.event.cause).toMatchObject({ code: 'RMQ_HANDLER_TIMEOUT', timeoutMs: 200, subscription: 'work' });
-    expect(failed?.event.cause.message).toMatch(/"work" did not settle a delivery within handlerTimeoutMs \(200 ms\)/);
+    expect(describeEvent(failed!.event)?.sentence).toMatch(
+      /^The handler of "work" failed on message \S+: No end within handlerTimeoutMs \(200 ms\)\. Let the handler end when delivery\.signal aborts, or raise the limit; the message goes to "work\.dead"$/,
+    );
   });
 
   it('drops what the late handler still says, and counts it', async () => {
@@ -72,6 +75,9 @@ describe('when a handler does not end', () => {
     await until('it was moved', () => counters(connection).deadLettered === 1);
     expect(held[0]!.ack()).toBe(false);
     expect(held[0]!.signal.aborted).toBe(true);
+    expect(held[0]!.signal.reason).toMatchObject({
+      message: expect.stringMatching(/^Not settled within .*Call ack\(\)/),
+    });
   });
 
   it('leaves those alone that are within their time, however many came before', async () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
 import { InjectRmqPublisher, RmqConnection, RmqPublisher } from 'nestjs-rmq-keepalive';
+import { describeEvent } from '../../libs/rmq-keepalive/src/engine/connection/connection-events.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { useNest } from '../support/nest-fixture.js';
@@ -29,6 +30,8 @@ describe('a publisher without confirms', () => {
     await Promise.all(Array.from({ length: 5_000 }, (_, i) => telemetry.sendToQueue('work', { i })));
     expect(connection.status().counters.published).toBe(5_000);
     expect(connection.status().outbox).toMatchObject({ queued: 0, inFlight: 0, bytes: 0, maxMessages: 20_000 });
+    connection.createPublisher();
+    expect(connection.status().outbox.maxMessages).toBe(20_000); // one that was never used takes no room
     // In the very turn of the last publish.
     const last = telemetry.sendToQueue('work', 'last');
     expect(await connection.close()).toMatchObject({ publishesAbandoned: 0 });
@@ -71,7 +74,16 @@ describe('a publisher without confirms', () => {
     });
     await telemetry.publish('missing', '', 1);
     await until('the channel was closed', () => faults.oracle.eventsOf('publish-failed').length === 1);
-    expect(faults.oracle.eventsOf('publish-failed')[0]!.event.cause).toMatchObject({ code: 'RMQ_CHANNEL_CLOSED' });
+    const { event } = faults.oracle.eventsOf('publish-failed')[0]!;
+    expect(event).toMatchObject({ cause: { code: 'RMQ_CHANNEL_CLOSED' }, unheardTimes: 1 });
+    expect(describeEvent(event)).toMatchObject({
+      level: 'warn',
+      sentence: expect.stringContaining("no exchange 'missing'"),
+    });
+    await telemetry.publish('missing', '', 2);
+    await until('it was closed again', () => faults.oracle.eventsOf('publish-failed').length === 2);
+    // Not a line for each message of a producer that does not look.
+    expect(describeEvent(faults.oracle.eventsOf('publish-failed')[1]!.event)).toMatchObject({ level: 'debug' });
     await connection.publisher.sendToQueue('work', 1);
     await telemetry.sendToQueue('work', 2);
     await until('both arrived', async () => (await countAtTheBroker()) === 2);

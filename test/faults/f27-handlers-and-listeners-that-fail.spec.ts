@@ -91,7 +91,8 @@ describe('F27: when our own code fails', () => {
     await connection.whenOpen({ timeoutMs: 5_000 });
     await connection.publisher.sendToQueue('work', { id: 'one' });
     const moved = await until('the delivery was moved', () => faults.oracle.eventsOf('delivery-dead-lettered')[0]);
-    expect(moved.event).toMatchObject({ deadLetterQueue: 'work.dead', reason: 'rejected' });
+    expect(moved.event).toMatchObject({ deadLetterQueue: 'work.dead', reason: 'rejected', cause: undefined });
+    expect(moved.event.messageId).toEqual(expect.any(String));
     expect(faults.oracle.eventsOf('handler-failed')).toEqual([]);
   });
 

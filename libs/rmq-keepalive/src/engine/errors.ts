@@ -94,16 +94,33 @@ export class PoisonMessageError extends RmqError {
   }
 }
 
-/** A handler took longer than `handlerTimeoutMs`. Its delivery goes the way of a failed one; what it still settles is a no-op. */
+/** What took too long, and what its writer can do about it. */
+const LATE_PARTS = {
+  handler: { what: 'No end', wayOut: 'Let the handler end when delivery.signal aborts, or raise the limit' },
+  settlement: {
+    what: 'Not settled',
+    wayOut: 'Call ack(), requeue() or reject() on every path, also when the work fails, or raise the limit',
+  },
+  schema: { what: "No answer of the event's schema", wayOut: 'Give it what answers sooner, or raise the limit' },
+} as const;
+
+/** From here on a raised limit meets the broker's own, which is 30 minutes by default. */
+const NEAR_CONSUMER_TIMEOUT_MS = 15 * 60_000;
+
+/**
+ * A handler (or, with `ack: 'manual'`, whoever settles; or the schema of the event) took longer than `handlerTimeoutMs`. The
+ * delivery goes the way of a failed one. The handler may still be running, beside another attempt; what it settles is a no-op.
+ */
 export class HandlerTimeoutError extends RmqError {
   constructor(
     readonly subscription: string,
     readonly timeoutMs: number,
+    late: keyof typeof LATE_PARTS = 'handler',
   ) {
-    super(
-      'RMQ_HANDLER_TIMEOUT',
-      `The handler of subscription "${subscription}" did not settle a delivery within handlerTimeoutMs (${timeoutMs} ms). Make it end when delivery.signal aborts, or raise the limit, and the broker's consumer_timeout with it`,
-    );
+    const { what, wayOut } = LATE_PARTS[late];
+    const brokersLimit =
+      timeoutMs < NEAR_CONSUMER_TIMEOUT_MS ? '' : ", and the broker's consumer_timeout (30 minutes by default) with it";
+    super('RMQ_HANDLER_TIMEOUT', `${what} within handlerTimeoutMs (${timeoutMs} ms). ${wayOut}${brokersLimit}`);
   }
 }
 

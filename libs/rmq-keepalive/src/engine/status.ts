@@ -12,7 +12,7 @@ export interface ConnectionStatus {
   readonly stateSince: number;
   /** Epoch ms since which the connection has not been open; null while it is. */
   readonly downSince: number | null;
-  /** How long it may be down before health says so, ms. */
+  /** How long an outage is `degraded` before it is `down`, ms. Before it was ever open, health says `down` at once. */
   readonly downAfterMs: number;
   /** Whether it was ever open. */
   readonly hasBeenOpen: boolean;
@@ -30,16 +30,20 @@ export interface ConnectionStatus {
   /** Links that came up again after a loss. */
   readonly reconnects: number;
   readonly consumers: {
+    /** Subscriptions that should have a consumer now: without those that are paused. */
     readonly wanted: number;
     readonly attached: number;
     readonly missing: readonly MissingConsumer[];
-    /** Names of subscriptions that were paused; they are neither wanted nor missing. */
+    /** Names of subscriptions that were paused: they count neither as wanted nor as missing. */
     readonly paused: readonly string[];
   };
   readonly topology: {
     readonly refused: readonly { readonly entity: string; readonly code: string; readonly message: string }[];
   };
-  /** Of all publishers of the connection together; the bounds too. */
+  /**
+   * Of the publishers of the connection together: the one that is always there, and every further one since its first
+   * publish. The bounds, too, are sums: each publisher has its own.
+   */
   readonly outbox: {
     readonly queued: number;
     /** Sent, and not confirmed yet. */
@@ -51,7 +55,9 @@ export interface ConnectionStatus {
     readonly maxBytes: number;
   };
   readonly counters: {
+    /** Confirmed, the library's own copies (retries, dead letters, replays) included; without confirms, handed to the socket. */
     readonly published: number;
+    /** Publishes of yours that were rejected. */
     readonly publishFailed: number;
     readonly republished: number;
     readonly delivered: number;

@@ -33,6 +33,8 @@ export type ConnectionEvent =
   | {
       readonly type: 'recovered';
       readonly role: LinkRole;
+      readonly endpoint: string;
+      readonly heartbeatTimeoutSeconds: number;
       readonly report: RecoveryReport;
       /** How long the link had been lost; 0 the first time. */
       readonly downForMs: number;
@@ -102,10 +104,19 @@ export type ConnectionEvent =
   | {
       readonly type: 'delivery-dead-lettered';
       readonly subscription: string;
+      readonly messageId: string | undefined;
       readonly deadLetterQueue: string;
       readonly reason: string;
+      /** The error over which it was given up; undefined when the handler rejected it. */
+      readonly cause: Error | undefined;
     }
-  | { readonly type: 'delivery-rejected'; readonly subscription: string; readonly reason: string }
+  | {
+      readonly type: 'delivery-rejected';
+      readonly subscription: string;
+      readonly messageId: string | undefined;
+      readonly reason: string;
+      readonly cause: Error | undefined;
+    }
   | {
       readonly type: 'dead-letter-failed';
       readonly subscription: string;
@@ -127,7 +138,12 @@ export type ConnectionEvent =
       readonly dropped: number;
     }
   | { readonly type: 'stale-settlement'; readonly subscription: string; readonly settlement: string }
-  | { readonly type: 'publish-failed'; readonly cause: Error }
+  | {
+      readonly type: 'publish-failed';
+      readonly cause: Error;
+      /** Without confirms nobody else hears of it: so many times in short succession, from 1. */
+      readonly unheardTimes?: number;
+    }
   /** The link lives, but a publisher has no channel on it: it is out of channels, say. What it has to publish waits meanwhile. */
   | { readonly type: 'publishing-channel-missing'; readonly cause: Error; readonly retryInMs: number }
   | {
@@ -180,12 +196,8 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
     case 'state-changed':
       return { level: 'debug', sentence: `${event.from.name} -> ${event.to.name}` };
     case 'link-opened':
-      return {
-        level: 'info',
-        sentence: `${link(event.role)} to ${event.endpoint} is up (attempt ${event.attempt}, heartbeat timeout ${
-          event.heartbeatTimeoutSeconds === 0 ? 'none' : `${event.heartbeatTimeoutSeconds} s`
-        })`,
-      };
+      // That it recovered is the news, and says this too.
+      return { level: 'debug', sentence: `${link(event.role)} to ${event.endpoint} is up (attempt ${event.attempt})` };
     case 'attempt-failed':
       // A long outage has many attempts; the 1st, 16th (some seconds), 64th (a minute or two) ... are news enough.
       return {
@@ -198,7 +210,7 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
         sentence: `${link(event.role)}: ${reasonOf(event.cause)}; next attempt in ${seconds(event.retryInMs)}`,
       };
     case 'recovered':
-      return recoveredSentence(event.role, event.report, event.downForMs);
+      return recoveredSentence(event);
     case 'gave-up':
       return { level: 'error', sentence: reasonOf(event.cause) };
     case 'blocked':
@@ -237,7 +249,7 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
     case 'delivery-retried':
       return {
         level: 'debug',
-        sentence: `Message ${event.messageId ?? '(no id)'} of "${event.subscription}" waits ${seconds(event.delayMs)} at the broker for attempt ${event.attempt}`,
+        sentence: `${messageOf(event)} waits ${seconds(event.delayMs)} at the broker for attempt ${event.attempt}`,
       };
     case 'retry-failed':
       return {
@@ -247,18 +259,18 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
     case 'redelivery-counted':
       return {
         level: 'debug',
-        sentence: `Message ${event.messageId ?? '(no id)'} of "${event.subscription}" came back from somebody who is gone, for the ${event.redeliveries}. time, and was moved to the end of its queue`,
+        sentence: `${messageOf(event)} came back from somebody who is gone, for the ${event.redeliveries}. time, and was moved to the end of its queue`,
       };
     case 'delivery-dead-lettered':
       return {
         // The failure of a handler was told already, with what becomes of its message.
         level: event.reason === 'handler-failed' ? 'debug' : 'warn',
-        sentence: `A delivery of "${event.subscription}" was moved to "${event.deadLetterQueue}" (${event.reason})`,
+        sentence: `${messageOf(event)} was moved to "${event.deadLetterQueue}" (${event.reason})${becauseOf(event.cause)}`,
       };
     case 'delivery-rejected':
       return {
         level: 'warn',
-        sentence: `A delivery of "${event.subscription}" was rejected without a dead-letter queue of ours (${event.reason})`,
+        sentence: `${messageOf(event)} was rejected without a dead-letter queue of ours (${event.reason})${becauseOf(event.cause)}`,
       };
     case 'dead-letter-failed':
       return {
@@ -268,7 +280,7 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
     case 'duplicate-skipped':
       return {
         level: 'debug',
-        sentence: `Message ${event.messageId} of "${event.subscription}" was handled before; this copy is skipped`,
+        sentence: `${messageOf(event)} was handled before; this copy is skipped`,
       };
     case 'deduplication-failed':
       return { level: 'warn', sentence: reasonOf(event.cause) };
@@ -288,7 +300,10 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
         sentence: `A publisher got no channel: ${reasonOf(event.cause)}; the next attempt is in ${seconds(event.retryInMs)}, its messages wait`,
       };
     case 'publish-failed':
-      return { level: 'debug', sentence: reasonOf(event.cause) };
+      return {
+        level: isNewsworthy(event.unheardTimes) ? 'warn' : 'debug',
+        sentence: reasonOf(event.cause) + (event.unheardTimes === undefined ? '' : '; what was under way is lost'),
+      };
     case 'publish-returned':
       return {
         level: 'warn',
@@ -331,7 +346,7 @@ function fateSentence(fate: FailedHandlerFate): string {
   }
 }
 
-function isNewsworthy(attempt: number): boolean {
+function isNewsworthy(attempt: number = 0): boolean {
   return attempt === 1 || (attempt >= 16 && Number.isInteger(Math.log2(attempt) / 2));
 }
 
@@ -344,13 +359,11 @@ function isOwnTrouble(cause: Error | undefined): boolean {
   );
 }
 
-function recoveredSentence(
-  role: LinkRole,
-  report: RecoveryReport,
-  downForMs: number,
-): { level: EventLevel; sentence: string } {
-  const outage = downForMs > 0 ? `, after ${seconds(downForMs)} without it` : '';
-  const done = `${link(role)} recovered in ${Math.round(report.tookMs)} ms${outage}`;
+function recoveredSentence(event: ConnectionEventOf<'recovered'>): { level: EventLevel; sentence: string } {
+  const { role, endpoint, heartbeatTimeoutSeconds, report, downForMs } = event;
+  const open = downForMs > 0 ? `open again after ${seconds(downForMs)}` : 'open';
+  const heartbeat = heartbeatTimeoutSeconds === 0 ? 'none' : `${heartbeatTimeoutSeconds} s`;
+  const done = `${link(role)} to ${endpoint} is ${open}, recovered in ${Math.round(report.tookMs)} ms, heartbeat timeout ${heartbeat}`;
   const consumers =
     report.consumersWanted > 0 ? `, ${report.consumersAttached} of ${report.consumersWanted} consumers attached` : '';
   if (report.refused.length === 0) return { level: 'info', sentence: done + consumers };
@@ -370,14 +383,20 @@ function stalledSentence(event: ConnectionEventOf<'event-loop-stalled'>): string
 
 function drainedSentence(report: DrainReport): string {
   const { handlersFinished, deliveriesReturned, publishesFlushed, publishesAbandoned, wasAborted, tookMs } = report;
+  const took = `${wasAborted ? 'Aborted after' : 'Closed in'} ${seconds(tookMs)}`;
+  if (handlersFinished + deliveriesReturned + publishesFlushed + publishesAbandoned === 0)
+    return `${took}; nothing was under way`;
   return [
-    `${wasAborted ? 'Aborted after' : 'Closed in'} ${seconds(tookMs)}: ${counted(handlersFinished, 'handler')} finished`,
+    `${took}: ${counted(handlersFinished, 'handler')} finished`,
     `${counted(deliveriesReturned, 'delivery', 'deliveries')} given back`,
     `${counted(publishesFlushed, 'publish', 'publishes')} confirmed`,
     `${publishesAbandoned} abandoned`,
   ].join(', ');
 }
 
+const messageOf = (event: { subscription: string; messageId: string | undefined }): string =>
+  `Message ${event.messageId ?? '(no id)'} of "${event.subscription}"`;
+const becauseOf = (cause: Error | undefined): string => (cause === undefined ? '' : `: ${reasonOf(cause)}`);
 const counted = (count: number, one: string, many = `${one}s`): string => `${count} ${count === 1 ? one : many}`;
 const link = (role: LinkRole): string =>
   role === 'shared' ? 'Link' : `${role === 'publishing' ? 'Publishing' : 'Consuming'} link`;

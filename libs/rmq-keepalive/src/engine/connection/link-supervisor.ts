@@ -213,7 +213,14 @@ export class LinkSupervisor {
       this.#outageSince = undefined;
       this.#openedAt = this.clock.now();
       this.#moveTo({ name: 'open', since: this.clock.wallClock() });
-      this.hooks.event({ type: 'recovered', role: this.role, report, downForMs });
+      this.hooks.event({
+        type: 'recovered',
+        role: this.role,
+        endpoint: link.endpoint,
+        heartbeatTimeoutSeconds: link.negotiatedHeartbeatSeconds,
+        report,
+        downForMs,
+      });
     } catch (thrown) {
       // A link that was lost meanwhile reports that by itself; one that lives but cannot be used is discarded here.
       link.destroy(asError(thrown));

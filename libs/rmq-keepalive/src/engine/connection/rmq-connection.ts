@@ -109,6 +109,7 @@ export class RmqConnection {
         noChannel: (cause, retryInMs) => this.#emit({ type: 'publishing-channel-missing', cause, retryInMs }),
         published: () => (this.#record.published += 1),
         failed: (cause) => this.#publishFailedWith(cause),
+        failedUnheard: (cause, times) => this.#publishFailedWith(cause, times),
         republished: (count) => this.#republished(count),
         returned: (message) => this.#emit({ type: 'publish-returned', ...message }),
       },
@@ -527,9 +528,9 @@ export class RmqConnection {
     for (const advanced of this.#recoveryAdvanced) advanced();
   }
 
-  #publishFailedWith(cause: Error): void {
+  #publishFailedWith(cause: Error, unheardTimes?: number): void {
     this.#record.publishFailed += 1;
-    this.#emit({ type: 'publish-failed', cause });
+    this.#emit({ type: 'publish-failed', cause, unheardTimes });
   }
 
   #republished(count: number): void {

@@ -54,7 +54,7 @@ export class DeliveryHandling {
     const { clock } = host;
     this.#runs = new HandlerRuns(wanted, host, failures, around, () => this.#tellIfIdle());
     if (event?.schema !== undefined) {
-      const limit = timeoutMs && { timeoutMs, error: () => new HandlerTimeoutError(name, timeoutMs) };
+      const limit = timeoutMs && { timeoutMs, error: () => new HandlerTimeoutError(name, timeoutMs, 'schema') };
       this.#validation = new Validation(event, clock, limit || undefined);
     }
     if (batch !== undefined) this.#batcher = new Batcher(batch, clock, (items) => this.#enterBatch(items));

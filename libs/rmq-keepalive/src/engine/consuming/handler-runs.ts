@@ -191,7 +191,12 @@ export class HandlerRuns {
   }
 
   #timedOut(run: HandlerRun): void {
-    const error = new HandlerTimeoutError(this.wanted.name, this.wanted.handlerTimeoutMs as number);
+    const { name, handlerTimeoutMs, ack } = this.wanted;
+    const error = new HandlerTimeoutError(
+      name,
+      handlerTimeoutMs as number,
+      ack === 'manual' ? 'settlement' : 'handler',
+    );
     const unsettled = run.deliveries.filter((delivery) => !delivery.isSettled);
     for (const delivery of unsettled) this.#left.delete(delivery);
     run.left = 0;

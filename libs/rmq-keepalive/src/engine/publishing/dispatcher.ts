@@ -34,6 +34,8 @@ export interface PublisherHost {
   noChannel(cause: Error, retryInMs: number): void;
   published(): void;
   failed(cause: Error): void;
+  /** The channel of a publisher without confirms was closed, for the so manieth time in short succession. */
+  failedUnheard(cause: Error, times: number): void;
   republished(count: number): void;
   /** Without confirms: nobody waits for this one any more. */
   returned(message: ReturnedPublish): void;
@@ -62,6 +64,8 @@ const MAX_LEDGER_SPAN = 1 << 20;
 const SWEEP_EVERY_MS = 250;
 /** A link without a free channel is of use to those who have one, and one may get free. */
 const REOPEN_AFTER_MS = 5_000;
+/** Channel closes that follow each other more closely are one trouble: a missing exchange, say. */
+const SAME_TROUBLE_MS = 60_000;
 
 export class Dispatcher {
   readonly #host: PublisherHost;
@@ -81,6 +85,9 @@ export class Dispatcher {
   #reopening: Timer | undefined;
   #nextDeadline = Infinity;
   #someGaveUp = false;
+  /** Without confirms. */
+  #closes = 0;
+  #closedAt = -Infinity;
   readonly #whenEmpty = new Set<() => void>();
   /** Called whenever more may be accepted or sent than before. */
   #eased: () => void = () => undefined;
@@ -101,6 +108,11 @@ export class Dispatcher {
       waiting: this.#outbox.waiting,
       bytes: this.#outbox.bytes,
     };
+  }
+
+  /** Whether anybody has published with it, or it is the one that is always there. */
+  get isInUse(): boolean {
+    return this.#isNeeded;
   }
 
   get bounds(): ResolvedOutbox {
@@ -285,8 +297,15 @@ export class Dispatcher {
     const exchanges = new Set(inFlight.map(({ exchange }) => exchange));
     this.#accuse(inFlight, cause);
     // Without confirms nobody else would hear of it.
-    if (this.#confirms === 'off') this.#host.failed(new ChannelClosedError('the publisher without confirms', cause));
+    if (this.#confirms === 'off') this.#tellUnheard(cause);
     this.#repair(link, exchanges);
+  }
+
+  #tellUnheard(cause: Error): void {
+    const now = this.#clock.now();
+    this.#closes = now - this.#closedAt < SAME_TROUBLE_MS ? this.#closes + 1 : 1;
+    this.#closedAt = now;
+    this.#host.failedUnheard(new ChannelClosedError('the publisher without confirms', cause), this.#closes);
   }
 
   #repair(link: Link, exchanges: ReadonlySet<string>): void {
@@ -338,7 +357,8 @@ export class Dispatcher {
     else if (error !== undefined) this.#someGaveUp = true;
     this.#outbox.release(entry);
     if (error === undefined) this.#host.published();
-    else this.#host.failed(error);
+    // A first dead letter finds no queue: no publish of the user's has failed.
+    else if (!entry.isCopy) this.#host.failed(error);
     if (this.#outbox.messages === 0 && this.#whenEmpty.size > 0) this.#tellIsEmpty();
     this.#eased();
   };

@@ -36,6 +36,8 @@ export interface OutgoingMessage {
   readonly options: MessageProperties;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
+  /** A retry, a dead letter or a replay of ours: whoever sends it tells what becomes of it. */
+  readonly isCopy?: boolean;
 }
 
 /** The broker sent it back: no queue is bound for it. */
@@ -65,6 +67,7 @@ export class Outgoing implements OutboxEntry, PublishFrame, PublishAddress {
   returned: Returned | undefined;
   readonly #headerTable: Buffer | undefined;
   readonly signal: AbortSignal | undefined;
+  readonly isCopy: boolean;
 
   /** @throws TypeError or RangeError when a header cannot be encoded */
   constructor(
@@ -84,6 +87,7 @@ export class Outgoing implements OutboxEntry, PublishFrame, PublishAddress {
     this.#headerTable = options.headers === undefined ? undefined : encodeFieldTable(options.headers);
     this.bytes = message.content.length + (this.#headerTable?.length ?? 0);
     this.signal = signal;
+    this.isCopy = message.isCopy ?? false;
   }
 
   get wasSent(): boolean {

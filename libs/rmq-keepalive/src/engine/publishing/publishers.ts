@@ -57,10 +57,11 @@ export class Publishers {
     return this.#add({ bounds, confirms: confirm ? 'on' : 'off', opens: 'on-demand' }, defaults);
   }
 
-  /** All of them together; the bounds too. */
+  /** All of them that are in use together; the bounds too. */
   get status(): PublisherStatus & { readonly maxMessages: number; readonly maxBytes: number } {
     const sum = { queued: 0, inFlight: 0, waiting: 0, bytes: 0, maxMessages: 0, maxBytes: 0 };
-    for (const { status, bounds } of this.#dispatchers) {
+    for (const { status, bounds, isInUse } of this.#dispatchers) {
+      if (!isInUse) continue;
       sum.queued += status.queued;
       sum.inFlight += status.inFlight;
       sum.waiting += status.waiting;

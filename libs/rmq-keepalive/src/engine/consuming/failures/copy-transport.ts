@@ -37,7 +37,7 @@ const TIMEOUT_MS = 30_000;
 export async function sendCopy(copy: Copy, transport: CopyTransport, layWay?: () => Promise<void>): Promise<void> {
   const { exchange, routingKey, content, properties, headers, ours, timeoutMs = TIMEOUT_MS } = copy;
   const send = async (options: Options.Publish): Promise<void> => {
-    const message = { exchange, routingKey, content, timeoutMs, options };
+    const message = { exchange, routingKey, content, timeoutMs, options, isCopy: true };
     try {
       await transport.send(message);
     } catch (thrown) {

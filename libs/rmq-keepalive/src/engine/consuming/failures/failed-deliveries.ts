@@ -162,8 +162,14 @@ export class FailedDeliveries {
   async giveUp(delivery: Delivery, reason: DeadLetterReason, error: unknown): Promise<void> {
     const { deadLetter, name: subscription } = this.wanted;
     if (delivery.isSettled) return;
+    const what = {
+      subscription,
+      messageId: delivery.messageId,
+      reason,
+      cause: error === undefined ? error : asError(error),
+    };
     if (deadLetter === false) {
-      if (delivery.reject()) this.host.event({ type: 'delivery-rejected', subscription, reason });
+      if (delivery.reject()) this.host.event({ type: 'delivery-rejected', ...what });
       return;
     }
     await this.#move(delivery, {
@@ -171,7 +177,7 @@ export class FailedDeliveries {
         moveToDeadLetters(delivery, deadLetter, { reason, error, at: this.host.clock.wallClock() }, this.host.copies),
       sent: () => {
         this.counters.deadLettered += 1;
-        this.host.event({ type: 'delivery-dead-lettered', subscription, deadLetterQueue: deadLetter, reason });
+        this.host.event({ type: 'delivery-dead-lettered', deadLetterQueue: deadLetter, ...what });
       },
       failed: (cause, retryInMs) => ({
         type: 'dead-letter-failed',
