@@ -1,0 +1,93 @@
+/**
+ * What the pages of the documentation speak of and do not show: a shop's events, services and data. Declared, never run.
+ * A name that a new snippet needs belongs here.
+ */
+import type { HealthCheckService } from '@nestjs/terminus';
+import {
+  defineEvent,
+  type Delivery,
+  type EventPayload,
+  type RmqConnection,
+  type RmqDeadLetters,
+  type RmqPublisher,
+  type StandardSchema,
+} from 'nestjs-rmq-keepalive';
+import type { RmqHealthIndicator } from 'nestjs-rmq-keepalive/terminus';
+
+export interface Order {
+  id: string;
+}
+export interface OrderChanged {
+  orderId: string;
+}
+export interface Payment {
+  account: string;
+}
+export interface Picture {
+  url: string;
+}
+export interface View {
+  page: string;
+}
+export interface Event {
+  id: string;
+}
+export class BadOrder extends Error {}
+
+const address = { exchange: 'shop', routingKey: 'order.created' };
+export const orderCreated = defineEvent<Order>(address);
+export const orderDeleted = defineEvent<Order>(address);
+export const orderPlaced = defineEvent<Order>(address);
+export const orderImported = defineEvent<Order>(address);
+export const orderChanged = defineEvent<OrderChanged>(address);
+export const paymentMade = defineEvent<Payment>(address);
+export type OrderCreated = EventPayload<typeof orderCreated>;
+export type OrderDeleted = EventPayload<typeof orderDeleted>;
+export type OrderPlaced = EventPayload<typeof orderPlaced>;
+
+export declare const orderSchema: StandardSchema<Order>;
+export declare const connection: RmqConnection;
+export declare const publisher: RmqPublisher;
+export declare const deadLetters: RmqDeadLetters;
+export declare const logger: { log(text: string): void; error(text: string): void };
+export declare const metrics: { stall(ms: number): void };
+export declare const alerts: { raise(...facts: unknown[]): void };
+export declare const secrets: { currentBrokerUrl(): Promise<string> };
+export declare const order: Order;
+export declare const orders: Order[];
+export declare const rows: Order[];
+export declare const report: unknown;
+export declare const tenant: string;
+export declare const url: string;
+export declare const store: {
+  lastOffset(stream: string): Promise<number>;
+  apply(event: Event, offset?: number): Promise<void>;
+};
+export declare function retryLater(row: Order, error: Error): void;
+
+/** Of Nest's config package, which nobody has to install for this. */
+export declare class ConfigService {
+  getOrThrow(name: string): string;
+}
+
+interface Transaction {
+  query(text: string, values?: unknown[]): Promise<unknown>;
+}
+
+/** The class that the methods on the pages belong to. */
+export declare class Surroundings {
+  readonly connection: RmqConnection;
+  readonly publisher: RmqPublisher;
+  readonly deadLetters: RmqDeadLetters;
+  readonly healthCheck: HealthCheckService;
+  readonly rmqHealth: RmqHealthIndicator;
+  readonly encoder: { add(picture: Picture, done: (error?: Error) => void): void };
+  readonly database: {
+    insert(views: View[], options: { signal: AbortSignal }): Promise<void>;
+    insertEach(views: View[]): Promise<{ ok: boolean }[]>;
+  };
+  readonly tenants: { isReady(tenant: string): Promise<boolean> };
+  readonly ledger: { book(payment: Payment): Promise<void> };
+  readonly payments: { charge(order: Order): Promise<{ status: number }> };
+  readonly inbox: { once(delivery: Delivery, work: (transaction: Transaction) => Promise<void>): Promise<void> };
+}
