@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
@@ -12,22 +12,23 @@ import { PrivateBroker } from '../../tools/broker/private-broker.js';
 
 const run = promisify(execFile);
 
-/** What a fresh Nest 12 application has anyway; the README's install line adds the rest. */
-const NEST_APPLICATION = [
-  '@nestjs/common@12',
-  '@nestjs/core@12',
-  '@nestjs/platform-express@12',
+/** What a fresh application has anyway; the README's install line adds the rest. */
+const applicationOf = (nest: number): string[] => [
+  ...['common', 'core', 'platform-express'].map((part) => `@nestjs/${part}@${nest}`),
   'rxjs@7',
   'reflect-metadata@0.2',
   'typescript@6',
   '@types/node@20',
 ];
 
+/** Without skipLibCheck: our declarations have to hold beside those of any Nest that we support. */
 const TSCONFIG = {
   compilerOptions: {
     target: 'es2023',
     module: 'nodenext',
     strict: true,
+    noImplicitReturns: true,
+    isolatedModules: true,
     experimentalDecorators: true,
     emitDecoratorMetadata: true,
     types: ['node'],
@@ -39,6 +40,7 @@ const TSCONFIG = {
 describe("the README's program, in a fresh Nest application with the packed package", () => {
   const readme = readFileSync('README.md', 'utf8');
   let folder: string;
+  let tarball: string;
   let broker: PrivateBroker;
 
   beforeAll(async () => {
@@ -48,26 +50,40 @@ describe("the README's program, in a fresh Nest application with the packed pack
       cwd: 'libs/rmq-keepalive',
     });
     const [{ filename }] = JSON.parse(stdout) as [{ filename: string }];
+    tarball = resolve(folder, filename);
+    await compileFor(12, folder);
+  }, 180_000);
+
+  /** Makes an application of it in `into`, whose compiler has nothing to say. */
+  async function compileFor(nest: number, into: string): Promise<void> {
     const program = /```ts\n(\/\/ main\.ts\n[\s\S]*?)```/.exec(readme)?.[1];
     const installs = /npm install (nestjs-rmq-keepalive .*)/.exec(readme)?.[1]?.split(' ') ?? [];
     expect(program).toContain('NestFactory.create');
     expect(installs[0]).toBe('nestjs-rmq-keepalive');
-    writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'fresh', private: true, type: 'module' }));
-    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(TSCONFIG));
-    writeFileSync(join(folder, 'main.ts'), program ?? '');
-    const packages = [...NEST_APPLICATION, resolve(folder, filename), ...installs.slice(1)];
-    await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', ...packages], { cwd: folder });
-    const compiled = run('node', ['node_modules/typescript/bin/tsc'], { cwd: folder });
+    writeFileSync(join(into, 'package.json'), JSON.stringify({ name: 'fresh', private: true, type: 'module' }));
+    writeFileSync(join(into, 'tsconfig.json'), JSON.stringify(TSCONFIG));
+    writeFileSync(join(into, 'main.ts'), program ?? '');
+    // The newest terminus wants the newest Nest.
+    const others = installs.slice(1).map((name) => (name.startsWith('@nestjs/') ? `${name}@${nest}` : name));
+    const packages = [...applicationOf(nest), tarball, ...others];
+    await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', ...packages], { cwd: into });
+    const compiled = run('node', ['node_modules/typescript/bin/tsc'], { cwd: into });
     // The compiler's complaints are on stdout, and not in the error.
     await compiled.catch((failed: { stdout?: string }) => {
-      throw new Error(`The README's program does not compile:\n${failed.stdout}`, { cause: failed });
+      throw new Error(`The README's program does not compile on Nest ${nest}:\n${failed.stdout}`, { cause: failed });
     });
-  }, 180_000);
+  }
 
   afterAll(async () => {
     await broker.stop();
     rmSync(folder, { recursive: true, force: true });
   }, 30_000);
+
+  it('compiles on Nest 11 as well', async () => {
+    const into = join(folder, 'nest-11');
+    mkdirSync(into);
+    await expect(compileFor(11, into)).resolves.toBeUndefined();
+  }, 180_000);
 
   it('publishes, consumes, answers /health truthfully and drains on SIGTERM', async () => {
     const port = await findFreePort();
