@@ -79,6 +79,31 @@ describe('F12: when a handler blocks the event loop', () => {
     });
   });
 
+  describe('for longer than a publish may take', () => {
+    it('counts the confirm that came meanwhile, though the time limit is over at the wake-up', async () => {
+      const connection = faults.connect({ heartbeat: { timeoutSeconds: 60 } });
+      connection.addTopology({ queues: [{ name: 'work' }] });
+      await connection.start();
+      await connection.whenOpen({ timeoutMs: 5_000 });
+      await connection.publisher.sendToQueue('work', { id: 'first' });
+      for (const timeoutMs of [300, 600, 900]) {
+        let isConfirmed = false;
+        const publish = connection.publisher.sendToQueue('work', { id: `${timeoutMs}` }, { timeoutMs });
+        const outcome = publish.then(
+          () => (isConfirmed = true),
+          (error: Error) => error,
+        );
+        // Control: a timer of the same length that does not look at the sockets first, as the limit would be without it.
+        const hasty = new Promise((resolve) => setTimeout(() => resolve(isConfirmed), timeoutMs));
+        // It has been written, and no socket was read since.
+        setImmediate(() => blockEventLoop(2 * timeoutMs));
+        expect(await hasty).toBe(false);
+        expect(await outcome).toBe(true);
+      }
+      expect(connection.status().counters.publishFailed).toBe(0);
+    });
+  });
+
   describe("for longer than the broker's patience", () => {
     /** The first delivery blocks, and is done only when its message has come again; the second one waits to be released. */
     const scene = () => {

@@ -28,7 +28,28 @@ export const systemClock: Clock = {
   },
 };
 
-/** Rejects with `timeoutError()` unless `work` settles within `timeoutMs`. The work itself goes on; its owner must end it. */
+/** A timer that is later than this says less about those who let us wait than about us. */
+const LATE_MS = 250;
+
+/**
+ * A timer for judging others. When our event loop was blocked, or the process stopped, their answer may lie unread in a
+ * socket, and timers come before sockets at the wake-up. So the time by which the timer is late is given to them again.
+ */
+export function setFairTimer(clock: Clock, callback: () => void, delayMs: number): Timer {
+  let timer: Timer;
+  const arm = (waitMs: number): void => {
+    const dueAt = clock.now() + waitMs;
+    timer = clock.setTimer(() => {
+      const lateMs = clock.now() - dueAt;
+      if (lateMs > LATE_MS) arm(Math.min(lateMs, delayMs));
+      else callback();
+    }, waitMs);
+  };
+  arm(delayMs);
+  return { cancel: () => timer.cancel() };
+}
+
+/** Rejects with `timeoutError()` unless `work` settles within `timeoutMs`, stalls of ours not counted. The work itself goes on; its owner must end it. */
 export async function withDeadline<T>(
   clock: Clock,
   work: Promise<T>,
@@ -37,7 +58,7 @@ export async function withDeadline<T>(
 ): Promise<T> {
   let timer: Timer | undefined;
   const deadline = new Promise<never>((_, reject) => {
-    timer = clock.setTimer(() => reject(timeoutError()), timeoutMs);
+    timer = setFairTimer(clock, () => reject(timeoutError()), timeoutMs);
   });
   try {
     return await Promise.race([work, deadline]);

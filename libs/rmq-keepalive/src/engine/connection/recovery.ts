@@ -5,7 +5,7 @@
  * consumes nothing. So a watchdog wants *progress*: whenever `stallTimeoutMs` pass without one answered request, the
  * link is discarded. Progress and not a total, because a thousand consumers over a slow path are slow, not stuck.
  */
-import type { Clock, Timer } from '../clock.js';
+import { type Clock, setFairTimer, type Timer } from '../clock.js';
 import { RecoveryStalledError } from '../errors.js';
 import type { Link } from './link.js';
 
@@ -66,7 +66,7 @@ export async function recover(
   return { tookMs: clock.now() - startedAt, consumersWanted, consumersAttached, refused };
 }
 
-/** Calls `bite` once when nobody has fed it for `timeoutMs`. */
+/** Calls `bite` once when nobody has fed it for `timeoutMs`, stalls of ours not counted. */
 export class Watchdog {
   #fedAt: number;
   #timer: Timer | undefined;
@@ -90,10 +90,11 @@ export class Watchdog {
   }
 
   #arm(delayMs: number): void {
-    this.#timer = this.clock.setTimer(() => {
+    const wake = (): void => {
       const hungryForMs = this.clock.now() - this.#fedAt;
       if (hungryForMs >= this.timeoutMs) this.bite();
       else this.#arm(this.timeoutMs - hungryForMs);
-    }, delayMs);
+    };
+    this.#timer = setFairTimer(this.clock, wake, delayMs);
   }
 }

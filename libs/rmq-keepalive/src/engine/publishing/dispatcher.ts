@@ -371,12 +371,15 @@ export class Dispatcher {
 
   #armSweeper(): void {
     if (this.#sweeper !== undefined || this.#isClosed) return;
-    this.#sweeper = this.#clock.setTimer(() => this.#sweep(), SWEEP_EVERY_MS);
+    this.#sweeper = this.#clock.setTimer(() => void this.#sweep(), SWEEP_EVERY_MS);
   }
 
   /** One timer for all time limits: a timer for every message would cost more than the message. */
-  #sweep(): void {
+  async #sweep(): Promise<void> {
+    // After a stall the confirms may lie unread in the socket: nobody is told that they did not come before that is read.
+    if (this.#clock.now() >= this.#nextDeadline) await this.#clock.untilSocketsPolled();
     this.#sweeper = undefined;
+    if (this.#isClosed) return;
     const now = this.#clock.now();
     if (now >= this.#nextDeadline) this.#endOverdue(now);
     if (this.#someGaveUp) this.#outbox.forgetSettled();
