@@ -26,8 +26,11 @@ export class CertificateAuthority {
     return this.files(this.name).certificate;
   }
 
-  /** A certificate for `subject`, with `hosts` as alternative names, for example `DNS:localhost`. */
-  async sign(subject: string, hosts: readonly string[] = []): Promise<{ certificate: string; key: string }> {
+  /**
+   * A certificate for `subject`, with `hosts` as alternative names, for example `DNS:localhost`.
+   * @param days for which it is valid; -1: it has expired
+   */
+  async sign(subject: string, hosts: readonly string[] = [], days = 2): Promise<{ certificate: string; key: string }> {
     const { certificate, key } = this.files(subject);
     const request = join(this.folder, `${subject}.request`);
     const extensions = join(this.folder, `${subject}.extensions`);
@@ -35,7 +38,19 @@ export class CertificateAuthority {
     await openssl(['req', ...KEY, '-subj', `/CN=${subject}`, '-keyout', key, '-out', request]);
     const own = this.files(this.name);
     const by = ['-CA', own.certificate, '-CAkey', own.key, '-CAcreateserial'];
-    await openssl(['x509', '-req', '-in', request, ...by, '-days', '2', '-extfile', extensions, '-out', certificate]);
+    await openssl([
+      'x509',
+      '-req',
+      '-in',
+      request,
+      ...by,
+      '-days',
+      `${days}`,
+      '-extfile',
+      extensions,
+      '-out',
+      certificate,
+    ]);
     return { certificate, key };
   }
 
