@@ -1,4 +1,4 @@
-// `npm run bench -- recovery | publish | consume | outage [options]`: measurements beside the peers. Installs the peers when they are missing.
+// `npm run bench -- recovery | publish | consume | outage | stall | relay [options]`: measurements beside the peers. Installs the peers when they are missing.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,6 +9,8 @@ const PROGRAMS = {
   publish: './throughput/main.mjs',
   consume: './throughput/main.mjs',
   outage: './throughput/main.mjs',
+  stall: './stall/main.mjs',
+  relay: './relay/main.mjs',
 };
 
 const [kind, ...options] = process.argv.slice(2);

@@ -1,19 +1,25 @@
 /**
  * The contender's process: connects as it is told, then does the work and reports what it took.
  *
- *   argument: { contender, kind: 'publish' | 'consume' | 'outage', ... }
+ *   argument: { contender, kind: 'publish' | 'consume' | 'confirm' | 'outage', ... }
  *   to us:    { go: true }, { restarted: true }
  *   from us:  { type: 'ready' }, { type: 'result', ... }, { type: 'crashed', reason }
  *
  * A contender is a module with `openPublisher` (to a function `publish(payload, settle)`, `settle` being called on the confirm
  * or with an error) and `openConsumer` (that calls `handle(payload)` for each message and acks it).
  */
+import { confirmOneByOne } from './work/confirm.mjs';
 import { consumeTheQueue } from './work/consume.mjs';
 import { publishIntoAnOutage } from './work/outage.mjs';
 import { publishAtFullSpeed } from './work/publish.mjs';
 
 const task = JSON.parse(process.argv[2]);
-const work = { publish: publishAtFullSpeed, consume: consumeTheQueue, outage: publishIntoAnOutage };
+const work = {
+  publish: publishAtFullSpeed,
+  consume: consumeTheQueue,
+  confirm: confirmOneByOne,
+  outage: publishIntoAnOutage,
+};
 
 function report(message) {
   if (process.connected) process.send?.(message);

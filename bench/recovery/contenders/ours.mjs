@@ -1,7 +1,8 @@
 import { RmqConnection } from 'nestjs-rmq-keepalive';
 
-export default async function start({ url, queues, got }) {
-  const connection = new RmqConnection({ urls: url, startup: 'wait' });
+/** @param options further options of the connection */
+export default async function start({ url, queues, got, options }) {
+  const connection = new RmqConnection({ urls: url, startup: 'wait', ...options });
   for (const queue of queues) connection.subscribe({ queue }, (payload) => got(payload.data));
   await connection.start();
 }

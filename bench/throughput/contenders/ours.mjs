@@ -10,14 +10,15 @@ const { Injectable, Module } = require('@nestjs/common');
 const { NestFactory } = require('@nestjs/core');
 const { Payload } = require('@nestjs/microservices');
 
-export async function openPublisher({ url, queue, persistent }) {
-  const app = await boot({ url });
+/** @param connection further options of `forRoot` */
+export async function openPublisher({ url, queue, persistent, connection }) {
+  const app = await boot({ url, connection });
   const publisher = app.get(RmqPublisher);
   const options = { persistent };
   return (payload, settle) => void publisher.sendToQueue(queue, payload, options).then(() => settle(), settle);
 }
 
-export async function openConsumer({ url, queue, prefetch, handle }) {
+export async function openConsumer({ url, queue, prefetch, handle, connection }) {
   class BenchConsumer {
     onMessage(payload) {
       handle(payload);
@@ -27,11 +28,12 @@ export async function openConsumer({ url, queue, prefetch, handle }) {
   Payload()(BenchConsumer.prototype, 'onMessage', 0);
   Subscribe({ queue, prefetch })(BenchConsumer.prototype, 'onMessage', method);
   Injectable()(BenchConsumer);
-  await boot({ url, providers: [BenchConsumer] });
+  await boot({ url, connection, providers: [BenchConsumer] });
 }
 
-function boot({ url, providers = [] }) {
+function boot({ url, connection, providers = [] }) {
   class BenchModule {}
-  Module({ imports: [RmqKeepaliveModule.forRoot({ urls: url, startup: 'wait' })], providers })(BenchModule);
+  const options = { urls: url, startup: 'wait', ...connection };
+  Module({ imports: [RmqKeepaliveModule.forRoot(options)], providers })(BenchModule);
   return NestFactory.createApplicationContext(BenchModule, { logger: false });
 }

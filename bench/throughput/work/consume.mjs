@@ -1,22 +1,21 @@
 /** Handles and acks what is in the queue, which never runs empty meanwhile: first to warm up, then for the record. */
+import { stopwatch } from './stopwatch.mjs';
 
-export async function consumeTheQueue({ openConsumer }, { url, queue, prefetch, warmUp, messages, ready }) {
+export async function consumeTheQueue({ openConsumer }, task) {
+  const { url, queue, prefetch, connection, warmUp, messages, ready } = task;
   await ready();
   let handled = 0;
-  let startedAt;
-  let cpuBefore;
+  let took;
   let finish;
   const finished = new Promise((resolve) => (finish = resolve));
   const handle = () => {
     handled += 1;
     if (handled === warmUp) {
-      startedAt = performance.now();
-      cpuBefore = process.cpuUsage();
+      took = stopwatch();
     } else if (handled === warmUp + messages) {
-      const { user, system } = process.cpuUsage(cpuBefore);
-      finish({ messages, ms: performance.now() - startedAt, cpuUs: user + system });
+      finish({ messages, ...took() });
     }
   };
-  await openConsumer({ url, queue, prefetch, handle });
+  await openConsumer({ url, queue, prefetch, handle, connection });
   return finished;
 }

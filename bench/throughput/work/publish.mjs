@@ -1,16 +1,16 @@
 /** Publishes as fast as the confirms come, with `window` messages outstanding: first to warm up, then for the record. */
 import { payloadOf } from '../protocol.mjs';
+import { stopwatch } from './stopwatch.mjs';
 
-export async function publishAtFullSpeed({ openPublisher }, { url, queue, workload, window, warmUp, messages, ready }) {
-  const publish = await openPublisher({ url, queue, persistent: workload.persistent });
+export async function publishAtFullSpeed({ openPublisher }, task) {
+  const { url, queue, workload, window, connection, warmUp, messages, ready } = task;
+  const publish = await openPublisher({ url, queue, persistent: workload.persistent, connection });
   const payload = payloadOf(workload.bytes);
   await ready();
   await publishAll(publish, payload, { count: warmUp, window });
-  const startedAt = performance.now();
-  const cpuBefore = process.cpuUsage();
+  const took = stopwatch();
   await publishAll(publish, payload, { count: messages, window });
-  const { user, system } = process.cpuUsage(cpuBefore);
-  return { messages, ms: performance.now() - startedAt, cpuUs: user + system };
+  return { messages, ...took() };
 }
 
 /** @throws the first error: at full speed nothing may go wrong */
