@@ -77,14 +77,14 @@ describe('F21: when certificates change, or are bad', () => {
     }
     /** Publishes all the while; the returned function ends it. */
     function underLoad(connection: RmqConnection): () => Promise<void> {
-      let isOver = false;
+      const end = new AbortController();
       const publishing = (async () => {
-        for (let id = 0; !isOver; id++) {
+        for (let id = 0; !end.signal.aborted; id++) {
           void faults.oracle.publish(connection, '', 'work', `m${id}`);
           await new Promise((resolve) => setTimeout(resolve, 5));
         }
       })();
-      return () => ((isOver = true), publishing);
+      return () => (end.abort(), publishing);
     }
     /** The reasons of the attempts that failed so far: the errors of the dials themselves. */
     const refusals = (): { code?: unknown }[] =>
