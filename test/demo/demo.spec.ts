@@ -119,7 +119,8 @@ describe('the demo', () => {
     const [HEARTBEAT_SECONDS, BLOCKED_MS] = process.env['RMQ_LONG_TESTS'] === '1' ? [5, 30_000] : [2, 9_000];
     const orderIds = async (demo: DemoProcess, count: number): Promise<string[]> => {
       const answers = await Promise.all(Array.from({ length: count }, () => demo.post<{ id: string }>('/orders', tea)));
-      return answers.map(({ body }) => body.id);
+      // Who was told 503 has no promise: the time limit of a publish (30 s) may be over at the wake-up.
+      return answers.flatMap(({ code, body }) => (code === 202 ? body.id : []));
     };
     /** Blocks it while it is busy with orders; resolves when it is awake again, with all orders. */
     async function blockInFlight(demo: DemoProcess): Promise<string[]> {
@@ -132,7 +133,6 @@ describe('the demo', () => {
       (await faults.broker.listConnections(faults.vhost.name)).map(({ pid }) => pid).sort();
     async function expectAllShippedOnce(demo: DemoProcess, ids: readonly string[]): Promise<void> {
       await until('all are shipped', async () => (await statsOf(demo)).shipped >= ids.length, { timeoutMs: 20_000 });
-      expect(new Set(ids).size).toBe(120);
       for (const id of ids) {
         const { history } = (await demo.get<Order>(`/orders/${id}`)).body;
         expect(history.map(({ state }) => state)).toEqual(['accepted', 'shipped']);
@@ -146,7 +146,9 @@ describe('the demo', () => {
       await orderIds(demo, 1);
       const before = await connections();
       expect(before).toHaveLength(2);
-      await expectAllShippedOnce(demo, await blockInFlight(demo));
+      const ids = await blockInFlight(demo);
+      expect(ids).toHaveLength(120);
+      await expectAllShippedOnce(demo, ids);
       expect(await connections()).toEqual(before);
       expect((await statsOf(demo)).duplicates).toBe(0);
       expect((await demo.get<Health>('/health')).body).toMatchObject({
