@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import type { HeartbeatOptions } from '../../libs/rmq-keepalive/src/engine/heartbeat/heartbeat-policy.js';
 import { blockedChild, type BlockedChild } from '../support/blocked-child.js';
@@ -172,6 +173,28 @@ describe('F12: when a handler blocks the event loop, and a thread of its own sen
       expect(service.child.stderr).toBe('');
       expect(await consumersConnection()).toBe(before);
     });
+
+    it('takes one that gets little of the processor, in slices, for no hung one either', async () => {
+      const service = await blockedChild(faults, { ...onThread, timeoutSeconds: 10, maxStallMs: 1_000 });
+      const before = await consumersConnection();
+      // As a container's quota does it: stopped for most of each period, whatever it is at.
+      const startedAt = performance.now();
+      while (performance.now() - startedAt < 5_000) {
+        service.child.signal('SIGSTOP');
+        await sleep(380);
+        service.child.signal('SIGCONT');
+        await sleep(20);
+      }
+      await put({ id: 'after' });
+      await until('it consumes', () => startedIds(service).includes('after'));
+      expect(service.facts('lost')).toEqual([]);
+      expect(service.child.stderr).toBe('');
+      expect(await consumersConnection()).toBe(before);
+      // Control: blocked for as long while it runs, it does hang.
+      await put({ id: 'blocker', blockMs: 4_000 });
+      await service.told('lost');
+      expect(service.child.stderr).toContain('heartbeat.maxStallMs');
+    }, 40_000);
   });
 
   it('ends in order afterwards, and the process exits by itself', async () => {

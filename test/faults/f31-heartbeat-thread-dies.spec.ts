@@ -1,11 +1,15 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { connect as connectSocket, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { describe, expect, it } from '@jest/globals';
 import { connect } from 'amqplib';
 import type { RmqConnectionOptions } from '../../libs/rmq-keepalive/src/engine/connection/connection-options.js';
 import type { RelayDial } from '../../libs/rmq-keepalive/src/engine/relay/relay-messages.js';
+import { newDoorPlace } from '../../libs/rmq-keepalive/src/engine/relay/door-folders.js';
 import { RelayThread } from '../../libs/rmq-keepalive/src/engine/relay/relay-thread.js';
 import { Relay } from '../../libs/rmq-keepalive/src/engine/relay/relay.js';
 import { findFreePort } from '../../tools/broker/free-ports.js';
@@ -108,6 +112,43 @@ describe('F31: when the heartbeat thread dies', () => {
       message: expect.stringContaining('it did not turn for 5'),
     });
   }, 20_000);
+
+  it('whenever it dies on the way to a link, the dial fails at once or the door is closed, and no file stays behind', async () => {
+    const threads = startedThreads();
+    const folder = await mkdtemp(join(tmpdir(), 'f31-'));
+    faults.afterwards(() => rm(folder, { recursive: true }));
+    const outcomes: string[] = [];
+    // From before it runs to after the door is open.
+    for (let delayMs = 0; outcomes.filter((one) => one === 'at the door').length < 10; delayMs += 3) {
+      const thread = new RelayThread(undefined, newDoorPlace(folder));
+      const dialled = thread.dial(dialTo(faults.broker.port), new AbortController().signal).then(
+        () => 'at the door',
+        ({ code }: { code?: string }) => code ?? 'without a code',
+      );
+      setTimeout(() => void threads.at(-1)!.terminate(), delayMs);
+      outcomes.push(await dialled);
+      await until('it is dead', () => thread.deadBecause !== undefined);
+      await thread.end();
+      expect(await readdir(folder)).toEqual([]);
+    }
+    expect([...new Set(outcomes)].sort()).toEqual(['RMQ_HEARTBEAT_THREAD', 'at the door']);
+    // Control: a thread that lives has its door there.
+    const living = new RelayThread(undefined, newDoorPlace(folder));
+    await living.dial(dialTo(faults.broker.port), new AbortController().signal);
+    expect(await readdir(folder)).toHaveLength(1);
+    await living.end();
+    expect(await readdir(folder)).toEqual([]);
+  }, 60_000);
+
+  it('a place where it can make no door is named, with the way out', async () => {
+    const thread = new RelayThread(undefined, newDoorPlace('/there/is/no/such/folder'));
+    faults.afterwards(() => thread.end());
+    await expect(thread.dial(dialTo(faults.broker.port), new AbortController().signal)).rejects.toMatchObject({
+      code: 'ENOENT',
+      message: expect.stringMatching(/cannot make one in \/there\/is\/no\/such\/folder: .*Set TMPDIR/),
+    });
+    expect(thread.deadBecause).toBeUndefined();
+  });
 
   it('a thread that cannot start at all says what to do, again and again, and the service goes on trying', async () => {
     const thread = new RelayThread(new URL('../support/there-is-no-such-file.mjs', import.meta.url));

@@ -5,23 +5,29 @@
  * this user can enter, and both are removed as soon as our own connection has come through.
  */
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { makeDoorFolder, removeDoorFolder } from './door-folders.js';
 
 /** @typedef {import('node:net').Socket} Socket */
-
-/** What fits into the address of a Unix socket (sockaddr_un) on every system. */
-const LONGEST_PATH_BYTES = 100;
+/** @typedef {import('./relay-messages.js').DoorPlace} DoorPlace */
 
 export class LocalDoor {
   /** @type {string | undefined} */
   #folder;
+  #place;
   #server;
+  #failed;
 
-  /** @param {(local: Socket) => void} entered called once at most, with the door closed again */
-  constructor(entered) {
+  /**
+   * @param {DoorPlace} place
+   * @param {(local: Socket) => void} entered called once at most, with the door closed again
+   * @param {(error: unknown) => void} failed nobody can come in any more
+   */
+  constructor(place, entered, failed) {
+    this.#place = place;
+    this.#failed = failed;
     this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (local) => {
       this.close();
       entered(local);
@@ -29,34 +35,40 @@ export class LocalDoor {
     this.#server.maxConnections = 1;
   }
 
-  /**
-   * Resolves with the path to connect to.
-   * @returns {Promise<string>}
-   */
-  open() {
-    const path = process.platform === 'win32' ? pipeName() : this.#socketPath();
-    return new Promise((resolve, reject) => {
-      this.#server.once('error', reject);
-      this.#server.listen({ path, exclusive: true }, () => {
-        if (this.#folder !== undefined) chmodSync(path, 0o600);
-        resolve(path);
-      });
-    });
+  /** @param {(path: string) => void} opened with the path to connect to; never after `close()` */
+  open(opened) {
+    try {
+      const path = process.platform === 'win32' ? pipeName() : this.#socketPath();
+      this.#server.on('error', this.#failed);
+      this.#server.listen({ path, exclusive: true }, () => this.#whenListening(path, opened));
+    } catch (thrown) {
+      this.#failed(thrown);
+    }
   }
 
   /** Idempotent. */
   close() {
     this.#server.close();
-    if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true });
+    if (this.#folder !== undefined) removeDoorFolder(this.#place, this.#folder);
     this.#folder = undefined;
   }
 
+  /**
+   * @param {string} path
+   * @param {(path: string) => void} opened
+   */
+  #whenListening(path, opened) {
+    try {
+      if (this.#folder !== undefined) chmodSync(path, 0o600);
+      opened(path);
+    } catch (thrown) {
+      // Somebody has cleaned up the temporary folder.
+      this.#failed(thrown);
+    }
+  }
+
   #socketPath() {
-    const short = join(tmpdir(), 'rmq-keepalive-XXXXXX', 'door');
-    // mkdtemp makes the folder with mode 0700.
-    this.#folder = mkdtempSync(
-      join(Buffer.byteLength(short) > LONGEST_PATH_BYTES ? '/tmp' : tmpdir(), 'rmq-keepalive-'),
-    );
+    this.#folder = makeDoorFolder(this.#place);
     return join(this.#folder, 'door');
   }
 }

@@ -62,5 +62,15 @@ export interface PlainError {
 /** Given to the worker at its start. */
 export interface RelayWorkerData {
   readonly pulse: Int32Array;
+  readonly doors: DoorPlace;
   readonly port: MessagePort;
+}
+
+/** Where the local doors of one thread are. */
+export interface DoorPlace {
+  readonly parent: string;
+  /** The folders' names begin so. */
+  readonly prefix: string;
+  /** One word: how many there are now. */
+  readonly open: Int32Array;
 }

@@ -6,9 +6,10 @@
  */
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import { asError, HeartbeatThreadError } from '../errors.js';
+import { newDoorPlace, removeDoorFoldersOf } from './door-folders.js';
 import { ObservedStall } from './observed-stall.js';
 import { LINK, PULSE, sharedWords, TICK_MS } from './relay-memory.js';
-import type { FromWorker, RelayDial, ToWorker } from './relay-messages.js';
+import type { FromWorker, RelayDial, RelayWorkerData, ToWorker } from './relay-messages.js';
 import { errorFrom, RelayPassage } from './relay-passage.js';
 import { settingsOfTheNetwork } from './worker-settings.js';
 
@@ -34,17 +35,26 @@ export class RelayThread {
   #lastId = 0;
   #deadBecause: Error | undefined;
 
-  /** @param file of the worker; another one only in a spec that wants it to fail */
-  constructor(file = new URL('./relay-worker.js', import.meta.url)) {
+  /** @param file of the worker; another one, and another place for the doors, only in specs that want it to fail */
+  constructor(
+    file = new URL('./relay-worker.js', import.meta.url),
+    private readonly doors = newDoorPlace(),
+  ) {
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
     this.#worker = new Worker(file, {
       name: 'rmq-keepalive heartbeats',
-      workerData: { pulse: this.#pulse, port: port2 },
+      workerData: { pulse: this.#pulse, doors: this.doors, port: port2 } satisfies RelayWorkerData,
       transferList: [port2],
       ...settingsOfTheNetwork(process.execArgv, process.env),
     });
     this.#exited = new Promise((resolve) => this.#worker.once('exit', () => resolve()));
+    // The worker cannot clean up behind itself when it is ended in the middle, be it with the process.
+    process.once('exit', this.#leaveNoDoor);
+    void this.#exited.then(() => {
+      process.off('exit', this.#leaveNoDoor);
+      this.#leaveNoDoor();
+    });
     this.#worker.once('online', () => (this.#watch = new ObservedStall(TICK_MS, performance.now(), this.#workerTicks)));
     this.#worker.on('error', (error) => this.#died(error));
     this.#worker.once('exit', (code) => this.#died(`it exited with code ${code}`));
@@ -70,6 +80,7 @@ export class RelayThread {
     const memory = sharedWords(LINK);
     return new Promise((resolve, reject) => {
       signal.throwIfAborted();
+      if (this.#deadBecause !== undefined) throw this.#deadBecause;
       this.#dials.set(id, {
         ready: (path) => {
           const passage = new RelayPassage(path, memory, this, () => this.#letGo(id));
@@ -80,7 +91,6 @@ export class RelayThread {
       });
       // Also when it has come to the door already: if we do not go through it, nobody does.
       signal.addEventListener('abort', () => this.#abandon(id, signal, reject), { once: true });
-      if (this.#deadBecause !== undefined) return reject(this.#deadBecause);
       this.#tell({ type: 'dial', id, dial, memory });
     });
   }
@@ -100,6 +110,8 @@ export class RelayThread {
     await this.#exited;
     clearTimeout(impatience);
   }
+
+  readonly #leaveNoDoor = (): void => removeDoorFoldersOf(this.doors);
 
   #tick(): void {
     Atomics.add(this.#pulse, PULSE.mainTicks, 1);

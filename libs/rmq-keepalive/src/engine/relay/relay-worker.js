@@ -8,6 +8,7 @@
 import { writeSync } from 'node:fs';
 import { workerData } from 'node:worker_threads';
 import { plainError } from './broker-socket.js';
+import { removeStaleDoorFolders } from './door-folders.js';
 import { ObservedStall } from './observed-stall.js';
 import { PULSE, TICK_MS } from './relay-memory.js';
 import { RelayedLink } from './relayed-link.js';
@@ -15,12 +16,13 @@ import { RelayedLink } from './relayed-link.js';
 /** @typedef {import('./relay-messages.js').ToWorker} ToWorker */
 /** @typedef {import('./relay-messages.js').FromWorker} FromWorker */
 
-const { pulse, port } = /** @type {import('./relay-messages.js').RelayWorkerData} */ (workerData);
+const { pulse, port, doors } = /** @type {import('./relay-messages.js').RelayWorkerData} */ (workerData);
 /** @type {Map<number, RelayedLink>} */
 const links = new Map();
 const mainLoop = new ObservedStall(TICK_MS, performance.now(), Atomics.load(pulse, PULSE.mainTicks));
 const ticking = setInterval(tick, TICK_MS);
 let isEnding = false;
+void removeStaleDoorFolders(doors);
 
 port.on('message', (/** @type {ToWorker} */ message) => {
   if (message.type === 'dial') dial(message);
@@ -33,12 +35,16 @@ function dial({ id, dial, memory }) {
   try {
     links.set(
       id,
-      new RelayedLink(dial, memory, {
-        ready: (path) => tell({ type: 'ready', id, path }),
-        failed: (error) => tell({ type: 'dial-failed', id, error }),
-        lost: (reason) => tell({ type: 'lost', id, reason }),
-        over: () => over(id),
-      }),
+      new RelayedLink(
+        dial,
+        { memory, doors },
+        {
+          ready: (path) => tell({ type: 'ready', id, path }),
+          failed: (error) => tell({ type: 'dial-failed', id, error }),
+          lost: (reason) => tell({ type: 'lost', id, reason }),
+          over: () => over(id),
+        },
+      ),
     );
   } catch (thrown) {
     // Options that node:net or node:tls refuse at once.

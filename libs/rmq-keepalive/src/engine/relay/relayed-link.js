@@ -14,6 +14,7 @@ import { HEARTBEAT, Upstream } from './upstream.js';
 
 /** @typedef {import('node:net').Socket} Socket */
 /** @typedef {import('./relay-messages.js').RelayDial} RelayDial */
+/** @typedef {import('./relay-messages.js').DoorPlace} DoorPlace */
 /** @typedef {import('./relay-messages.js').LossReason} LossReason */
 /** @typedef {import('./relay-messages.js').PlainError} PlainError */
 
@@ -30,6 +31,7 @@ const LINGER_MS = 500;
 
 export class RelayedLink {
   #dial;
+  #doors;
   #memory;
   #hooks;
   #downstream;
@@ -51,15 +53,16 @@ export class RelayedLink {
 
   /**
    * @param {RelayDial} dial
-   * @param {Int32Array} memory
+   * @param {{ memory: Int32Array, doors: DoorPlace }} shared with the main thread
    * @param {RelayedLinkHooks} hooks
    */
-  constructor(dial, memory, hooks) {
+  constructor(dial, { memory, doors }, hooks) {
     this.#dial = dial;
+    this.#doors = doors;
     this.#memory = memory;
     this.#hooks = hooks;
     this.#downstream = new Downstream({ gathers: dial.tls !== null });
-    this.#broker = dialBroker(dial, this.#downstream.onread, () => void this.#connected());
+    this.#broker = dialBroker(dial, this.#downstream.onread, () => this.#connected());
     this.#broker.on('error', (error) => this.#failed(error));
     this.#broker.on('end', () => this.#brokerEnded());
     this.#broker.on('close', () => this.#closed());
@@ -96,13 +99,10 @@ export class RelayedLink {
     return this.#dial.onStallLimit;
   }
 
-  async #connected() {
-    this.#door = new LocalDoor((local) => this.#entered(local));
-    try {
-      this.#hooks.ready(await this.#door.open());
-    } catch (thrown) {
-      this.#failed(thrown);
-    }
+  #connected() {
+    const entered = (/** @type {Socket} */ local) => this.#entered(local);
+    this.#door = new LocalDoor(this.#doors, entered, (error) => this.#failed(error));
+    this.#door.open(this.#hooks.ready);
   }
 
   /** @param {Socket} local */
