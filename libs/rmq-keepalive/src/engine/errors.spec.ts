@@ -58,7 +58,8 @@ describe('when something was thrown', () => {
   ])('takes no time over a message that quotes a megabyte of payload: %s', (_, text) => {
     const startedAt = performance.now();
     expect(reasonOf(new Error(text)).length).toBeLessThanOrEqual(2_100);
-    expect(performance.now() - startedAt).toBeLessThanOrEqual(100);
+    // A pattern that goes back over what it read would take minutes.
+    expect(performance.now() - startedAt).toBeLessThanOrEqual(2_000);
   });
 
   it('never cuts a URL in two, since half of one would show its password', () => {
