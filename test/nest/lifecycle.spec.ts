@@ -109,7 +109,7 @@ describe('when the application starts', () => {
     const ours = nest.log.filter(({ context }) => context === 'RmqKeepalive');
     const text = ours.map(({ level, message }) => `${level} ${message}`).join('\n');
     expect(text).toMatch(/^warn .*heartbeat/m);
-    expect(text).toMatch(/^log .*is up/m);
+    expect(text).toMatch(/^log .*is open/m);
     expect(text).toMatch(/^warn .*maintenance/m);
     expect(JSON.stringify(nest.log)).not.toContain(user.password);
   });

@@ -36,7 +36,7 @@ export interface HandlingOptions<T = unknown> {
   /**
    * How long a handler may take, in ms; `false`: as long as it likes. Then `delivery.signal` aborts, the delivery fails with
    * `RMQ_HANDLER_TIMEOUT` (retried, or dead-lettered), the next one begins, and whatever the late handler still settles is
-   * a counted no-op. It cannot be stopped, only told.
+   * a counted no-op. It cannot be stopped, only told: a retry may run beside it.
    *
    * Below the broker's own limit (`consumer_timeout`, 30 minutes by default), which closes the channel and delivers
    * everything again, to the same end. Whoever raises that raises this too.
