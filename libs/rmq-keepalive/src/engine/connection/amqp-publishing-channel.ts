@@ -5,11 +5,11 @@
  * Why: amqplib encodes a message three times over and hands it through a stream and a multiplexer of its own, which costs
  * more than everything else a publish needs.
  * Danger: two writers on one socket. Frames of different channels may interleave, but only whole ones (AMQP 0-9-1, section
- * 4.2.2). amqplib writes whole frames, as we do, and on a publishing channel it writes nothing between its open and its
- * close. Its close goes through its own queues and so follows whatever was written here before.
+ * 4.2.2). amqplib writes whole frames, as we do, and on a publishing channel it writes nothing between its open (and the
+ * basic.consume of replies, which is answered before anything is published) and its close. Its close goes through its own queues and so follows whatever was written here before.
  */
 import type { Duplex } from 'node:stream';
-import type { Channel } from 'amqplib';
+import type { Channel, ConsumeMessage } from 'amqplib';
 import { closeChannel, guard } from './guarded-channel.js';
 import type { PublishingChannel, PublishingChannelEvents } from './link.js';
 
@@ -79,6 +79,10 @@ export class AmqpPublishingChannel implements PublishingChannel {
     this.#stream.cork();
     for (const piece of frames) this.#stream.write(piece);
     this.#stream.uncork();
+  }
+
+  async hearReplies(queue: string, received: (message: ConsumeMessage | undefined) => void): Promise<void> {
+    await this.#channel.consume(queue, (message) => received(message ?? undefined), { noAck: true });
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,6 @@
 /**
- * The end of a connection, in order: consumers cancelled, handlers finished, the rest given back, publishes confirmed,
- * channels and links closed.
+ * The end of a connection, in order: consumers cancelled, handlers finished, the rest given back, publishes confirmed and
+ * calls ended, channels and links closed.
  *
  * Danger: none of it need ever end by itself. A handler may wait for ever, a broker be silent, or block us for hours; and
  * whoever waits for us may lose patience while we are at it.
@@ -11,6 +11,7 @@ import type { Clock } from '../clock.js';
 import type { ConsumerRegistry } from '../consuming/consumer-registry.js';
 import { ConnectionClosedError } from '../errors.js';
 import type { Publishers } from '../publishing/publishers.js';
+import type { Rpc } from '../rpc/rpc.js';
 import type { TopologyKeeper } from '../topology/topology-keeper.js';
 import type { DrainReport } from './connection-events.js';
 import { Deadline } from './deadline.js';
@@ -23,6 +24,7 @@ export interface ClosingParts {
   readonly publishing: LinkSupervisor;
   readonly consumers: ConsumerRegistry;
   readonly publishers: Publishers;
+  readonly rpc: Rpc;
   readonly topology: TopologyKeeper;
   /** Publishes confirmed so far. */
   confirmed(): number;
@@ -79,7 +81,7 @@ export class Closing {
   }
 
   async #run(cause: Error | undefined): Promise<DrainReport> {
-    const { clock, consumers, publishers, topology } = this.parts;
+    const { clock, consumers, publishers, rpc, topology } = this.parts;
     const startedAt = clock.now();
     const requeuedBefore = consumers.counters().requeued;
     const confirmedBefore = this.parts.confirmed();
@@ -87,6 +89,7 @@ export class Closing {
     const handlersFinished = await this.#inOrder((limit) => consumers.drain(this.#deadline.passed, limit.passed));
     this.#endNeeds(false);
     await this.#flush();
+    const callsAbandoned = rpc.close();
     const publishesAbandoned = publishers.close();
     topology.end();
     const channels = async (): Promise<unknown> => Promise.all([consumers.closeChannels(), publishers.closeChannels()]);
@@ -98,6 +101,7 @@ export class Closing {
       deliveriesReturned: consumers.counters().requeued - requeuedBefore,
       publishesFlushed: this.parts.confirmed() - confirmedBefore,
       publishesAbandoned,
+      callsAbandoned,
       wasAborted: this.#isAborted,
       tookMs: clock.now() - startedAt,
     };
@@ -118,13 +122,14 @@ export class Closing {
 
   /** What is left when this resolves cannot be confirmed any more. */
   async #flush(): Promise<void> {
-    const { clock, publishing, publishers } = this.parts;
+    const { clock, publishing, publishers, rpc } = this.parts;
     if (publishing.link === undefined) return;
     const patience = new Deadline(clock, BLOCKED_FLUSH_MS);
     const isHopeless = patience.passed.then(() =>
       publishing.link?.blockedBecause === undefined ? new Promise<never>(() => undefined) : undefined,
     );
-    await Promise.race([publishers.flush(this.#deadline.leftMs), this.#deadline.passed, isHopeless]);
+    const sent = Promise.all([publishers.flush(this.#deadline.leftMs), rpc.untilIdle()]);
+    await Promise.race([sent, this.#deadline.passed, isHopeless]);
     patience.end();
   }
 

@@ -183,6 +183,8 @@ export interface DrainReport {
   readonly publishesFlushed: number;
   /** Publishes that were not, and were rejected with RMQ_CLOSED. */
   readonly publishesAbandoned: number;
+  /** Calls that had no last reply by then, and were rejected with RMQ_CLOSED. */
+  readonly callsAbandoned: number;
   /** Whether abort() ended the wait. */
   readonly wasAborted: boolean;
   readonly tookMs: number;
@@ -384,13 +386,15 @@ function stalledSentence(event: ConnectionEventOf<'event-loop-stalled'>): string
 function drainedSentence(report: DrainReport): string {
   const { handlersFinished, deliveriesReturned, publishesFlushed, publishesAbandoned, wasAborted, tookMs } = report;
   const took = `${wasAborted ? 'Aborted after' : 'Closed in'} ${seconds(tookMs)}`;
-  if (handlersFinished + deliveriesReturned + publishesFlushed + publishesAbandoned === 0)
+  if (handlersFinished + deliveriesReturned + publishesFlushed + publishesAbandoned + report.callsAbandoned === 0)
     return `${took}; nothing was under way`;
+  const calls = report.callsAbandoned > 0 ? [`${counted(report.callsAbandoned, 'call')} without an answer`] : [];
   return [
     `${took}: ${counted(handlersFinished, 'handler')} finished`,
     `${counted(deliveriesReturned, 'delivery', 'deliveries')} given back`,
     `${counted(publishesFlushed, 'publish', 'publishes')} confirmed`,
     `${publishesAbandoned} abandoned`,
+    ...calls,
   ].join(', ');
 }
 

@@ -1,5 +1,5 @@
 /** The port between recovery and the wire: one link is one TCP + AMQP session, dead once it is lost, never revived. */
-import type { Channel } from 'amqplib';
+import type { Channel, ConsumeMessage } from 'amqplib';
 
 /** What a link is for. With `links: 'shared'` one link does both. */
 export type LinkRole = 'consuming' | 'publishing' | 'shared';
@@ -18,7 +18,7 @@ export interface Link {
   readonly bytesRead: number;
   readonly bytesWritten: number;
   openChannel(): Promise<Channel>;
-  /** A channel that does nothing but publish; `confirms: 'off'` for one that the broker does not answer. */
+  /** A channel that does nothing but publish and hear replies; `confirms: 'off'` for one that the broker does not confirm on. */
   openPublishingChannel(confirms: 'on' | 'off', events: PublishingChannelEvents): Promise<PublishingChannel>;
   sendHeartbeat(): void;
   /** Ends the session at once: the socket is destroyed, nothing is said to the broker. The loss is reported with `cause`. */
@@ -37,6 +37,11 @@ export interface PublishingChannel {
   readonly isWritable: boolean;
   /** Hands frames to the socket, in one go. They must not be changed afterwards. Does nothing once the channel is over. */
   write(frames: readonly Buffer[]): void;
+  /**
+   * Consumes replies, without acks; to be called before anything is written, and once. `received` gets `undefined` when the
+   * broker cancels it, and must not throw. Rejects when the broker refuses, or when the channel ends first.
+   */
+  hearReplies(queue: string, received: (message: ConsumeMessage | undefined) => void): Promise<void>;
   /** Resolves when the broker has read all that was written and closed the channel, or when the link is gone. */
   close(): Promise<void>;
 }

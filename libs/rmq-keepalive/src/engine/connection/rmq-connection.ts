@@ -27,6 +27,9 @@ import { ConnectionClosedError, NotOpenError } from '../errors.js';
 import type { RmqPublisher } from '../publishing/publisher.js';
 import { type CreatePublisherOptions, Publishers } from '../publishing/publishers.js';
 import type { ConnectionStatus } from '../status.js';
+import type { Calls } from '../rpc/calls.js';
+import type { Replies } from '../rpc/replies.js';
+import { type CallsOptions, Rpc } from '../rpc/rpc.js';
 import { entityName, type TopologyOptions } from '../topology/topology.js';
 import { TopologyKeeper } from '../topology/topology-keeper.js';
 import { Closing } from './closing.js';
@@ -78,6 +81,7 @@ export class RmqConnection {
   readonly #topology: TopologyKeeper;
   readonly #consumers: ConsumerRegistry;
   readonly #publishers: Publishers;
+  readonly #rpc: Rpc;
   #recoveryAdvanced = new Set<() => void>();
   #closing: Closing | undefined;
   #gaveUp: Error | undefined;
@@ -116,6 +120,7 @@ export class RmqConnection {
       this.#clock,
     );
     this.publisher = this.#publishers.main;
+    this.#rpc = new Rpc(this.#publishers, this.#clock);
     const copies: CopyTransport = {
       send: (message) => this.publisher.send(message),
       declare: async (entities) =>
@@ -192,6 +197,18 @@ export class RmqConnection {
     if (this.#closing !== undefined)
       throw new ConnectionClosedError('The connection is closed: nothing can be published any more');
     return this.#publishers.create(options);
+  }
+
+  /** A channel for requests and their replies, for whoever speaks a protocol of his own. @throws {@link OptionsError} */
+  openCalls(options: CallsOptions): Calls {
+    if (this.#closing !== undefined)
+      throw new ConnectionClosedError('The connection is closed: nothing can be called any more');
+    return this.#rpc.openCalls(options);
+  }
+
+  /** What sends replies, for whoever speaks a protocol of his own. */
+  get replies(): Replies {
+    return this.#rpc.replies;
   }
 
   /**
@@ -305,6 +322,7 @@ export class RmqConnection {
         publishing: this.#publishing,
         consumers: this.#consumers,
         publishers: this.#publishers,
+        rpc: this.#rpc,
         topology: this.#topology,
         confirmed: () => this.#record.published,
         ended: (report) => this.#ended(report),

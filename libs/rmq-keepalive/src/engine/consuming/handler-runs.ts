@@ -156,7 +156,7 @@ export class HandlerRuns {
       } else if (settlement.kind === 'ack') delivery.ack();
       else if (settlement.kind === 'retry') moves.push(this.failures.retryIn(delivery, settlement));
       else if (settlement.kind === 'reject' || (!delivery.requeue() && !delivery.isSettled))
-        moves.push(this.failures.giveUp(delivery, 'rejected', undefined));
+        moves.push(this.failures.giveUp(delivery, settlement.because?.reason ?? 'rejected', settlement.because?.error));
     }
     if (moves.length > 0) this.#finishedAfter(run, moves);
     else if (run.left === 0) this.#finished(run);

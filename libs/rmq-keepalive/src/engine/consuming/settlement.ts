@@ -1,5 +1,6 @@
 /** The outcome of a delivery, as a handler may return it. */
 import { checkNumber } from '../option-checks.js';
+import type { DeadLetterReason } from './failures/dead-letter.js';
 
 export type SettlementKind = 'ack' | 'requeue' | 'reject';
 
@@ -28,6 +29,8 @@ export class Settlement {
     readonly delayMs: number = 0,
     /** @internal With `retry`. */
     readonly countsAsAttempt: boolean = false,
+    /** @internal With `reject`: why. */
+    readonly because?: { readonly reason: DeadLetterReason; readonly error: unknown },
   ) {}
 
   /** Done: the broker may forget the message. */
@@ -43,6 +46,11 @@ export class Settlement {
   /** Not wanted: moved to the subscription's dead-letter queue, or dropped by the broker with `deadLetter: false` (unless the queue has a dead-letter exchange). */
   static reject(): Settlement {
     return new Settlement('reject');
+  }
+
+  /** @internal As {@link reject}, with a reason of our own for the dead letter. */
+  static refuse(reason: DeadLetterReason, error: unknown): Settlement {
+    return new Settlement('reject', 0, false, { reason, error });
   }
 
   /**

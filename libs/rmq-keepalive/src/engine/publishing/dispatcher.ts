@@ -12,6 +12,7 @@ import type { Link, ReturnedPublish } from '../connection/link.js';
 import {
   asError,
   ChannelClosedError,
+  ConsumeRefusedError,
   OutboxFullError,
   type PublishAddress,
   PublishClosedError,
@@ -23,6 +24,7 @@ import { CulpritSearch } from './culprit-search.js';
 import { Outbox, type ResolvedOutbox } from './outbox.js';
 import type { Outgoing, Settled } from './outgoing-message.js';
 import { PublishSession } from './publish-session.js';
+import type { ReplyConsumer } from './reply-consumer.js';
 
 /** What the dispatcher needs of the connection around it. */
 export interface PublisherHost {
@@ -47,6 +49,8 @@ export interface DispatcherOptions {
   readonly confirms: 'on' | 'off';
   /** `at-once`: the channel is opened with every link. `on-demand`: with the first message. */
   readonly opens: 'at-once' | 'on-demand';
+  /** Heard on the channel of every session. */
+  readonly replies?: ReplyConsumer;
 }
 
 /** What is held, and where. */
@@ -72,6 +76,7 @@ export class Dispatcher {
   readonly #clock: Clock;
   readonly #outbox: Outbox<Outgoing>;
   readonly #confirms: 'on' | 'off';
+  readonly #replies: ReplyConsumer | undefined;
   readonly #culpritSearch = new CulpritSearch<Outgoing>();
   readonly #aborts = new AbortWatch();
   #link: Link | undefined;
@@ -97,6 +102,7 @@ export class Dispatcher {
     this.#clock = clock;
     this.#outbox = new Outbox(options.bounds);
     this.#confirms = options.confirms;
+    this.#replies = options.replies;
     this.#isNeeded = options.opens === 'at-once';
   }
 
@@ -204,11 +210,13 @@ export class Dispatcher {
     if (!this.#isNeeded) return;
     let session: PublishSession | undefined;
     const isCurrent = (): boolean => session !== undefined && session === this.#session;
-    session = await PublishSession.open(link, this.#confirms, {
-      eased: () => isCurrent() && this.#pump(),
-      returned: (message) => this.#host.returned(message),
-      closed: (cause) => isCurrent() && this.#channelClosed(cause),
-    });
+    try {
+      session = await this.#open(link, isCurrent);
+    } catch (thrown) {
+      if (!(thrown instanceof ConsumeRefusedError)) throw thrown;
+      // The link is as good as before: only this channel is of no use without its replies.
+      return this.#replies?.refused(thrown, () => this.#link === link && this.#repair(link, new Set()));
+    }
     if (link !== this.#link) throw new ChannelClosedError('the publisher', 'its link ended while it was being opened');
     this.#session = session;
     const republished = this.#toRepublish;
@@ -218,12 +226,22 @@ export class Dispatcher {
     this.#eased();
   }
 
+  #open(link: Link, isCurrent: () => boolean): Promise<PublishSession> {
+    const events = {
+      eased: () => void (isCurrent() && this.#pump()),
+      returned: (message: ReturnedPublish) => this.#host.returned(message),
+      closed: (cause: Error | undefined) => void (isCurrent() && this.#channelClosed(cause)),
+    };
+    return PublishSession.open(link, this.#confirms, events, this.#replies);
+  }
+
   /** The link is gone: everything in flight goes back to the front of the outbox. */
   detach(cause: Error): void {
     this.#link = undefined;
     this.#reopening?.cancel();
     this.#session?.end();
     const inFlight = this.#takeBackInFlight();
+    this.#replies?.ended(cause);
     if (isOverOurFrames(cause)) this.#accuse(inFlight, cause);
     else this.#culpritSearch.clear();
     if (this.#isClosing) this.#abandonAll();
@@ -294,10 +312,11 @@ export class Dispatcher {
     const inFlight = this.#takeBackInFlight();
     // They go again to find the guilty one, not because they were lost.
     this.#toRepublish = 0;
-    const exchanges = new Set(inFlight.map(({ exchange }) => exchange));
+    const answered = this.#replies?.ended(new ChannelClosedError(this.#replies.owner, cause)) ?? [];
+    const exchanges = new Set([...inFlight.map(({ exchange }) => exchange), ...answered]);
     this.#accuse(inFlight, cause);
     // Without confirms nobody else would hear of it.
-    if (this.#confirms === 'off') this.#tellUnheard(cause);
+    if (this.#confirms === 'off' && this.#replies === undefined) this.#tellUnheard(cause);
     this.#repair(link, exchanges);
   }
 

@@ -5,10 +5,17 @@
  * back what was never confirmed and opens another one.
  */
 import type { Link, PublishingChannel, ReturnedPublish } from '../connection/link.js';
-import { ChannelClosedError, PublishNackedError, PublishReturnedError } from '../errors.js';
+import {
+  ChannelClosedError,
+  ConsumeRefusedError,
+  ConsumerCancelledError,
+  PublishNackedError,
+  PublishReturnedError,
+} from '../errors.js';
 import { ConfirmLedger } from './confirm-ledger.js';
 import type { Outgoing } from './outgoing-message.js';
 import { PublishFrames } from './publish-frames.js';
+import type { ReplyConsumer } from './reply-consumer.js';
 
 export interface SessionEvents {
   /** More may be sent than before: confirms came, or the socket can take more. */
@@ -39,8 +46,16 @@ export class PublishSession {
     this.#events = events;
   }
 
-  /** @throws {@link ChannelClosedError} and whatever opening a channel throws */
-  static async open(link: Link, confirms: 'on' | 'off', events: SessionEvents): Promise<PublishSession> {
+  /**
+   * @param replies heard on the same channel, from before the first publish on: a direct reply-to address demands that
+   * @throws {@link ChannelClosedError} and whatever opening a channel throws; {@link ConsumeRefusedError} of the replies
+   */
+  static async open(
+    link: Link,
+    confirms: 'on' | 'off',
+    events: SessionEvents,
+    replies?: ReplyConsumer,
+  ): Promise<PublishSession> {
     const session = new PublishSession(confirms, events);
     const channel = await link.openPublishingChannel(confirms, {
       confirmed: (tag, multiple) => session.#answered(tag, multiple, settleConfirmed),
@@ -49,6 +64,7 @@ export class PublishSession {
       writable: () => events.eased(),
       closed: (cause) => session.#closed(cause),
     });
+    if (replies !== undefined) await session.#hear(replies, channel, link);
     if (session.#isOver || !link.isUp)
       throw new ChannelClosedError('the publisher', 'it ended while it was being opened');
     session.#channel = channel;
@@ -121,6 +137,23 @@ export class PublishSession {
     this.write();
     this.#isOver = true;
     await this.#channel?.close();
+  }
+
+  async #hear(replies: ReplyConsumer, channel: PublishingChannel, link: Link): Promise<void> {
+    const { owner, queue } = replies;
+    try {
+      await channel.hearReplies(queue, (message) => {
+        if (this.#isOver) return;
+        if (message !== undefined) return replies.received(message);
+        this.#closed(new ConsumerCancelledError(owner, queue));
+        void channel.close();
+      });
+    } catch (thrown) {
+      if (!link.isUp) throw thrown;
+      this.#isOver = true;
+      void channel.close();
+      throw new ConsumeRefusedError(owner, queue, thrown);
+    }
   }
 
   #writeSoon(): void {

@@ -33,7 +33,7 @@ interface Defaults {
 export class Publishers {
   /** The one that is injected by its class. Its channel is opened with every link. */
   readonly main: RmqPublisher;
-  readonly #dispatchers: Dispatcher[] = [];
+  readonly #dispatchers = new Set<Dispatcher>();
   #link: Link | undefined;
   readonly #codec: Codec;
   readonly #defaults: Defaults;
@@ -55,6 +55,23 @@ export class Publishers {
     const bounds = outbox === undefined ? this.#defaults.outbox : resolveOutbox(outbox, 'createPublisher.outbox');
     const defaults = resolvePublishDefaults(publish, 'createPublisher.publish', this.#defaults.publish);
     return this.#add({ bounds, confirms: confirm ? 'on' : 'off', opens: 'on-demand' }, defaults);
+  }
+
+  /** A channel of its own kind for a caller that makes its messages itself, with a host of its own. Otherwise as {@link create}. */
+  open(
+    options: Omit<DispatcherOptions, 'opens' | 'bounds'>,
+    told: Pick<PublisherHost, 'published' | 'failed' | 'returned'>,
+  ): Dispatcher {
+    const host: PublisherHost = { ...this.#host, republished: () => undefined, ...told };
+    const bounds: ResolvedOutbox = { ...this.#defaults.outbox, whenFull: 'reject' };
+    return this.#addDispatcher({ ...options, bounds, opens: 'on-demand' }, host);
+  }
+
+  /** Ends one that {@link open} made, while the others go on. Resolves when the broker has read what it sent. */
+  async release(dispatcher: Dispatcher): Promise<void> {
+    this.#dispatchers.delete(dispatcher);
+    dispatcher.close();
+    await dispatcher.closeChannel();
   }
 
   /** All of them that are in use together; the bounds too. */
@@ -96,25 +113,29 @@ export class Publishers {
   }
 
   async flush(deadlineMs: number): Promise<void> {
-    await Promise.all(this.#dispatchers.map((dispatcher) => dispatcher.flush(deadlineMs)));
+    await Promise.all([...this.#dispatchers].map((dispatcher) => dispatcher.flush(deadlineMs)));
   }
 
   /** Nothing more is accepted; what is left is rejected. @returns how many that were */
   close(): number {
-    return this.#dispatchers.reduce((sum, dispatcher) => sum + dispatcher.close(), 0);
+    return [...this.#dispatchers].reduce((sum, dispatcher) => sum + dispatcher.close(), 0);
   }
 
   /** After {@link close}: so that the broker has read all that was written before the link ends. */
   async closeChannels(): Promise<void> {
-    await Promise.all(this.#dispatchers.map((dispatcher) => dispatcher.closeChannel()));
+    await Promise.all([...this.#dispatchers].map((dispatcher) => dispatcher.closeChannel()));
   }
 
   #add(options: DispatcherOptions, defaults: ResolvedPublishDefaults): RmqPublisher {
-    const dispatcher = new Dispatcher(options, this.#host, this.#clock);
-    this.#dispatchers.push(dispatcher);
-    const publisher = new ChannelPublisher(this.#codec, defaults, dispatcher, this.#clock);
+    const dispatcher = this.#addDispatcher(options, this.#host);
+    return new ChannelPublisher(this.#codec, defaults, dispatcher, this.#clock);
+  }
+
+  #addDispatcher(options: DispatcherOptions, host: PublisherHost): Dispatcher {
+    const dispatcher = new Dispatcher(options, host, this.#clock);
+    this.#dispatchers.add(dispatcher);
     // Opens nothing yet: it only gets to know the link.
     if (this.#link !== undefined) void dispatcher.attach(this.#link);
-    return publisher;
+    return dispatcher;
   }
 }

@@ -11,7 +11,7 @@ import type { Delivery } from '../delivery.js';
 import { copiedHeaders, copiedProperties, MAX_ERROR_MESSAGE_LENGTH } from './message-copy.js';
 
 export type DeadLetterReason =
-  'handler-failed' | 'not-decodable' | 'not-valid' | 'rejected' | 'attempts-spent' | 'poison';
+  'handler-failed' | 'not-decodable' | 'not-valid' | 'rejected' | 'attempts-spent' | 'poison' | 'reply-to-refused';
 
 /** Headers that tell where a dead letter came from and why it is there. */
 export const DEAD_LETTER_HEADERS = {
