@@ -11,7 +11,8 @@ const ENGINE_FLOORS = [
   ['connection'],
   ['topology'],
   ['publishing'],
-  ['consuming', 'rpc'],
+  ['consuming'],
+  ['rpc'],
 ];
 
 /**

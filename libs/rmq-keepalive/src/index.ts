@@ -41,7 +41,7 @@ export type {
 } from './engine/connection/connection-events.js';
 export type { RecoveryReport, Refusal } from './engine/connection/recovery.js';
 export type { LinkRole } from './engine/connection/link.js';
-export type { ConnectionStatus, LinkStatus, MissingConsumer } from './engine/status.js';
+export type { ConnectionStatus, LinkStatus, MissingConsumer, RpcStatus } from './engine/status.js';
 
 // --- topology --------------------------------------------------------------------------------------------------------
 export type { BindingOptions, ExchangeOptions, QueueOptions, TopologyOptions } from './engine/topology/topology.js';
@@ -98,6 +98,16 @@ export type { SchemaIssue, SchemaResult, StandardSchema } from './engine/contrac
 export type { BodyProperties, Codec, EncodedBody } from './engine/codec/codec.js';
 export { JsonCodec } from './engine/codec/json-codec.js';
 
+// --- rpc --------------------------------------------------------------------------------------------------------------
+export { RmqRpcClient } from './engine/rpc/rpc-client.js';
+export type { RpcRequestOptions, RpcStreamOptions } from './engine/rpc/rpc-client.js';
+export type { RpcOptions } from './engine/rpc/rpc-options.js';
+export type { AnswerOptions } from './engine/rpc/answer-options.js';
+export { RpcBadReplyError, RpcFailure, RpcRemoteError } from './engine/rpc/remote-error.js';
+export type { RemoteErrorFields } from './engine/rpc/remote-error.js';
+export { defineRpc, isRpcContract } from './engine/contracts/rpc.js';
+export type { RpcAddress, RpcContract, RpcInput, RpcPayload, RpcResult } from './engine/contracts/rpc.js';
+
 // --- errors ----------------------------------------------------------------------------------------------------------
 export {
   ChannelClosedError,
@@ -134,7 +144,16 @@ export {
   PublishReturnedError,
   PublishTimeoutError,
   RecoveryStalledError,
+  ReplyToRefusedError,
   RmqError,
+  RmqRpcError,
+  RpcAbortedError,
+  RpcClosedError,
+  RpcLinkLostError,
+  RpcRefusedError,
+  RpcTimeoutError,
+  RpcTooManyCallsError,
+  RpcUnroutableError,
   TopologyRefusedError,
 } from './engine/errors.js';
-export type { DeduplicationStep, PayloadIssue, PublishAddress, RmqErrorCode } from './engine/errors.js';
+export type { CallAddress, DeduplicationStep, PayloadIssue, PublishAddress, RmqErrorCode } from './engine/errors.js';

@@ -74,6 +74,7 @@ export interface ConnectionStatus {
     readonly dropped: number;
     readonly handlersRunning: number;
   };
+  readonly rpc: RpcStatus;
   /** Blocked event loop, as the heartbeat timers saw it: they count what is late by more than a quarter of a second. */
   readonly eventLoop: {
     readonly stalls: number;
@@ -82,6 +83,39 @@ export interface ConnectionStatus {
     readonly lastStallMs: number;
     readonly lastStallAt: number | null;
   };
+}
+
+/** Calls that were made and requests that were answered; counts since the start, but for what is under way now. */
+export interface RpcStatus {
+  /** Calls without an end so far. */
+  readonly outstanding: number;
+  /** Answered. */
+  readonly finished: number;
+  /** Answered with an error, or with what cannot be read. */
+  readonly failed: number;
+  readonly timedOut: number;
+  readonly aborted: number;
+  readonly unroutable: number;
+  readonly linkLost: number;
+  /** Too many at a time, or AMQP cannot carry them. */
+  readonly refused: number;
+  /** Ended by the close of the connection. */
+  readonly closed: number;
+  /** Replies to calls that had ended: late ones, and second ones. */
+  readonly lateReplies: number;
+  /** Replies to what was never asked. */
+  readonly strayReplies: number;
+  /** Replies that were handed to the socket, items of streams and errors included. */
+  readonly repliesSent: number;
+  /** Replies that could not be: no link in time, or AMQP cannot carry them. */
+  readonly repliesLost: number;
+  readonly errorsSent: number;
+  /** Requests that came too late, and were not handled. */
+  readonly expired: number;
+  /** Requests whose reply-to is not allowed; they were dead-lettered. */
+  readonly replyToRefused: number;
+  /** Streams that are being sent now. */
+  readonly streaming: number;
 }
 
 export interface LinkStatus {

@@ -164,6 +164,8 @@ export type FailedHandlerFate =
   | { readonly kind: 'retry'; readonly retryInMs: number }
   | { readonly kind: 'dead-letter'; readonly queue: string }
   | { readonly kind: 'reject' }
+  /** RPC: whoever asked was told the error. Deliberate: the handler said so on purpose (`RpcFailure`, Nest's `RpcException`). */
+  | { readonly kind: 'answered'; readonly isDeliberate: boolean }
   /** Its link or channel is gone: the broker delivers it again. */
   | { readonly kind: 'redelivery' }
   /** It was settled before the handler failed, or needed no settling (`ack: 'none'`). */
@@ -328,9 +330,14 @@ function failedHandlerSentence(event: ConnectionEventOf<'handler-failed'>): { le
   const what = count > 1 ? `${count} messages` : `message ${messageId ?? '(no id)'}`;
   const which = attempts > 1 ? ` (attempt ${attempt} of ${attempts})` : '';
   return {
-    level: fate.kind === 'retry' || fate.kind === 'redelivery' ? 'warn' : 'error',
+    level: levelOf(fate),
     sentence: `The handler of "${subscription}" failed on ${what}${which}: ${reasonOf(cause)}; ${fateSentence(fate)}`,
   };
+}
+
+function levelOf(fate: FailedHandlerFate): EventLevel {
+  if (fate.kind === 'answered' && fate.isDeliberate) return 'debug';
+  return fate.kind === 'retry' || fate.kind === 'redelivery' ? 'warn' : 'error';
 }
 
 function fateSentence(fate: FailedHandlerFate): string {
@@ -341,6 +348,8 @@ function fateSentence(fate: FailedHandlerFate): string {
       return `the message goes to "${fate.queue}"`;
     case 'reject':
       return 'the message is rejected';
+    case 'answered':
+      return 'whoever asked was told';
     case 'redelivery':
       return 'its link or channel is gone, so the broker delivers it again';
     case 'settled':

@@ -12,6 +12,7 @@ import {
   type ResolvedPublishDefaults,
   resolvePublishDefaults,
 } from '../publishing/publish-options.js';
+import { type ResolvedRpc, resolveRpc, type RpcOptions } from '../rpc/rpc-options.js';
 import type { TopologyOptions } from '../topology/topology.js';
 import { type AddressProvider, BrokerEndpoints } from './broker-endpoints.js';
 import { type ReconnectOptions, type ResolvedReconnect, resolveReconnect } from './reconnect-backoff.js';
@@ -43,6 +44,8 @@ export interface RmqConnectionOptions {
   outbox?: OutboxOptions;
   /** Defaults of `publish()`. */
   publish?: PublisherDefaults;
+  /** Defaults and bounds of calls: of `connection.rpc`, the injected `RmqRpcClient`. */
+  rpc?: RpcOptions;
   /** How long running handlers and unconfirmed publishes get at close, ms. @default 10_000 */
   drainTimeoutMs?: number;
   /**
@@ -73,6 +76,7 @@ export const CONNECTION_OPTION_NAMES = [
   'reconnect',
   'outbox',
   'publish',
+  'rpc',
   'drainTimeoutMs',
   'downAfterMs',
   'topology',
@@ -98,6 +102,7 @@ export interface ResolvedConnectionOptions {
   readonly reconnect: ResolvedReconnect;
   readonly outbox: ResolvedOutbox;
   readonly publish: ResolvedPublishDefaults;
+  readonly rpc: ResolvedRpc;
   readonly drainTimeoutMs: number;
   readonly downAfterMs: number;
   readonly topology: TopologyOptions;
@@ -136,6 +141,7 @@ export function resolveConnectionOptions(options: RmqConnectionOptions): Resolve
     reconnect: resolveReconnect(options.reconnect),
     outbox: resolveOutbox(options.outbox),
     publish,
+    rpc: resolveRpc(options.rpc),
     drainTimeoutMs: milliseconds(options.drainTimeoutMs ?? 10_000, 0, 'drainTimeoutMs'),
     downAfterMs: milliseconds(options.downAfterMs ?? 30_000, 0, 'downAfterMs'),
     topology: options.topology ?? {},

@@ -15,6 +15,7 @@ import {
   type BatchHandler,
   type BatchSubscriptionOptions,
   type DeliveryHandler,
+  type FailureAnswers,
   resolveSubscription,
   sharedEntities,
   subscribedExchange,
@@ -29,7 +30,9 @@ import { type CreatePublisherOptions, Publishers } from '../publishing/publisher
 import type { ConnectionStatus } from '../status.js';
 import type { Calls } from '../rpc/calls.js';
 import type { Replies } from '../rpc/replies.js';
-import { type CallsOptions, Rpc } from '../rpc/rpc.js';
+import type { AnswerOptions } from '../rpc/answer-options.js';
+import type { RmqRpcClient } from '../rpc/rpc-client.js';
+import { type AnswerHabits, type CallsOptions, Rpc } from '../rpc/rpc.js';
 import { entityName, type TopologyOptions } from '../topology/topology.js';
 import { TopologyKeeper } from '../topology/topology-keeper.js';
 import { Closing } from './closing.js';
@@ -66,6 +69,8 @@ export class RmqConnection {
   readonly name: string;
   /** The publisher that is always there; {@link createPublisher} makes further ones. */
   readonly publisher: RmqPublisher;
+  /** Asks, and gets answers. */
+  readonly rpc: RmqRpcClient;
   /** Looks at dead letters, replays them, throws them away. */
   readonly deadLetters: RmqDeadLetters;
 
@@ -120,7 +125,10 @@ export class RmqConnection {
       this.#clock,
     );
     this.publisher = this.#publishers.main;
-    this.#rpc = new Rpc(this.#publishers, this.#clock);
+    const { rpc, publish } = this.#options;
+    const { maxMessageBytes } = publish;
+    this.#rpc = new Rpc({ publishers: this.#publishers, clock: this.#clock, codec, options: rpc, maxMessageBytes });
+    this.rpc = this.#rpc.client;
     const copies: CopyTransport = {
       send: (message) => this.publisher.send(message),
       declare: async (entities) =>
@@ -232,7 +240,17 @@ export class RmqConnection {
    */
   subscribeBatch<T = unknown>(options: BatchSubscriptionOptions, handler: BatchHandler<T>): Subscription {
     const { batch, ...others } = options;
-    return this.#subscribe(others, handler, batch);
+    return this.#subscribe(others, handler, { batch });
+  }
+
+  /**
+   * As {@link subscribe}, with a handler that answers: what it returns, resolves or throws goes to whoever asked. An
+   * Observable or an async iterable is a stream for a caller that asked with `stream()`, and its last item for any other.
+   * @throws {@link OptionsError}
+   */
+  answer<T = unknown>(options: AnswerOptions<T>, handler: DeliveryHandler<T>, habits?: AnswerHabits): Subscription {
+    const { subscription, handle, answers } = this.#rpc.answering(options, handler, habits);
+    return this.#subscribe(subscription, handle, { answers });
   }
 
   /** The subscription of that name, until it is unsubscribed. */
@@ -244,12 +262,12 @@ export class RmqConnection {
   #subscribe<T>(
     options: SubscriptionOptions<T>,
     handler: DeliveryHandler<T> | BatchHandler<T>,
-    batch?: BatchOptions,
+    kind: { batch?: BatchOptions; answers?: FailureAnswers } = {},
   ): Subscription {
     if (this.#closing !== undefined)
       throw new ConnectionClosedError('The connection is closed: nothing can be subscribed any more');
     const knownExchange = this.#topology.topology.exchangeNamed(subscribedExchange(options));
-    const wanted = resolveSubscription(options, handler, { batch, knownExchange });
+    const wanted = resolveSubscription(options, handler, { ...kind, knownExchange });
     const consumer = this.#addConsumer(wanted);
     // Also while recovery is under way: it may have passed by already.
     if (this.#consuming.link !== undefined) this.#consumers.scheduleRepair(consumer, 0);
@@ -286,6 +304,7 @@ export class RmqConnection {
       consumers: this.#consumers,
       topology: this.#topology,
       publishers: this.#publishers,
+      rpc: this.#rpc,
     });
   }
 

@@ -3,6 +3,7 @@ import type { Consumer } from '../consuming/consumer.js';
 import type { ConsumerRegistry } from '../consuming/consumer-registry.js';
 import { reasonOf } from '../errors.js';
 import type { Publishers } from '../publishing/publishers.js';
+import type { Rpc } from '../rpc/rpc.js';
 import { codeOf, type ConnectionStatus, type LinkStatus, type MissingConsumer } from '../status.js';
 import type { TopologyKeeper } from '../topology/topology-keeper.js';
 import type { ConnectionRecord } from './connection-record.js';
@@ -18,6 +19,7 @@ export interface SnapshotSources {
   readonly consumers: ConsumerRegistry;
   readonly topology: TopologyKeeper;
   readonly publishers: Publishers;
+  readonly rpc: Rpc;
 }
 
 export function takeSnapshot(sources: SnapshotSources): ConnectionStatus {
@@ -53,6 +55,7 @@ export function takeSnapshot(sources: SnapshotSources): ConnectionStatus {
       ...consumers.counters(),
       handlersRunning: consumers.all().reduce((sum, consumer) => sum + consumer.running, 0),
     },
+    rpc: sources.rpc.status,
     eventLoop: record.eventLoop,
   };
 }

@@ -27,6 +27,7 @@ import {
   resolveHandling,
   type WantedHandling,
 } from './handling-options.js';
+import type { DeadLetterReason } from './failures/dead-letter.js';
 import { resolveMaxRedeliveries } from './failures/redelivery-limit.js';
 import { resolveRetry, type RetryOptions, type RetryPolicy } from './failures/retry-policy.js';
 
@@ -90,6 +91,14 @@ export interface SubscriptionOptions<T = unknown> extends HandlingOptions<T> {
   consumerArguments?: Record<string, unknown>;
 }
 
+/** Who tells whoever sent a message that it failed. */
+export interface FailureAnswers {
+  /** Whether it is no fault of the handler, and nothing for the log. */
+  isDeliberate(error: unknown): boolean;
+  /** @returns a promise when the answer is all that is to be done, settled when the delivery is; `undefined`: the delivery goes its usual way */
+  answer(delivery: Delivery, reason: DeadLetterReason, error: unknown): Promise<void> | undefined;
+}
+
 export const SUBSCRIPTION_OPTION_NAMES = [
   'name',
   'queue',
@@ -126,13 +135,15 @@ export interface WantedSubscription extends WantedHandling {
   readonly consumerArguments: Record<string, unknown>;
   readonly isStream: boolean;
   readonly handler: (payload: unknown, context: Delivery | DeliveryBatch) => unknown;
+  /** Of RPC. */
+  readonly answers: FailureAnswers | undefined;
 }
 
 /** @throws {@link OptionsError} naming the option, the value and the way out. */
 export function resolveSubscription<T>(
   given: SubscriptionOptions<T>,
   handler: DeliveryHandler<T> | BatchHandler<T>,
-  { batch, knownExchange }: { batch?: BatchOptions; knownExchange?: Exchange } = {},
+  { batch, knownExchange, answers }: { batch?: BatchOptions; knownExchange?: Exchange; answers?: FailureAnswers } = {},
 ): WantedSubscription {
   const path = `subscription ${shown(given.name ?? given.queue)}`;
   checkOptionsObject(given, SUBSCRIPTION_OPTION_NAMES, path);
@@ -199,6 +210,7 @@ export function resolveSubscription<T>(
     consumerArguments: resolveConsumerArguments(options, path),
     isStream: resolveIsStream(handling, queue, path),
     handler: handler as WantedSubscription['handler'],
+    answers,
   };
 }
 

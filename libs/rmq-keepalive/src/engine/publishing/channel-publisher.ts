@@ -1,18 +1,12 @@
 /** The {@link RmqPublisher} of a connection: checks, encodes, and hands over to its dispatcher. */
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../clock.js';
-import type { Codec, EncodedBody } from '../codec/codec.js';
+import type { Codec } from '../codec/codec.js';
 import { type EventContract, isEventContract, validateAgainst } from '../contracts/event.js';
-import {
-  OptionsError,
-  PayloadNotEncodableError,
-  PayloadTooLargeError,
-  type PublishAddress,
-  PublishAbortedError,
-  PublishRefusedError,
-} from '../errors.js';
+import { OptionsError, type PublishAddress, PublishAbortedError, PublishRefusedError } from '../errors.js';
 import { shown } from '../option-checks.js';
 import type { Dispatcher } from './dispatcher.js';
+import { encodePayload } from './encode-payload.js';
 import { Outgoing, type OutgoingMessage } from './outgoing-message.js';
 import { type ManyToPublish, type PublishManyOptions, publishMany, type PublishReport } from './publish-many.js';
 import { checkPublish, NO_OPTIONS, type PublishOptions, type ResolvedPublishDefaults } from './publish-options.js';
@@ -111,7 +105,7 @@ export class ChannelPublisher extends RmqPublisher {
     const { exchange, routingKey, messageId } = address;
     const { timeoutMs, mandatory, persistent, contentType, contentEncoding } = options;
     const { timestamp, headers, correlationId, replyTo, expiration, priority, type, userId, appId, signal } = options;
-    const body = this.#encode(payload, address);
+    const body = encodePayload(this.#codec, payload, address, this.#defaults.maxMessageBytes);
     return {
       exchange,
       routingKey,
@@ -137,19 +131,6 @@ export class ChannelPublisher extends RmqPublisher {
     };
   }
 
-  #encode(payload: unknown, address: PublishAddress): EncodedBody {
-    let body: EncodedBody;
-    try {
-      body = this.#codec.encode(payload);
-    } catch (thrown) {
-      throw notEncodable(thrown, address);
-    }
-    const { maxMessageBytes } = this.#defaults;
-    if (body.content.length > maxMessageBytes)
-      throw new PayloadTooLargeError(body.content.length, maxMessageBytes, 'publish.maxMessageBytes', address);
-    return body;
-  }
-
   #outgoing(message: OutgoingMessage, resolve: () => void, reject: (error: Error) => void): Outgoing {
     const deadline = this.#clock.now() + message.timeoutMs;
     try {
@@ -169,13 +150,4 @@ function freshId(): string {
   const id = randomUUID();
   id.charCodeAt(0);
   return id;
-}
-
-function notEncodable(thrown: unknown, address: PublishAddress): Error {
-  if (thrown instanceof PayloadTooLargeError)
-    return new PayloadTooLargeError(thrown.bytes, thrown.maxBytes, thrown.option, address);
-  if (thrown instanceof PayloadNotEncodableError)
-    return new PayloadNotEncodableError(thrown.reason, { cause: thrown.cause, address });
-  // What a foreign codec says may quote the payload.
-  return new PayloadNotEncodableError('the codec threw', { cause: thrown, address });
 }

@@ -15,6 +15,8 @@ export interface CallRequest {
   readonly id?: string;
   /** Limit until the end of the call, waiting for the link included; {@link Call.renew} begins it anew. Without it there is none. */
   readonly timeoutMs?: number;
+  /** With `timeoutMs`: a queue drops the request when that is over. */
+  readonly expires?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -66,6 +68,11 @@ export class Call implements CallAddress, Abortable {
   /** Its signal fired. */
   aborted(reason: unknown): void {
     this.ending(this, 'aborted', new RpcAbortedError(this, reason, this.isSent));
+  }
+
+  /** Its time stands still until {@link renew}: nothing is waited for. */
+  pause(): void {
+    this.deadline = Infinity;
   }
 
   /** Its time begins anew. */

@@ -43,6 +43,8 @@ export interface ResolvedCallsOptions {
   readonly replyQueue: string;
   /** Outstanding at a time. */
   readonly maxCalls: number;
+  /** Hears replies that came after the end of their call. Must not throw. */
+  readonly late?: (message: ConsumeMessage) => void;
 }
 
 /** Counts since the start, and what is outstanding now. */
@@ -229,6 +231,7 @@ export class Calls {
         messageId: id,
       },
     };
+    if (request.expires === true) expireWith(call, message.options, this.#clock);
     let outgoing: Outgoing;
     try {
       outgoing = new Outgoing(
@@ -271,7 +274,7 @@ export class Calls {
   #received(message: ConsumeMessage): void {
     const id: unknown = message.properties.correlationId;
     const call = typeof id === 'string' ? this.#outstanding.get(id) : undefined;
-    if (call === undefined) return this.#unexpected(id);
+    if (call === undefined) return this.#unexpected(message, id);
     try {
       call.listener.reply(message, call);
     } catch (thrown) {
@@ -279,9 +282,13 @@ export class Calls {
     }
   }
 
-  #unexpected(id: unknown): void {
-    if (typeof id === 'string' && id.startsWith(this.#idPrefix)) this.#lateReplies += 1;
-    else this.#strayReplies += 1;
+  #unexpected(message: ConsumeMessage, id: unknown): void {
+    if (typeof id !== 'string' || !id.startsWith(this.#idPrefix)) {
+      this.#strayReplies += 1;
+      return;
+    }
+    this.#lateReplies += 1;
+    this.#options.late?.(message);
   }
 
   #returned({ messageId, replyCode, replyText }: ReturnedPublish): void {
@@ -345,4 +352,12 @@ export class Calls {
     }
     if (this.#outstanding.size === 0) for (const resolve of this.#whenIdle.splice(0)) resolve();
   };
+}
+
+/** Asked when the request goes out: by then it may have waited for the link. */
+function expireWith(call: Call, properties: MessageProperties, clock: Clock): void {
+  Object.defineProperty(properties, 'expiration', {
+    enumerable: true,
+    get: () => Math.max(0, Math.ceil(call.deadline - clock.now())),
+  });
 }

@@ -27,7 +27,7 @@ export class Replies {
   #sent = 0;
   #failed = 0;
 
-  constructor(private readonly calls: Calls) {}
+  constructor(readonly calls: Calls) {}
 
   get status(): RepliesStatus {
     return { sent: this.#sent, failed: this.#failed };

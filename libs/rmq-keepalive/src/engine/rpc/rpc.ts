@@ -1,14 +1,24 @@
-/** The RPC of a connection: everything that calls or answers over its publishing link. */
+/** The RPC of a connection: everything that asks or answers over its publishing link. */
+import type { ConsumeMessage } from 'amqplib';
 import type { Clock } from '../clock.js';
+import type { Codec } from '../codec/codec.js';
+import type { DeliveryHandler, FailureAnswers, SubscriptionOptions } from '../consuming/subscription.js';
 import { OptionsError } from '../errors.js';
 import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
 import type { Publishers } from '../publishing/publishers.js';
-import { Replies } from './replies.js';
+import type { RpcStatus } from '../status.js';
+import { type AnswerOptions, resolveAnswers } from './answer-options.js';
 import { Calls, type CallsStatus, DIRECT_REPLY_TO, type ResolvedCallsOptions } from './calls.js';
+import { ChannelRpcClient } from './channel-rpc-client.js';
+import type { RemoteErrorFields } from './remote-error.js';
+import { Replies } from './replies.js';
+import { Responder, type ResponderCounters } from './responder.js';
+import type { RmqRpcClient } from './rpc-client.js';
+import type { ResolvedRpc } from './rpc-options.js';
 
 /** Options of `connection.openCalls()`. */
 export interface CallsOptions {
-  /** Shown in errors and status. */
+  /** Shown in errors. */
   name: string;
   /** A queue that exists, to hear replies on; it must be read by nobody else. @default direct reply-to, a queue of nobody */
   replyQueue?: string;
@@ -16,43 +26,92 @@ export interface CallsOptions {
   maxCalls?: number;
 }
 
-export class Rpc {
-  readonly #all = new Set<Calls>();
-  #replies: Replies | undefined;
+export interface RpcParts {
+  readonly publishers: Publishers;
+  readonly clock: Clock;
+  readonly codec: Codec;
+  readonly options: ResolvedRpc;
+  readonly maxMessageBytes: number;
+}
 
-  constructor(
-    private readonly publishers: Publishers,
-    private readonly clock: Clock,
-  ) {}
+/** Beside the options: what a framework knows of its own errors. */
+export interface AnswerHabits {
+  /** What to tell of an error that was thrown on purpose; `undefined` of all others, which are told by name and message. */
+  describeError?: (thrown: unknown) => RemoteErrorFields | undefined;
+}
+
+export class Rpc {
+  /** The one that is always there; its channel is opened with the first call. */
+  readonly client: RmqRpcClient;
+  readonly #parts: RpcParts;
+  readonly #asking = new Set<Calls>();
+  #replies: Replies | undefined;
+  readonly #answering: ResponderCounters = { expired: 0, replyToRefused: 0, failed: 0, streaming: 0 };
+
+  constructor(parts: RpcParts) {
+    this.#parts = parts;
+    const { codec, clock, maxMessageBytes } = parts;
+    const { timeoutMs, maxCalls } = parts.options;
+    const openCalls = (late: (message: ConsumeMessage) => void): Calls =>
+      this.openCalls({ name: 'rpc', maxCalls }, late);
+    this.client = new ChannelRpcClient({ openCalls, codec, clock, timeoutMs, maxMessageBytes });
+  }
 
   /** A channel for calls of its own; opened with the first of them. @throws {@link OptionsError} */
-  openCalls(options: CallsOptions): Calls {
-    const calls = new Calls(resolveCalls(options), this.publishers, this.clock, () => this.#all.delete(calls));
-    this.#all.add(calls);
+  openCalls(options: CallsOptions, late?: (message: ConsumeMessage) => void): Calls {
+    const { publishers, clock } = this.#parts;
+    const calls = new Calls({ ...resolveCalls(options), late }, publishers, clock, () => this.#asking.delete(calls));
+    this.#asking.add(calls);
     return calls;
   }
 
   /** The channel for replies; opened with the first of them. */
   get replies(): Replies {
-    return (this.#replies ??= new Replies(this.openCalls({ name: 'replies' })));
+    return (this.#replies ??= this.#openReplies());
   }
 
-  /** Of all together. */
-  get status(): CallsStatus {
-    const sum: Record<string, number> = {};
-    for (const { status } of this.#all)
-      for (const [name, count] of Object.entries(status)) sum[name] = (sum[name] ?? 0) + (count as number);
-    return { ...NO_CALLS, ...sum };
+  /** What to subscribe, and with which handler, so that requests are answered. @throws {@link OptionsError} */
+  answering<T>(
+    options: AnswerOptions<T>,
+    handler: DeliveryHandler<T>,
+    { describeError = () => undefined }: AnswerHabits = {},
+  ): { subscription: SubscriptionOptions<never>; handle: DeliveryHandler; answers: FailureAnswers } {
+    const { subscription, ...wanted } = resolveAnswers(options);
+    const { codec, clock, maxMessageBytes } = this.#parts;
+    const { replies } = this;
+    const counters = this.#answering;
+    const { handle, answers } = new Responder(
+      { ...wanted, replies, codec, clock, maxMessageBytes, describeError, counters },
+      handler,
+    );
+    return { subscription, handle, answers };
+  }
+
+  get status(): RpcStatus {
+    const asked: Record<keyof CallsStatus, number> = { ...NO_CALLS };
+    for (const { status } of this.#asking)
+      for (const name of Object.keys(asked) as (keyof CallsStatus)[]) asked[name] += status[name];
+    const { sent: repliesSent, failed: repliesLost } = this.#replies?.status ?? { sent: 0, failed: 0 };
+    const { failed: errorsSent, expired, replyToRefused, streaming } = this.#answering;
+    return { ...asked, repliesSent, repliesLost, errorsSent, expired, replyToRefused, streaming };
   }
 
   /** Resolves when no call is outstanding any more. */
   async untilIdle(): Promise<void> {
-    await Promise.all([...this.#all].map((calls) => calls.untilIdle()));
+    await Promise.all([...this.#asking].map((calls) => calls.untilIdle()));
   }
 
   /** Ends what is outstanding. @returns how many calls that were */
   close(): number {
-    return [...this.#all].reduce((sum, calls) => sum + calls.close(), 0);
+    this.#replies?.calls.close();
+    return [...this.#asking].reduce((sum, calls) => sum + calls.close(), 0);
+  }
+
+  #openReplies(): Replies {
+    const { publishers, clock } = this.#parts;
+    // Each stream that is sent is a call; the concurrency of the handlers is their bound.
+    const options = { name: 'replies', replyQueue: DIRECT_REPLY_TO, maxCalls: Infinity };
+    return new Replies(new Calls(options, publishers, clock, () => undefined));
   }
 }
 

@@ -127,7 +127,7 @@ export class FailedDeliveries {
     const unsettled = plans.filter(({ delivery }) => !delivery.isSettled);
     const alike = new Map<string, Plan[]>();
     for (const plan of unsettled.length === 0 ? plans : unsettled) {
-      const key = `${plan.delivery.attempt} ${this.#fateOf(plan).kind}`;
+      const key = `${plan.delivery.attempt} ${this.#fateOf(plan, error).kind}`;
       const group = alike.get(key);
       if (group === undefined) alike.set(key, [plan]);
       else group.push(plan);
@@ -146,12 +146,14 @@ export class FailedDeliveries {
       cause: asError(error),
       attempt: first.delivery.attempt,
       attempts: retry?.attempts ?? 1,
-      fate: this.#fateOf(first),
+      fate: this.#fateOf(first, error),
     });
   }
 
-  #fateOf({ delivery, retryInMs }: Plan): FailedHandlerFate {
-    const { deadLetter } = this.wanted;
+  #fateOf({ delivery, retryInMs }: Plan, error: unknown): FailedHandlerFate {
+    const { deadLetter, answers } = this.wanted;
+    if (answers !== undefined && retryInMs === undefined)
+      return { kind: 'answered', isDeliberate: answers.isDeliberate(error) };
     if (delivery.isSettled) return { kind: 'settled' };
     if (!delivery.isLive) return { kind: 'redelivery' };
     if (retryInMs !== undefined) return { kind: 'retry', retryInMs };
@@ -161,6 +163,8 @@ export class FailedDeliveries {
   /** Another attempt would change nothing. */
   async giveUp(delivery: Delivery, reason: DeadLetterReason, error: unknown): Promise<void> {
     const { deadLetter, name: subscription } = this.wanted;
+    const answered = this.wanted.answers?.answer(delivery, reason, error);
+    if (answered !== undefined) return answered;
     if (delivery.isSettled) return;
     const what = {
       subscription,

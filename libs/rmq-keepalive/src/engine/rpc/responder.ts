@@ -1,0 +1,199 @@
+/**
+ * Answers the requests of one subscription: checks that they may be answered and are still wanted, calls the handler, sends
+ * what it made of them, and acks when that was handed to the socket.
+ *
+ * Danger: an ack in front of the reply would lose the answer with the process; and a request that nobody waits for any more
+ * keeps the handlers from those that somebody does.
+ * Choice: a handler's error is an answer too, so its request is acked and not dead-lettered. What no handler should see
+ * (undecodable, not matching its schema) is both: told to the asker, and kept as a dead letter.
+ */
+import type { Clock } from '../clock.js';
+import type { Codec } from '../codec/codec.js';
+import { checkAgainst } from '../contracts/event.js';
+import type { RpcContract } from '../contracts/rpc.js';
+import type { DeadLetterReason } from '../consuming/failures/dead-letter.js';
+import type { Delivery } from '../consuming/delivery.js';
+import { Settlement } from '../consuming/settlement.js';
+import type { DeliveryHandler, FailureAnswers } from '../consuming/subscription.js';
+import type { MessageProperties } from '../publishing/outgoing-message.js';
+import { encodePayload } from '../publishing/encode-payload.js';
+import { isThenable } from '../thenable.js';
+import { isStreaming, itemsOf, lastItemOf } from './async-items.js';
+import type { Asker, Replies } from './replies.js';
+import type { ReplyAddresses } from './reply-addresses.js';
+import { type RemoteErrorFields, remoteFieldsOf, RpcFailure } from './remote-error.js';
+import { StreamSender } from './stream-sender.js';
+import { CREDIT_HEADER, DEADLINE_HEADER, NO_CONTENT, RPC_TYPES } from './wire.js';
+
+export interface ResponderParts {
+  readonly replies: Replies;
+  readonly codec: Codec;
+  readonly clock: Clock;
+  readonly addresses: ReplyAddresses;
+  readonly maxMessageBytes: number;
+  readonly clockToleranceMs: number;
+  readonly contract: RpcContract | undefined;
+  /** What to tell of an error that others than we know, `undefined` of all others. */
+  readonly describeError: (thrown: unknown) => RemoteErrorFields | undefined;
+  readonly counters: ResponderCounters;
+}
+
+/** Of all responders of a connection. */
+export interface ResponderCounters {
+  /** Requests that came too late to be handled. */
+  expired: number;
+  /** Requests with a replyTo that is not allowed. */
+  replyToRefused: number;
+  /** Answered with an error. */
+  failed: number;
+  /** Streams that are being sent. */
+  streaming: number;
+}
+
+export class Responder {
+  constructor(
+    private readonly parts: ResponderParts,
+    private readonly handler: DeliveryHandler<never>,
+  ) {}
+
+  /** To be subscribed with. */
+  readonly handle = (payload: unknown, delivery: Delivery): unknown => {
+    const { addresses, counters } = this.parts;
+    const refusal = addresses.refusalOf(delivery.properties.replyTo);
+    if (refusal !== undefined) {
+      counters.replyToRefused += 1;
+      return Settlement.refuse('reply-to-refused', refusal);
+    }
+    if (this.#isExpired(delivery)) {
+      counters.expired += 1;
+      return Settlement.ack();
+    }
+    const result = this.handler(payload as never, delivery);
+    if (!isThenable(result)) return this.#answer(result, delivery);
+    return Promise.resolve(result).then((value) => this.#answer(value, delivery));
+  };
+
+  /** For what the handler threw, and for what no handler saw. */
+  readonly answers: FailureAnswers = {
+    isDeliberate: (error) => error instanceof RpcFailure || this.parts.describeError(error) !== undefined,
+    answer: (delivery, reason, error) => {
+      if (this.parts.addresses.refusalOf(delivery.properties.replyTo) !== undefined) return undefined;
+      const isAnswer = reason === 'handler-failed' || reason === 'attempts-spent';
+      const told = this.#sendError(error ?? notHandled(reason), delivery);
+      return isAnswer ? told.then(() => void delivery.ack()) : undefined;
+    },
+  };
+
+  #isExpired({ headers }: Delivery): boolean {
+    const deadline = headers[DEADLINE_HEADER];
+    return typeof deadline === 'number' && this.parts.clock.wallClock() > deadline + this.parts.clockToleranceMs;
+  }
+
+  #answer(value: unknown, delivery: Delivery): unknown {
+    if (value instanceof Settlement) return value;
+    if (!isStreaming(value)) return this.#reply(value, delivery);
+    const credit = delivery.headers[CREDIT_HEADER];
+    if (typeof credit === 'number' && credit > 0) return this.#stream(itemsOf(value), credit, delivery);
+    return lastItemOf(value).then((last) => this.#reply(last, delivery));
+  }
+
+  #reply(value: unknown, delivery: Delivery): unknown {
+    const checked = this.#checked(value);
+    if (isThenable(checked)) return Promise.resolve(checked).then(() => this.#send(value, delivery));
+    return this.#send(value, delivery);
+  }
+
+  #send(value: unknown, delivery: Delivery): void {
+    // Somebody else answered meanwhile: its time was over.
+    if (delivery.settledAs === 'taken-over') return;
+    this.#sendPayload(value, {}, delivery, () => delivery.ack());
+  }
+
+  /** What is sent is the value as it is: a schema that transforms it does so again for the asker. */
+  #checked(value: unknown): unknown {
+    const { contract } = this.parts;
+    return contract === undefined ? undefined : checkAgainst(contract.response, value);
+  }
+
+  async #stream(items: AsyncGenerator, credit: number, delivery: Delivery): Promise<void> {
+    const { replies, counters } = this.parts;
+    const { contract } = this.parts;
+    const source = contract === undefined ? items : checkedItems(items, (item) => this.#checked(item));
+    const sender = new StreamSender(
+      {
+        calls: replies.calls,
+        asker: askerOf(delivery),
+        credit,
+        send: (item, messageId) => this.#sendPayload(item, { type: RPC_TYPES.item, messageId }, delivery, ignore),
+      },
+      source,
+    );
+    const { signal } = delivery;
+    const stop = (): void => sender.stop({ kind: 'failed', error: signal.reason });
+    signal.addEventListener('abort', stop, { once: true });
+    if (signal.aborted) stop();
+    counters.streaming += 1;
+    const outcome = await sender.run();
+    counters.streaming -= 1;
+    signal.removeEventListener('abort', stop);
+    if (outcome.kind === 'cancelled') delivery.abort(new Error('Whoever asked wants no more items'));
+    else if (outcome.kind === 'ended') await this.#sendEnd(sender.streamId, delivery);
+    // Not tried again: the items before it are out.
+    else await this.#sendError(outcome.error, delivery);
+    sender.close();
+    delivery.ack();
+  }
+
+  #sendEnd(messageId: string, delivery: Delivery): Promise<void> {
+    const properties = { type: RPC_TYPES.end, messageId };
+    return new Promise((resolve) => {
+      this.parts.replies.send(askerOf(delivery), { content: NO_CONTENT, properties }, () => resolve());
+    });
+  }
+
+  /** Resolves when it was handed to the socket, or cannot be. */
+  #sendError(thrown: unknown, delivery: Delivery): Promise<void> {
+    this.parts.counters.failed += 1;
+    const fields = this.parts.describeError(thrown) ?? remoteFieldsOf(thrown);
+    return new Promise((resolve) => {
+      const properties = { type: RPC_TYPES.error };
+      try {
+        this.#sendPayload(fields, properties, delivery, resolve);
+      } catch {
+        // Its data cannot be encoded.
+        const { name, message, code } = fields;
+        this.#sendPayload({ name, message, code }, properties, delivery, resolve);
+      }
+    });
+  }
+
+  /** @throws what keeps it from being encoded */
+  #sendPayload(value: unknown, properties: MessageProperties, delivery: Delivery, written: () => void): void {
+    const { codec, replies, maxMessageBytes } = this.parts;
+    const asker = askerOf(delivery);
+    if (value === undefined) return replies.send(asker, { content: NO_CONTENT, properties }, written);
+    const address = { exchange: '', routingKey: asker.replyTo, messageId: asker.correlationId ?? '(no id)' };
+    const { content, contentType, contentEncoding } = encodePayload(codec, value, address, maxMessageBytes);
+    replies.send(asker, { content, properties: { ...properties, contentType, contentEncoding } }, written);
+  }
+}
+
+function askerOf({ properties }: Delivery): Asker {
+  const { replyTo, correlationId } = properties as { replyTo: string; correlationId?: unknown };
+  return { replyTo, correlationId: typeof correlationId === 'string' ? correlationId : undefined };
+}
+
+async function* checkedItems(items: AsyncGenerator, check: (item: unknown) => unknown): AsyncGenerator {
+  for await (const item of items) {
+    await check(item);
+    yield item;
+  }
+}
+
+function notHandled(reason: DeadLetterReason): Error {
+  return new RpcFailure('The request was not handled', { code: reason });
+}
+
+function ignore(): void {
+  // Whether an item was written shows in the stream's own call.
+}
