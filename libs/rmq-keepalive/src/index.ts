@@ -7,15 +7,19 @@ export { Subscribe } from './nest/decorators/subscribe.decorator.js';
 export type { SubscribeOptions } from './nest/decorators/subscribe.decorator.js';
 export { SubscribeBatch } from './nest/decorators/subscribe-batch.decorator.js';
 export type { SubscribeBatchOptions } from './nest/decorators/subscribe-batch.decorator.js';
+export { Rpc } from './nest/decorators/rpc.decorator.js';
+export type { RpcHandlerOptions } from './nest/decorators/rpc.decorator.js';
 export { DeliveryHeaders } from './nest/decorators/delivery-headers.decorator.js';
 export { InjectRmqConnection } from './nest/decorators/inject-rmq-connection.decorator.js';
 export { InjectRmqDeadLetters } from './nest/decorators/inject-rmq-dead-letters.decorator.js';
+export { InjectRmqRpcClient } from './nest/decorators/inject-rmq-rpc-client.decorator.js';
 export { InjectRmqPublisher } from './nest/decorators/inject-rmq-publisher.decorator.js';
 export {
   DEFAULT_CONNECTION_NAME,
   getRmqConnectionToken,
   getRmqDeadLettersToken,
   getRmqPublisherToken,
+  getRmqRpcClientToken,
 } from './nest/connection-tokens.js';
 export type { PublisherChoice } from './nest/connection-tokens.js';
 

@@ -1,9 +1,10 @@
-/** Under which tokens Nest finds a connection, its publisher and its dead letters. */
+/** Under which tokens Nest finds a connection, its publisher, its RPC client and its dead letters. */
 import type { InjectionToken } from '@nestjs/common';
 import { RmqConnection } from '../engine/connection/rmq-connection.js';
 import { RmqDeadLetters } from '../engine/consuming/failures/dead-letters.js';
 import { checkBoolean, checkOptionsObject } from '../engine/option-checks.js';
 import { RmqPublisher } from '../engine/publishing/publisher.js';
+import { RmqRpcClient } from '../engine/rpc/rpc-client.js';
 
 /** The name of a connection that was given none. */
 export const DEFAULT_CONNECTION_NAME = 'default';
@@ -29,6 +30,11 @@ export function getRmqPublisherToken(choice: string | PublisherChoice = {}): Inj
   checkBoolean(confirm, '@InjectRmqPublisher.confirm');
   if (!confirm) return `RmqPublisher:${connection}:without-confirms`;
   return connection === DEFAULT_CONNECTION_NAME ? RmqPublisher : `RmqPublisher:${connection}`;
+}
+
+/** The injection token of a connection's RPC client; see {@link getRmqConnectionToken}. */
+export function getRmqRpcClientToken(name: string = DEFAULT_CONNECTION_NAME): InjectionToken<RmqRpcClient> {
+  return name === DEFAULT_CONNECTION_NAME ? RmqRpcClient : `RmqRpcClient:${name}`;
 }
 
 /** The injection token of a connection's dead letters; see {@link getRmqConnectionToken}. */

@@ -29,6 +29,7 @@ export function directCall(
   handler: EnhancedHandler,
   enhancers: HandlerEnhancers,
   described: DescribedParameters,
+  outcome: Outcome,
 ): ((payload: unknown, context: unknown) => unknown) | undefined {
   const { guards, pipes, interceptors, filters } = enhancers;
   if (guards.length + pipes.length + interceptors.length > 0) return undefined;
@@ -38,11 +39,11 @@ export function directCall(
   if (parameters.some((parameter) => parameter.pipes.length > 0)) return undefined;
   const { instance, method } = handler;
 
-  const filtered = (thrown: unknown, args: unknown[]): unknown => {
-    const host = new ExecutionContextHost(args);
-    host.setType('rpc');
-    return resolved(filters.next(thrown, host));
-  };
+  const filter = (thrown: unknown, args: unknown[]): unknown => filters.next(thrown, hostOf(args));
+  const filtered = (thrown: unknown, args: unknown[]): unknown =>
+    outcome(filter(thrown, args), (later) => {
+      throw later;
+    });
   return (payload, context) => {
     const args = [payload, context];
     let result: unknown;
@@ -55,8 +56,19 @@ export function directCall(
     } catch (thrown) {
       return filtered(thrown, args);
     }
-    return isPromise(result) ? result.then(resolved, (thrown: unknown) => filtered(thrown, args)) : resolved(result);
+    const made = (value: unknown): unknown => outcome(value, (thrown) => filter(thrown, args));
+    return isPromise(result) ? result.then(made, (thrown: unknown) => filtered(thrown, args)) : made(result);
   };
+}
+
+/** What a handler's result means; `filter` is for what it throws later, if it is a stream. */
+export type Outcome = (result: unknown, filter: (thrown: unknown) => unknown) => unknown;
+
+/** Nest's view of a call, for filters. */
+export function hostOf(args: unknown[]): ExecutionContextHost {
+  const host = new ExecutionContextHost(args);
+  host.setType('rpc');
+  return host;
 }
 
 /** An Observable counts as its last value, and one that completes without a value as `undefined`. */

@@ -5,14 +5,14 @@
  * elsewhere there is no answer, and the handler is called Nest's way, which is right and slower.
  */
 import type { ArgumentsHost } from '@nestjs/common';
-import type { ExternalContextCreator } from '@nestjs/core';
+import type { ContextId, ExternalContextCreator } from '@nestjs/core';
 
 /** A handler as Nest looks its enhancers up. */
 export interface EnhancedHandler {
   readonly instance: object;
   readonly method: (...args: unknown[]) => unknown;
   readonly moduleKey: string;
-  readonly inquirerId: string;
+  readonly inquirerId: string | undefined;
 }
 
 export interface HandlerEnhancers {
@@ -28,16 +28,20 @@ interface EnhancerCreator {
     instance: object,
     callback: (...args: unknown[]) => unknown,
     moduleKey: string,
-    contextId: undefined,
-    inquirerId: string,
+    contextId: ContextId | undefined,
+    inquirerId: string | undefined,
   ): unknown;
 }
 
-export function enhancersOf(contexts: ExternalContextCreator, handler: EnhancedHandler): HandlerEnhancers | undefined {
+export function enhancersOf(
+  contexts: ExternalContextCreator,
+  handler: EnhancedHandler,
+  contextId?: ContextId,
+): HandlerEnhancers | undefined {
   const { instance, method, moduleKey, inquirerId } = handler;
   const found = (name: string): unknown => {
     const creator: unknown = Reflect.get(contexts, name);
-    return isCreator(creator) ? creator.create(instance, method, moduleKey, undefined, inquirerId) : undefined;
+    return isCreator(creator) ? creator.create(instance, method, moduleKey, contextId, inquirerId) : undefined;
   };
   const guards = found('guardsContextCreator');
   const pipes = found('pipesContextCreator');

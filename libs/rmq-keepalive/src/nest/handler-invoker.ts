@@ -15,9 +15,10 @@ import { RpcParamtype } from '@nestjs/microservices/enums/rpc-paramtype.enum.js'
 import type { Delivery } from '../engine/consuming/delivery.js';
 import { DeliveryBatch } from '../engine/consuming/delivery-batch.js';
 import { Settlement } from '../engine/consuming/settlement.js';
-import { directCall, resolved } from './direct-call.js';
+import { directCall, hostOf, resolved } from './direct-call.js';
 import { enhancersOf } from './handler-enhancers.js';
 import { HandlerMetadataAccessor } from './handler-metadata.accessor.js';
+import { answered, filteredLater, kept } from './rpc-results.js';
 import { withoutLog } from './quiet-exceptions.js';
 import type { DiscoveredHandler } from './rmq.explorer.js';
 
@@ -25,6 +26,13 @@ type Callback = (...args: unknown[]) => unknown;
 /** A handler as the engine calls it: with one payload and its delivery, or with those of a batch. */
 export type BoundHandler = (payload: unknown, context: Delivery | DeliveryBatch) => unknown;
 type Settlements = AsyncLocalStorage<{ said?: unknown }>;
+
+interface Binding {
+  readonly handler: DiscoveredHandler;
+  readonly instance: object;
+  readonly contextId?: ContextId;
+  readonly returns: 'settlement' | 'answer';
+}
 
 const RUN_EVERYTHING = { guards: true, interceptors: true, filters: true };
 
@@ -54,32 +62,36 @@ export class HandlerInvoker {
   ) {}
 
   /** The handler as the engine calls it. A handler with a request-scoped or transient part gets a new instance for every delivery. */
-  handlerFor(handler: DiscoveredHandler): BoundHandler {
+  handlerFor(handler: DiscoveredHandler, returns: 'settlement' | 'answer'): BoundHandler {
     const { wrapper } = handler;
-    if (wrapper.isDependencyTreeStatic() && !wrapper.isTransient) return this.#bind(handler, wrapper.instance);
+    if (wrapper.isDependencyTreeStatic() && !wrapper.isTransient)
+      return this.#bind({ handler, instance: wrapper.instance, returns });
     return async (payload, context) => {
       const contextId = this.#contextFor(handler, context);
-      return this.#bind(handler, await this.#instanceFor(handler, contextId), contextId)(payload, context);
+      const instance = await this.#instanceFor(handler, contextId);
+      return this.#bind({ handler, instance, contextId, returns })(payload, context);
     };
   }
 
-  #bind(handler: DiscoveredHandler, instance: object, contextId?: ContextId): BoundHandler {
+  #bind({ handler, instance, contextId, returns }: Binding): BoundHandler {
     const { wrapper, methodName } = handler;
+    const outcome = returns === 'answer' ? filteredLater : resolved;
     const method = (instance as Record<string, Callback>)[methodName]!;
     const metadataKey = this.metadata.parametersKeyOf(instance.constructor, method, methodName);
-    const contexts = contextsInModule(this.contexts, handler.module.token);
+    const contexts = contextsInModule(this.contexts, handler.module.token, returns);
     // Transient enhancers are made for a host, so it has to be named; what a factory made is no host to Nest.
     const inquirerId = contextId === undefined && wrapper.isNotMetatype ? undefined : wrapper.id;
+    const host = { instance, method, moduleKey: handler.module.token, inquirerId };
     let isWrapped = true;
     if (contextId === undefined && inquirerId !== undefined) {
-      const host = { instance, method, moduleKey: handler.module.token, inquirerId };
       const enhancers = enhancersOf(contexts, host);
       const direct =
-        enhancers && directCall(host, enhancers, { contexts, methodName, metadataKey, factory: PARAMETERS });
+        enhancers && directCall(host, enhancers, { contexts, methodName, metadataKey, factory: PARAMETERS }, outcome);
       if (direct !== undefined) return direct;
       isWrapped = enhancers === undefined || enhancers.interceptors.length > 0;
     }
-    const settlements = isWrapped ? this.#settlements : undefined;
+    // A handler that answers behind interceptors is called when somebody subscribes to what they made of it.
+    const settlements = isWrapped && returns === 'settlement' ? this.#settlements : undefined;
     const call = contexts.create(
       instance,
       settlements === undefined ? method : rememberingSettlement(method, settlements),
@@ -91,6 +103,11 @@ export class HandlerInvoker {
       RUN_EVERYTHING,
       'rpc',
     );
+    if (returns === 'answer') {
+      const filters = enhancersOf(contexts, host, contextId)?.filters;
+      return async (...args) =>
+        answered(await call(...args), (thrown) => filters?.next(thrown, hostOf(args)) ?? rethrown(thrown));
+    }
     if (settlements === undefined) return async (...args) => resolved(await call(...args));
     return (...args) => callRemembering(call, args, settlements);
   }
@@ -138,11 +155,19 @@ function isDecision(result: unknown): boolean {
   return result instanceof Settlement || (Array.isArray(result) && result.some((one) => one instanceof Settlement));
 }
 
+function rethrown(thrown: unknown): never {
+  throw thrown;
+}
+
 /** The same creator, for handlers of one module. */
-function contextsInModule(contexts: ExternalContextCreator, moduleKey: string): ExternalContextCreator {
+function contextsInModule(
+  contexts: ExternalContextCreator,
+  moduleKey: string,
+  returns: Binding['returns'],
+): ExternalContextCreator {
   return Object.create(contexts, {
     getContextModuleKey: { value: () => moduleKey },
     filtersContextCreator: { value: withoutLog(contexts['filtersContextCreator']) },
-    transformToResult: { value: async (result: unknown) => resolved(result) },
+    transformToResult: { value: async (result: unknown) => (returns === 'answer' ? kept(result) : resolved(result)) },
   }) as ExternalContextCreator;
 }

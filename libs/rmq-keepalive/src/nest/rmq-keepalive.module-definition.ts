@@ -8,6 +8,7 @@ import {
   getRmqConnectionToken,
   getRmqDeadLettersToken,
   getRmqPublisherToken,
+  getRmqRpcClientToken,
 } from './connection-tokens.js';
 import { RmqConnections } from './rmq.connections.js';
 
@@ -61,6 +62,7 @@ function withConnection(definition: DynamicModule, extras: RmqModuleExtras): Dyn
     getRmqConnectionToken(name),
     getRmqPublisherToken(name),
     getRmqPublisherToken({ connection: name, confirm: false }),
+    getRmqRpcClientToken(name),
     getRmqDeadLettersToken(name),
   ];
   return {
@@ -89,6 +91,11 @@ function connectionProviders(name: string, shutdown: { abortOnSecondSignal: bool
       provide: getRmqPublisherToken({ connection: name, confirm: false }),
       inject: [connectionToken],
       useFactory: (connection: Partial<RmqConnection>) => connection.createPublisher?.({ confirm: false }),
+    },
+    {
+      provide: getRmqRpcClientToken(name),
+      inject: [connectionToken],
+      useFactory: (connection: RmqConnection) => connection.rpc,
     },
     {
       provide: getRmqDeadLettersToken(name),

@@ -4,6 +4,7 @@ import {
   type OnApplicationBootstrap,
   type OnModuleInit,
 } from '@nestjs/common';
+import type { AnswerOptions } from '../engine/rpc/answer-options.js';
 import { logEvents } from './connection-logger.js';
 import { HandlerInvoker } from './handler-invoker.js';
 import {
@@ -13,6 +14,7 @@ import {
   type HandlerSubscription,
 } from './wanted-subscriptions.js';
 import { RmqConnections } from './rmq.connections.js';
+import { describeRpcException } from './rpc-results.js';
 import { RmqExplorer } from './rmq.explorer.js';
 import { onSecondSignal } from './second-signal.js';
 
@@ -59,11 +61,12 @@ export class RmqRegistrar implements OnModuleInit, OnApplicationBootstrap, Befor
   }
 
   #subscribe(subscription: HandlerSubscription): void {
-    const { handler, connection: name, options, batch, where } = subscription;
+    const { handler, connection: name, options, batch, answers, where } = subscription;
     try {
       const connection = this.connections.get(name, where);
-      const bound = this.invoker.handlerFor(handler);
-      if (batch === undefined) connection.subscribe(options, bound);
+      const bound = this.invoker.handlerFor(handler, answers ? 'answer' : 'settlement');
+      if (answers) connection.answer(options as AnswerOptions<never>, bound, { describeError: describeRpcException });
+      else if (batch === undefined) connection.subscribe(options, bound);
       else connection.subscribeBatch({ ...options, batch }, bound);
     } catch (thrown) {
       throw namingTheHandler(thrown, subscription);

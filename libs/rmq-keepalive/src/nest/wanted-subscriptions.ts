@@ -2,6 +2,7 @@
 import type { BatchOptions } from '../engine/consuming/handling-options.js';
 import { SUBSCRIPTION_OPTION_NAMES, type SubscriptionOptions } from '../engine/consuming/subscription.js';
 import { OptionsError } from '../engine/errors.js';
+import { ANSWER_OPTION_NAMES } from '../engine/rpc/answer-options.js';
 import { checkBoolean, checkOptionsObject, shown } from '../engine/option-checks.js';
 import { DEFAULT_CONNECTION_NAME } from './connection-tokens.js';
 import type { WrittenSubscription } from './decorators/subscribe.decorator.js';
@@ -16,11 +17,18 @@ export interface HandlerSubscription {
   readonly options: SubscriptionOptions<never>;
   /** Of `@SubscribeBatch`. */
   readonly batch: BatchOptions | undefined;
+  /** Of `@Rpc`. */
+  readonly answers: boolean;
 }
 
-const OPTION_NAMES = [...SUBSCRIPTION_OPTION_NAMES, 'connection', 'competing'];
+const NEST_OPTION_NAMES = ['connection', 'competing'];
+const OPTION_NAMES: Record<WrittenSubscription['decorator'], readonly string[]> = {
+  '@Subscribe': [...SUBSCRIPTION_OPTION_NAMES, ...NEST_OPTION_NAMES, 'batch'],
+  '@SubscribeBatch': [...SUBSCRIPTION_OPTION_NAMES, ...NEST_OPTION_NAMES, 'batch'],
+  '@Rpc': [...ANSWER_OPTION_NAMES, ...NEST_OPTION_NAMES],
+};
 
-/** One for every `@Subscribe`; named `Class.method` unless it has a name of its own. @throws {@link OptionsError} */
+/** One for every decorator; named `Class.method` unless it has a name of its own. @throws {@link OptionsError} */
 export function toWantedSubscriptions(handlers: readonly DiscoveredHandler[]): HandlerSubscription[] {
   const wanted = handlers.flatMap((handler) => handler.subscriptions.map((subscribe) => ({ handler, subscribe })));
   const names = new DefaultNames(wanted);
@@ -35,6 +43,7 @@ export function toWantedSubscriptions(handlers: readonly DiscoveredHandler[]): H
       competing,
       where,
       batch,
+      answers: subscribe.decorator === '@Rpc',
       options: { ...options, name },
     };
   });
@@ -42,7 +51,7 @@ export function toWantedSubscriptions(handlers: readonly DiscoveredHandler[]): H
 
 /** What the engine cannot know: which decorator was written, and the options that are Nest's. */
 function checkWritten({ decorator, options }: WrittenSubscription, where: string): void {
-  checkOptionsObject(options, [...OPTION_NAMES, 'batch'], where);
+  checkOptionsObject(options, OPTION_NAMES[decorator], where);
   const { batch, competing } = options;
   if (decorator === '@SubscribeBatch' && batch === undefined)
     throw new OptionsError(where, 'it has no batch', 'Give batch: { size: 100 }, or use @Subscribe');

@@ -1,5 +1,5 @@
 /** What is wanted of a handler that answers: a subscription, and what may be answered to whom. */
-import type { SubscriptionOptions } from '../consuming/subscription.js';
+import { SUBSCRIPTION_OPTION_NAMES, type SubscriptionOptions } from '../consuming/subscription.js';
 import { isRpcContract, type RpcContract } from '../contracts/rpc.js';
 import { OptionsError } from '../errors.js';
 import { checkNumber, shown } from '../option-checks.js';
@@ -30,6 +30,9 @@ export interface AnswerOptions<T = unknown> extends Omit<
   /** `auto`: acked when the reply was handed to the socket. `none`: the broker forgets a request as soon as it is sent. @default 'auto' */
   ack?: 'auto' | 'none';
 }
+
+/** Those that make no sense here are refused with a reason of their own. */
+export const ANSWER_OPTION_NAMES = [...SUBSCRIPTION_OPTION_NAMES, 'contract', 'replyTo', 'clockToleranceMs'] as const;
 
 export interface WantedAnswers {
   readonly subscription: SubscriptionOptions<never>;

@@ -1,5 +1,6 @@
 /** The {@link RmqRpcClient} of a connection: checks, encodes, calls, and reads the replies. */
 import type { ConsumeMessage } from 'amqplib';
+import { Observable } from 'rxjs';
 import type { Clock } from '../clock.js';
 import type { Codec } from '../codec/codec.js';
 import { checkAgainst } from '../contracts/event.js';
@@ -65,6 +66,24 @@ export class ChannelRpcClient extends RmqRpcClient {
         return this.#call(address, payload, options, listener, window);
       },
     );
+  }
+
+  override observe(
+    target: RpcAddress | RpcContract,
+    payload: unknown,
+    options: RpcStreamOptions = NO_OPTIONS,
+  ): Observable<never> {
+    return new Observable((subscriber) => {
+      const stream = this.stream(target, payload, options);
+      const read = async (): Promise<void> => {
+        for await (const item of stream) subscriber.next(item);
+      };
+      read().then(
+        () => subscriber.complete(),
+        (thrown: unknown) => subscriber.error(thrown),
+      );
+      return () => void stream.return?.();
+    });
   }
 
   #request(target: RpcAddress | RpcContract, payload: unknown, options: RpcRequestOptions): Promise<unknown> {

@@ -94,7 +94,7 @@ export class Responder {
     if (!isStreaming(value)) return this.#reply(value, delivery);
     const credit = delivery.headers[CREDIT_HEADER];
     if (typeof credit === 'number' && credit > 0) return this.#stream(itemsOf(value), credit, delivery);
-    return lastItemOf(value).then((last) => this.#reply(last, delivery));
+    return lastItemOf(value).then((last) => (last instanceof Settlement ? last : this.#reply(last, delivery)));
   }
 
   #reply(value: unknown, delivery: Delivery): unknown {

@@ -1,4 +1,5 @@
 /** What users call with. The class has public members only, so that a test double may simply implement it. */
+import type { Observable } from 'rxjs';
 import type { RpcAddress, RpcContract, RpcInput, RpcResult } from '../contracts/rpc.js';
 
 /** Options of one request. */
@@ -75,4 +76,12 @@ export abstract class RmqRpcClient {
     payload: unknown,
     options?: RpcStreamOptions,
   ): AsyncIterableIterator<T>;
+
+  /** {@link stream} as an Observable: asks when it is subscribed to, cancels over there when it is unsubscribed from. */
+  abstract observe<C extends RpcContract>(
+    contract: C,
+    payload: RpcInput<C>,
+    options?: RpcStreamOptions,
+  ): Observable<RpcResult<C>>;
+  abstract observe<T = unknown>(target: RpcAddress, payload: unknown, options?: RpcStreamOptions): Observable<T>;
 }

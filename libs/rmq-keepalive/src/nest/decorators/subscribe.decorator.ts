@@ -18,7 +18,7 @@ export interface SubscribeOptions<T = unknown> extends SubscriptionOptions<T> {
 
 /** As the decorators write it; nothing is checked before the boot. */
 export interface WrittenSubscription {
-  readonly decorator: '@Subscribe' | '@SubscribeBatch';
+  readonly decorator: '@Subscribe' | '@SubscribeBatch' | '@Rpc';
   readonly options: SubscribeOptions<never> & { batch?: BatchOptions };
 }
 
