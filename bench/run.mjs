@@ -1,4 +1,4 @@
-// `npm run bench -- recovery | publish | consume | outage | stall | relay [options]`: measurements beside the peers. Installs the peers when they are missing.
+// `npm run bench -- recovery | publish | consume | rpc | outage | stall | relay [options]`: measurements beside the peers. Installs the peers when they are missing.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,6 +8,7 @@ const PROGRAMS = {
   recovery: './recovery/main.mjs',
   publish: './throughput/main.mjs',
   consume: './throughput/main.mjs',
+  rpc: './throughput/main.mjs',
   outage: './throughput/main.mjs',
   stall: './stall/main.mjs',
   relay: './relay/main.mjs',

@@ -2,7 +2,7 @@
 export const CONTENDERS = [
   { name: 'ours', title: 'ours', package: 'nestjs-rmq-keepalive' },
   { name: 'amqplib', title: 'amqplib', package: 'amqplib' },
-  { name: 'acm', title: 'amqp-connection-manager', package: 'amqp-connection-manager' },
+  { name: 'acm', title: 'amqp-connection-manager', package: 'amqp-connection-manager', hasRpc: false },
   { name: 'golevelup', title: 'golevelup', package: '@golevelup/nestjs-rabbitmq' },
   {
     name: 'nest',

@@ -1,5 +1,5 @@
 /**
- * Publishing, consuming and outages, side by side. One contender runs at a time, in a process of its own, on a fresh queue;
+ * Publishing, consuming, RPC and outages, side by side. One contender runs at a time, in a process of its own, on a fresh queue;
  * in every round all take their turn, and every other round goes backwards, so that a machine that gets busier or slower
  * bears on all of them alike. CPU time is that of the contender's process alone.
  */
@@ -9,7 +9,7 @@ import { Child } from '../shared/child.mjs';
 import { parseOptions, usageOf } from './options.mjs';
 import { WORKLOADS } from './protocol.mjs';
 import { fillQueue, makeQueue, removeQueue } from './queue.mjs';
-import { describeSample, outageTable, speedTable } from './report.mjs';
+import { describeSample, outageTable, rpcTable, speedTable } from './report.mjs';
 
 const READY_MS = 30_000;
 const RESULT_MS = 180_000;
@@ -48,7 +48,7 @@ export async function main(args, kind) {
       const { rounds, messages, window, prefetch } = options;
       path = saveResults(`${kind}-${options.broker}`, about, { rounds, messages, window, prefetch, samples });
     }
-    const table = kind === 'outage' ? outageTable : speedTable;
+    const table = { outage: outageTable, rpc: rpcTable }[kind] ?? speedTable;
     console.log(`\n${table(samples, options, kind)}\n${line}\nWritten to ${path}`);
   } finally {
     process.off('SIGINT', stop).off('SIGTERM', stop);
@@ -78,7 +78,10 @@ async function takeTurn(broker, kind, { name, workload: workloadName, options })
   if (kind === 'consume') await fillQueue(url, workload, warmUp + messages + SPARE);
   const task = { contender: name, kind, url, queue, workload, window, prefetch, warmUp, messages };
   const child = new Child(CONTENDER, [JSON.stringify(task)]);
+  // The two sides of RPC are two processes, as they are in life.
+  const answering = kind === 'rpc' ? new Child(CONTENDER, [JSON.stringify({ ...task, role: 'answer' })]) : undefined;
   try {
+    if (answering !== undefined) await expect(answering, 'ready', READY_MS);
     await expect(child, 'ready', READY_MS);
     if (kind === 'outage') await broker.shutDown();
     child.tell({ go: true });
@@ -93,6 +96,7 @@ async function takeTurn(broker, kind, { name, workload: workloadName, options })
     return { failure: error.message };
   } finally {
     await child.end();
+    await answering?.end();
     if (!broker.isRunning) await broker.restart();
     await removeQueue(url);
   }

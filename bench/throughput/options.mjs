@@ -3,15 +3,17 @@ import { CONTENDERS } from '../shared/contenders.mjs';
 import { oneOrMoreOf, SERIES, wholeNumber } from '../shared/options.mjs';
 import { WORKLOADS } from './protocol.mjs';
 
-const NAMES = CONTENDERS.map(({ name }) => name);
+const namesFor = (kind) => contendersFor(kind).map(({ name }) => name);
+const contendersFor = (kind) => CONTENDERS.filter(({ hasRpc = true }) => kind !== 'rpc' || hasRpc);
 const DEFAULTS = {
-  publish: { rounds: '5', messages: '100000', workloads: 'small,large' },
-  consume: { rounds: '5', messages: '100000', workloads: 'small' },
-  outage: { rounds: '1', messages: '200000', workloads: 'large' },
+  publish: { rounds: '5', messages: '100000', workloads: 'small,large', window: '1000' },
+  consume: { rounds: '5', messages: '100000', workloads: 'small', window: '1000' },
+  rpc: { rounds: '5', messages: '50000', workloads: 'small', window: '50' },
+  outage: { rounds: '1', messages: '200000', workloads: 'large', window: '1000' },
 };
 
 export function usageOf(kind) {
-  const { rounds, messages, workloads } = DEFAULTS[kind];
+  const { rounds, messages, workloads, window } = DEFAULTS[kind];
   return `Usage: npm run bench -- ${kind} [options]
 
   --rounds ${rounds}            how often each figure is taken; contenders take turns
@@ -19,29 +21,30 @@ export function usageOf(kind) {
   --workloads ${workloads}${' '.repeat(Math.max(1, 12 - workloads.length))} of ${Object.entries(WORKLOADS)
     .map(([name, { title }]) => `${name} (${title})`)
     .join(', ')}
-  --window 1000         publish: messages outstanding without a confirm
-  --prefetch 250        consume: deliveries outstanding without an ack
+  --window ${window}${' '.repeat(14 - window.length)} publish: messages outstanding without a confirm; rpc: requests without an answer
+  --prefetch 250        consume, rpc: deliveries outstanding without an ack
   --broker 4.0          ${SERIES.join(', ')}
-  --only ours,amqplib   of ${NAMES.join(', ')}`;
+  --only ours,amqplib   of ${namesFor(kind).join(', ')}`;
 }
 
 /** @throws {RangeError} naming the option, the value, and what it may be */
 export function parseOptions(kind, args) {
-  const { rounds, messages, workloads } = DEFAULTS[kind];
+  const { rounds, messages, workloads, window } = DEFAULTS[kind];
+  const names = namesFor(kind);
   const { values } = parseArgs({
     args,
     options: {
       rounds: { type: 'string', default: rounds },
       messages: { type: 'string', default: messages },
       workloads: { type: 'string', default: workloads },
-      window: { type: 'string', default: '1000' },
+      window: { type: 'string', default: window },
       prefetch: { type: 'string', default: '250' },
       broker: { type: 'string', default: '4.0' },
-      only: { type: 'string', default: NAMES.join() },
+      only: { type: 'string', default: names.join() },
       help: { type: 'boolean', default: false },
     },
   });
-  const only = oneOrMoreOf(NAMES, values.only, '--only');
+  const only = oneOrMoreOf(names, values.only, '--only');
   return {
     help: values.help,
     rounds: wholeNumber(values.rounds, '--rounds'),

@@ -8,6 +8,8 @@ const MEGABYTE = 1_048_576;
 export function describeSample({ round, workload, contender, failure, ...result }) {
   const what = `round ${round}, ${WORKLOADS[workload].title}, ${contender}`;
   if (failure !== undefined) return `${what}: ${failure}`;
+  if (result.p99Ms !== undefined)
+    return `${what}: ${thousands(perSecond(result))} calls/s, p50 ${result.p50Ms.toFixed(2)} ms, p99 ${result.p99Ms.toFixed(2)} ms`;
   if (result.ms !== undefined)
     return `${what}: ${thousands(perSecond(result))} msg/s, ${cpuPerMessage(result).toFixed(1)} us CPU a message`;
   const { rssGrowthBytes, heldBytes, meanwhile, inTheEnd } = result;
@@ -33,6 +35,37 @@ export function speedTable(samples, { workloads, contenders, rounds, window, pre
   const how = kind === 'publish' ? `${thousands(window)} outstanding, confirmed` : `prefetch ${prefetch}, each acked`;
   const title = `${kind}: ${how}; medians of ${rounds}, and how many times bare amqplib in the same round`;
   return [title, '', ...aligned([header, ...rows]), ''].join('\n');
+}
+
+/** One row a contender: calls/s, and how long one takes, each with its ratio to bare amqplib. */
+export function rpcTable(samples, { workloads, contenders, rounds, window }) {
+  const header = ['contender', 'calls/s', 'p50, ms', 'p99, ms', 'CPU us per call, asking'];
+  const tables = workloads.map((workload) => {
+    const rows = contenders.map(({ name, title }) => {
+      const of = (who) => samples.filter((one) => one.workload === workload && one.contender === who && one.ms);
+      return [
+        title,
+        cell(of(name), of(MEASURE), perSecond, (value) => thousands(value)),
+        cell(
+          of(name),
+          of(MEASURE),
+          ({ p50Ms }) => p50Ms,
+          (value) => value.toFixed(2),
+        ),
+        cell(
+          of(name),
+          of(MEASURE),
+          ({ p99Ms }) => p99Ms,
+          (value) => value.toFixed(2),
+        ),
+        cell(of(name), of(MEASURE), cpuPerMessage, (value) => value.toFixed(1)),
+      ];
+    });
+    const how = `${WORKLOADS[workload].title.split(' ').slice(0, 2).join(' ')} each way, ${window} outstanding`;
+    const title = `rpc: ${how}; medians of ${rounds}, and how many times bare amqplib in the same round`;
+    return [title, '', ...aligned([header, ...rows]), ''].join('\n');
+  });
+  return tables.join('\n');
 }
 
 /** One row a contender: memory, what callers were told while the broker was down, and what became of the rest. */

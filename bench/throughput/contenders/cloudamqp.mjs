@@ -14,3 +14,14 @@ export async function openConsumer({ url, queue: name, prefetch, handle }) {
   const queue = await session.queue(name, { durable: true });
   await queue.subscribe({ prefetch }, (message) => handle(message.body));
 }
+
+export async function openCaller({ url, queue }) {
+  const session = await AMQPSession.connect(url, JSON_BODIES);
+  const rpc = await session.rpcClient();
+  return (payload, settle) => void rpc.call(queue, payload).then((reply) => settle(undefined, reply.body), settle);
+}
+
+export async function openResponder({ url, queue, prefetch, answer }) {
+  const session = await AMQPSession.connect(url, JSON_BODIES);
+  await session.rpcServer(queue, (message) => answer(message.body), prefetch);
+}

@@ -13,6 +13,19 @@ export async function openConsumer({ url, queue, prefetch, handle }) {
   await connection.createSubscriber(async (payload) => handle(payload), options, queue);
 }
 
+export async function openCaller({ url, queue }) {
+  const connection = await open({ uri: url });
+  const target = { exchange: '', routingKey: queue };
+  return (payload, settle) =>
+    void connection.request({ ...target, payload }).then((answer) => settle(undefined, answer), settle);
+}
+
+export async function openResponder({ url, queue, prefetch, answer }) {
+  const connection = await open({ uri: url, prefetchCount: prefetch });
+  const options = { queue, routingKey: queue, queueOptions: { durable: true } };
+  await connection.createRpc(async (payload) => answer(payload), options);
+}
+
 async function open(config) {
   const app = await NestFactory.createApplicationContext(RabbitMQModule.forRoot(config), { logger: false });
   return app.get(AmqpConnection);

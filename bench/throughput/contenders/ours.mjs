@@ -1,9 +1,9 @@
 /**
- * The product as its users run it: a Nest application, `RmqPublisher`, `@Subscribe`. Nest is loaded from the workspace, as
+ * The product as its users run it: a Nest application, `RmqPublisher`, `@Subscribe`, `RmqRpcClient`, `@Rpc`. Nest is loaded from the workspace, as
  * the library itself does; the one under bench/ is the peers' and another copy.
  */
 import { createRequire } from 'node:module';
-import { RmqKeepaliveModule, RmqPublisher, Subscribe } from 'nestjs-rmq-keepalive';
+import { RmqKeepaliveModule, RmqPublisher, RmqRpcClient, Rpc, Subscribe } from 'nestjs-rmq-keepalive';
 
 const require = createRequire(new URL('../../../package.json', import.meta.url));
 const { Injectable, Module } = require('@nestjs/common');
@@ -29,6 +29,25 @@ export async function openConsumer({ url, queue, prefetch, handle, connection })
   Subscribe({ queue, prefetch })(BenchConsumer.prototype, 'onMessage', method);
   Injectable()(BenchConsumer);
   await boot({ url, connection, providers: [BenchConsumer] });
+}
+
+export async function openCaller({ url, queue, connection }) {
+  const rpc = (await boot({ url, connection })).get(RmqRpcClient);
+  const target = { queue };
+  return (payload, settle) => void rpc.request(target, payload).then((answer) => settle(undefined, answer), settle);
+}
+
+export async function openResponder({ url, queue, prefetch, answer, connection }) {
+  class BenchResponder {
+    onRequest(payload) {
+      return answer(payload);
+    }
+  }
+  const method = Object.getOwnPropertyDescriptor(BenchResponder.prototype, 'onRequest');
+  Payload()(BenchResponder.prototype, 'onRequest', 0);
+  Rpc({ queue, prefetch })(BenchResponder.prototype, 'onRequest', method);
+  Injectable()(BenchResponder);
+  await boot({ url, connection, providers: [BenchResponder] });
 }
 
 function boot({ url, connection, providers = [] }) {

@@ -15,6 +15,17 @@ export async function openConsumer({ url, queue, prefetch, handle }) {
   consumer.on('error', ignore);
 }
 
+export async function openCaller({ url, queue }) {
+  const rpc = open(url).createRPCClient({ confirm: true });
+  return (payload, settle) => void rpc.send(queue, payload).then((reply) => settle(undefined, reply.body), settle);
+}
+
+export async function openResponder({ url, queue, prefetch, answer }) {
+  const options = { queue, queueOptions: { durable: true }, qos: { prefetchCount: prefetch } };
+  const server = open(url).createConsumer(options, async (request, reply) => reply(answer(request.body)));
+  server.on('error', ignore);
+}
+
 function open(url) {
   const connection = new Connection(url);
   connection.on('error', ignore);
