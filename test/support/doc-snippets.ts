@@ -28,7 +28,7 @@ const FROM_ELSEWHERE: Readonly<Record<string, { values: string; types?: string }
       'BadRequestException Body Controller Get Injectable Logger Module Param Post ServiceUnavailableException UseFilters UseGuards UsePipes',
     types: 'OnModuleDestroy OnModuleInit',
   },
-  '@nestjs/microservices': { values: 'Ctx Payload' },
+  '@nestjs/microservices': { values: 'Ctx Payload RpcException' },
   '@nestjs/terminus': { values: 'HealthCheck HealthCheckService', types: 'HealthCheckResult' },
   'node:fs': { values: 'readFileSync' },
   zod: { values: 'z' },

@@ -5,11 +5,13 @@
 import type { HealthCheckService } from '@nestjs/terminus';
 import {
   defineEvent,
+  defineRpc,
   type Delivery,
   type EventPayload,
   type RmqConnection,
   type RmqDeadLetters,
   type RmqPublisher,
+  type RmqRpcClient,
   type StandardSchema,
 } from 'nestjs-rmq-keepalive';
 import type { RmqHealthIndicator } from 'nestjs-rmq-keepalive/terminus';
@@ -32,6 +34,15 @@ export interface View {
 export interface Event {
   id: string;
 }
+export interface Query {
+  where: string;
+}
+export interface Row {
+  id: number;
+}
+export declare class Stock {
+  count(item: string): Promise<number>;
+}
 export class BadOrder extends Error {}
 
 const address = { exchange: 'shop', routingKey: 'order.created' };
@@ -45,9 +56,11 @@ export type OrderCreated = EventPayload<typeof orderCreated>;
 export type OrderDeleted = EventPayload<typeof orderDeleted>;
 export type OrderPlaced = EventPayload<typeof orderPlaced>;
 
+export const quote = defineRpc<{ item: string; quantity: number }, { cents: number }>({ queue: 'quotes' });
 export declare const orderSchema: StandardSchema<Order>;
 export declare const connection: RmqConnection;
 export declare const publisher: RmqPublisher;
+export declare const rpc: RmqRpcClient;
 export declare const deadLetters: RmqDeadLetters;
 export declare const logger: { log(text: string): void; error(text: string): void };
 export declare const metrics: { stall(ms: number): void };
@@ -56,6 +69,7 @@ export declare const secrets: { currentBrokerUrl(): Promise<string> };
 export declare const order: Order;
 export declare const orders: Order[];
 export declare const rows: Order[];
+export declare const query: Query;
 export declare const report: unknown;
 export declare const tenant: string;
 export declare const url: string;
@@ -63,6 +77,8 @@ export declare const store: {
   lastOffset(stream: string): Promise<number>;
   apply(event: Event, offset?: number): Promise<void>;
 };
+export declare function show(row: Row): void;
+export declare function offerLess(data: unknown): void;
 export declare function retryLater(row: Order, error: Error): void;
 
 /** Of Nest's config package, which nobody has to install for this. */
@@ -84,8 +100,11 @@ export declare class Surroundings {
   readonly encoder: { add(picture: Picture, done: (error?: Error) => void): void };
   readonly database: {
     insert(views: View[], options: { signal: AbortSignal }): Promise<void>;
+    cursor(query: Query, options: { signal: AbortSignal }): AsyncIterable<Row>;
     insertEach(views: View[]): Promise<{ ok: boolean }[]>;
   };
+  readonly stock: Stock;
+  readonly prices: { of(item: string): number };
   readonly tenants: { isReady(tenant: string): Promise<boolean> };
   readonly ledger: { book(payment: Payment): Promise<void> };
   readonly payments: { charge(order: Order): Promise<{ status: number }> };
