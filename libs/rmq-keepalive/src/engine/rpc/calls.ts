@@ -15,6 +15,7 @@ import type { ConsumeMessage } from 'amqplib';
 import type { Clock, Timer } from '../clock.js';
 import type { ReturnedPublish } from '../connection/link.js';
 import {
+  ConnectionClosedError,
   OutboxFullError,
   PublishClosedError,
   RpcClosedError,
@@ -32,6 +33,7 @@ import type { Publishers } from '../publishing/publishers.js';
 import { Call, type CallEnd, type CallListener, type CallRequest } from './call.js';
 import { CallDeadlines } from './call-deadlines.js';
 import { isMissing, MissingExchanges } from './missing-exchanges.js';
+import { RequestProperties } from './request-properties.js';
 
 /** The address that RabbitMQ replaces by one that leads back to the very channel. */
 export const DIRECT_REPLY_TO = 'amq.rabbitmq.reply-to';
@@ -73,7 +75,7 @@ export class Calls {
   readonly #options: ResolvedCallsOptions;
   readonly #publishers: Publishers;
   readonly #clock: Clock;
-  readonly #dispatcher: Dispatcher;
+  #ownDispatcher: Dispatcher | undefined;
   readonly #outstanding = new Map<string, Call>();
   readonly #deadlines: CallDeadlines<Call>;
   readonly #aborts = new AbortWatch();
@@ -104,8 +106,7 @@ export class Calls {
     clock: Clock,
     private readonly gone: () => void,
   ) {
-    const { name, replyQueue } = options;
-    this.name = name;
+    this.name = options.name;
     this.#options = options;
     this.#publishers = publishers;
     this.#clock = clock;
@@ -114,23 +115,6 @@ export class Calls {
       clock,
       () => this.#outstanding.values(),
       (call) => this.#timedOut(call),
-    );
-    this.#dispatcher = publishers.open(
-      {
-        confirms: 'off',
-        replies: {
-          owner: `RPC "${name}"`,
-          queue: replyQueue,
-          received: (message) => this.#received(message),
-          ended: (cause) => this.#channelEnded(cause),
-          refused: (cause, tryAgain) => this.#replyQueueIsRefused(cause, tryAgain),
-        },
-      },
-      {
-        published: () => undefined,
-        failed: () => undefined,
-        returned: (message) => this.#returned(message),
-      },
     );
   }
 
@@ -175,6 +159,7 @@ export class Calls {
    * when it was handed to the socket.
    */
   post(message: PostedMessage, settled: (error?: Error) => void): void {
+    if (this.#isClosed && this.#ownDispatcher === undefined) return settled(new ConnectionClosedError());
     const { properties, timeoutMs } = message;
     const outgoing: OutgoingMessage = {
       exchange: message.exchange,
@@ -211,27 +196,49 @@ export class Calls {
   async end(): Promise<void> {
     this.close();
     this.gone();
-    await this.#publishers.release(this.#dispatcher);
+    if (this.#ownDispatcher !== undefined) await this.#publishers.release(this.#ownDispatcher);
+  }
+
+  /** Opened with the first use: it has an outbox of its own. */
+  get #dispatcher(): Dispatcher {
+    return (this.#ownDispatcher ??= this.#open());
+  }
+
+  #open(): Dispatcher {
+    return this.#publishers.open(
+      {
+        confirms: 'off',
+        replies: {
+          owner: `RPC "${this.name}"`,
+          queue: this.#options.replyQueue,
+          received: (message) => this.#received(message),
+          ended: (cause) => this.#channelEnded(cause),
+          refused: (cause, tryAgain) => this.#replyQueueIsRefused(cause, tryAgain),
+        },
+      },
+      {
+        published: () => undefined,
+        failed: () => undefined,
+        returned: (message) => this.#returned(message),
+      },
+    );
   }
 
   #send(call: Call, request: CallRequest): void {
     const { exchange, routingKey, content, properties, timeoutMs, signal } = request;
-    const { id } = call;
     const message: OutgoingMessage = {
       exchange,
       routingKey,
       content,
       // Its own limit and signal end the call, and the call takes the message back.
       timeoutMs: Infinity,
-      options: {
-        mandatory: true,
-        correlationId: id,
-        ...properties,
-        replyTo: this.#options.replyQueue,
-        messageId: id,
-      },
+      options: new RequestProperties(
+        properties,
+        this.#options.replyQueue,
+        call,
+        request.expires === true ? this.#clock : undefined,
+      ),
     };
-    if (request.expires === true) expireWith(call, message.options, this.#clock);
     let outgoing: Outgoing;
     try {
       outgoing = new Outgoing(
@@ -352,12 +359,4 @@ export class Calls {
     }
     if (this.#outstanding.size === 0) for (const resolve of this.#whenIdle.splice(0)) resolve();
   };
-}
-
-/** Asked when the request goes out: by then it may have waited for the link. */
-function expireWith(call: Call, properties: MessageProperties, clock: Clock): void {
-  Object.defineProperty(properties, 'expiration', {
-    enumerable: true,
-    get: () => Math.max(0, Math.ceil(call.deadline - clock.now())),
-  });
 }
