@@ -1,7 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import type { DeduplicationOptions } from '../../libs/rmq-keepalive/src/engine/consuming/deduplication/deduplication-options.js';
 import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
+import type { Delivery } from '../../libs/rmq-keepalive/src/engine/consuming/delivery.js';
 import { useFaults } from '../support/fault-fixture.js';
+import { started } from '../support/started.js';
 import { until } from '../support/until.js';
 
 const MINUTE_MS = 60_000;
@@ -69,6 +71,31 @@ describe('when a message comes again', () => {
     finish();
     expect(started).toEqual(['a', 'a', 'slow', 'slow']);
   });
+
+  it.each<[string, (delivery: Delivery) => unknown]>([
+    ['its link was lost', () => faults.broker.closeAllConnections('maintenance')],
+    ['it gave the message back itself', (delivery) => delivery.requeue()],
+  ])(
+    'a copy does not wait for ever for a handler that never ends, when %s before its time was over',
+    async (_, part) => {
+      const connection = faults.connect();
+      const seen: boolean[] = [];
+      connection.subscribe(
+        { queue: 'orders', deduplicate: { ttlMs: MINUTE_MS }, handlerTimeoutMs: 300 },
+        async (__, delivery) => {
+          seen.push(delivery.redelivered);
+          if (seen.length > 1) return;
+          await part(delivery);
+          await new Promise(() => undefined);
+        },
+      );
+      await started(connection);
+      await publish(connection, 'a');
+      await until('the copy is handled', () => connection.status().counters.acked === 1);
+      expect(seen).toEqual([false, true]);
+      await until('the broker has forgotten the message', queueIsEmpty);
+    },
+  );
 
   it('while the connection closes, the waiting copy goes back to the queue and nothing is lost', async () => {
     const { connection, started, finish } = await consumer({ ttlMs: MINUTE_MS });

@@ -40,6 +40,7 @@ export class Delivery {
   #settledAs: SettlementKind | 'taken-over' | undefined;
   #headers: MessageHeaders | undefined;
   #aborting: AbortController | undefined;
+  #onAbort: ((cause: Error) => void) | undefined;
 
   constructor(
     /** The queue it came from; for a server-named queue the broker's name of it. */
@@ -189,6 +190,12 @@ export class Delivery {
   /** Tells the handler, if it asked for a {@link signal} or still does. @internal */
   abort(cause: Error): void {
     (this.#aborting ??= new AbortController()).abort(cause);
+    this.#onAbort?.(cause);
+  }
+
+  /** Calls `told` with the cause of each {@link abort}: the signal knows the first one only. @internal */
+  onAbort(told: (cause: Error) => void): void {
+    this.#onAbort = told;
   }
 
   /**

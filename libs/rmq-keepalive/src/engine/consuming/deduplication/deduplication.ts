@@ -13,7 +13,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Clock, type Timer, withDeadline } from '../../clock.js';
 import type { ConnectionEvent } from '../../connection/connection-events.js';
-import { DeduplicationError, type DeduplicationStep } from '../../errors.js';
+import { DeduplicationError, type DeduplicationStep, HandlerTimeoutError } from '../../errors.js';
 import type { ResolvedDeduplication } from './deduplication-options.js';
 import {
   type ClaimAnswer,
@@ -102,9 +102,10 @@ export class Deduplication {
 
   async #run(claim: DeduplicationClaim, delivery: Delivery, run: () => unknown): Promise<unknown> {
     const renewal = this.options.store === undefined ? undefined : this.#keepClaimed(claim);
-    // A handler that took too long may never end, and its message is tried again: that attempt must not wait for it.
-    delivery.signal.addEventListener('abort', () => {
-      if (delivery.settledAs === 'taken-over') void this.#letGo(claim, renewal);
+    // A handler that took too long may never end, and its message comes again, as another attempt or because its link was
+    // lost before: that copy must not wait for it.
+    delivery.onAbort((cause) => {
+      if (cause instanceof HandlerTimeoutError) void this.#letGo(claim, renewal);
     });
     let result: unknown;
     try {
