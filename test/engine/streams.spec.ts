@@ -127,6 +127,35 @@ describe('a subscription on a stream', () => {
     expect(seen).toEqual(Array.from({ length: 20 }, (_, i) => i));
   });
 
+  it('skips none that were given back by a pause, when the link is lost while a later one still runs', async () => {
+    await streamOf(5);
+    const running: number[] = [];
+    const handled: number[] = [];
+    const letGo: (() => void)[] = [];
+    const isHeld = (number: number): boolean => letGo.length < 3 && number !== 2 && number !== 4;
+    const connection = faults.connect();
+    // 0, 1 and 2 in a row, and 3 beside them.
+    const lane = (number: number): number => (number < 3 ? 0 : number);
+    const subscription = connection.subscribe<number>(
+      { queue: 'log', streamOffset: 'first', orderedBy: lane },
+      async (number, delivery) => {
+        running.push(number);
+        if (isHeld(number)) await new Promise<void>((resolve) => letGo.push(resolve));
+        if (delivery.isLive) handled.push(number);
+      },
+    );
+    await started(connection);
+    await until('0 and 3 run, and 1 and 2 wait', () => letGo.length === 2 && handled.includes(4));
+    await subscription.pause();
+    letGo[0]!();
+    await until('0 is done', () => handled.includes(0));
+    await subscription.resume();
+    await until('1 runs', () => running.includes(1));
+    await faults.broker.closeAllConnections('maintenance');
+    await until('none was skipped', () => [0, 1, 2, 3, 4].every((number) => handled.includes(number)));
+    for (const resolve of letGo) resolve();
+  });
+
   it('control: bare amqplib, consuming again as it did before, gets all of the stream again', async () => {
     await streamOf(5);
     const seen: string[] = [];

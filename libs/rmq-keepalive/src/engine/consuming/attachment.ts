@@ -148,8 +148,9 @@ export class Attachment implements DeliveryOrigin {
     if (this.#isEnded) return;
     this.#isEnded = true;
     this.channelIsGone();
-    this.host.position?.mustComeAgain(this.#ledger.oldest?.delivery.streamOffset);
     const unsettled = this.#ledger.unsettled.map(({ delivery }) => delivery);
+    // All of them: after a pause the one that came first need not be the lowest.
+    for (const { streamOffset } of unsettled) this.host.position?.mustComeAgain(streamOffset);
     this.handling.detached(cause, unsettled);
   }
 
