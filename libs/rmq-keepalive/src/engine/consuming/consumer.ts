@@ -123,8 +123,22 @@ export class Consumer {
       await this.#consume(attachment);
     } catch (thrown) {
       if (!link.isUp) throw new LinkLostError(thrown);
+      this.#leaveStuckChannel();
       this.#refused(asError(thrown));
     }
+  }
+
+  /**
+   * As a rule the broker has closed the channel. When amqplib itself refused (an argument that it cannot write) it lives on,
+   * and amqplib waits on it for the answer to what it never asked: nothing else is ever asked on that channel.
+   */
+  #leaveStuckChannel(): void {
+    const attachment = this.#attachment;
+    if (attachment === undefined || !attachment.isLive) return;
+    this.#attachment = undefined;
+    attachment.flush();
+    // In order, for the acks; its end is told by itself.
+    void closeChannel(attachment.channel);
   }
 
   /** The link is gone, and the channel with it. */
