@@ -219,6 +219,7 @@ describe('when dead letters are asked for that cannot be had', () => {
     await expect(deadLetters.list({ subscription: 'x' })).rejects.toThrow(/no subscription "x"/);
     await expect(deadLetters.list({ subscription: 'plain' })).rejects.toThrow(/deadLetter: false/);
     await expect(deadLetters.list('q', { limit: 0 })).rejects.toThrow(/list options\.limit/);
+    await expect(deadLetters.list('q'.repeat(256))).rejects.toThrow(/256 bytes are more than the 255/);
     await expect(deadLetters.replay('q', { to: 'queues' as never })).rejects.toThrow(/replay options\.to/);
     await expect(deadLetters.replay('q', { filter: 1 as never })).rejects.toThrow(/replay options\.filter/);
   });

@@ -1,6 +1,9 @@
 /** Checks that several option groups share: each names the option, the value it met, and the way out. */
 import { OptionsError } from './errors.js';
 
+/** The protocol's shortstr: one length octet. */
+const MAX_SHORT_STRING_BYTES = 255;
+
 /** Throws unless `value` is a plain options object without a key that is not in `knownKeys`. */
 export function checkOptionsObject(value: unknown, knownKeys: readonly string[], path: string): void {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
@@ -53,6 +56,32 @@ export function checkBoolean(value: unknown, path: string): asserts value is boo
 export function checkRecord(value: unknown, path: string): asserts value is Record<string, unknown> {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return;
   throw new OptionsError(path, `${shown(value)} is not an object of names and values`, 'Use { name: value }');
+}
+
+/** Throws unless `value` is a text that AMQP has room for where names, keys and most properties stand. */
+export function checkShortString(value: unknown, path: string): asserts value is string {
+  if (typeof value !== 'string') throw new OptionsError(path, `${shown(value)} is not a string`, 'Give a string');
+  // UTF-8 takes three bytes for a UTF-16 unit at most: what is short needs no counting.
+  if (value.length * 3 <= MAX_SHORT_STRING_BYTES) return;
+  const bytes = Buffer.byteLength(value);
+  if (bytes > MAX_SHORT_STRING_BYTES)
+    throw new OptionsError(
+      path,
+      `${bytes} bytes are more than the ${MAX_SHORT_STRING_BYTES} that AMQP allows`,
+      'Shorten it',
+    );
+}
+
+/** A copy, nested tables and lists too: it is sent again after every reconnect, and its giver may have changed it by then. */
+export function copyOfRecord(record: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return copyOf(record) as Record<string, unknown>;
+}
+
+function copyOf(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(copyOf);
+  const prototype: unknown = typeof value === 'object' && value !== null ? Object.getPrototypeOf(value) : undefined;
+  if (prototype !== Object.prototype && prototype !== null) return value;
+  return Object.fromEntries(Object.entries(value as object).map(([name, inner]) => [name, copyOf(inner)]));
 }
 
 /** Throws unless `value` is an array; `example` shows one. */

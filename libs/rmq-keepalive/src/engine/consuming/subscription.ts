@@ -1,6 +1,6 @@
 /** What is wanted: a handler for a queue, with its bindings. Checked on entry; the live attachment is a {@link Consumer}. */
 import { OptionsError } from '../errors.js';
-import { checkOptionsObject, shown } from '../option-checks.js';
+import { checkOptionsObject, checkShortString, copyOfRecord, shown } from '../option-checks.js';
 import {
   type Binding,
   type Entity,
@@ -301,6 +301,7 @@ function resolveDeadLetter(options: SubscriptionOptions<never>, name: string, pa
       `${shown(deadLetter)} is not a queue name`,
       'Give a queue name, or false to reject',
     );
+  checkShortString(deadLetter, `${path}.deadLetter`);
   if (deadLetter === options.queue)
     throw new OptionsError(
       `${path}.deadLetter`,
@@ -318,7 +319,7 @@ function resolveConsumerArguments(options: SubscriptionOptions<never>, path: str
       'with an x-stream-offset in it the stream would be read from there after every reconnect',
       'Use streamOffset: it is where reading begins, and goes on from there',
     );
-  return priority === undefined ? consumerArguments : { ...consumerArguments, 'x-priority': priority };
+  return copyOfRecord(priority === undefined ? consumerArguments : { ...consumerArguments, 'x-priority': priority });
 }
 
 function resolveIsStream({ ack, streamOffset }: WantedHandling, queue: Queue, path: string): boolean {

@@ -1,6 +1,6 @@
 /** What a publish may be told: unit, default, consequence; and the checks of it, which cost nothing when nothing is told. */
 import { OptionsError } from '../errors.js';
-import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
+import { checkNumber, checkOptionsObject, checkShortString, shown } from '../option-checks.js';
 
 /** Defaults of the time limit and the two promises a message makes. */
 export interface PublishDefaults {
@@ -94,8 +94,6 @@ export const NO_OPTIONS: PublishOptions = Object.freeze({});
 const MAX_TIMER_MS = 2_147_483_647;
 /** The broker reads it as an unsigned 32-bit number. */
 const MAX_EXPIRATION_MS = 4_294_967_295;
-/** The protocol's shortstr: one length octet. */
-const MAX_SHORT_STRING_BYTES = 255;
 
 /** @throws {@link OptionsError} */
 export function resolvePublishDefaults(
@@ -128,8 +126,8 @@ export function checkPublish(exchange: string, routingKey: string, options: Publ
     );
   if (typeof routingKey !== 'string')
     throw new OptionsError('publish(routingKey)', `${shown(routingKey)} is not a routing key`, 'Give a string');
-  checkShortString('exchange', exchange);
-  checkShortString('routingKey', routingKey);
+  checkShortString(exchange, 'exchange');
+  checkShortString(routingKey, 'routingKey');
   if (options !== NO_OPTIONS) checkOptions(options);
 }
 
@@ -157,21 +155,8 @@ function checkOptions(options: PublishOptions): void {
     );
   for (const name of SHORT_STRINGS) {
     const value = options[name];
-    if (value !== undefined) checkShortString(name, value);
+    if (value !== undefined) checkShortString(value, name);
   }
-}
-
-function checkShortString(name: string, value: unknown): void {
-  if (typeof value !== 'string') throw new OptionsError(name, `${shown(value)} is not a string`, 'Give a string');
-  // UTF-8 takes three bytes for a UTF-16 unit at most: what is short needs no counting.
-  if (value.length * 3 <= MAX_SHORT_STRING_BYTES) return;
-  const bytes = Buffer.byteLength(value);
-  if (bytes > MAX_SHORT_STRING_BYTES)
-    throw new OptionsError(
-      name,
-      `${bytes} bytes are more than the ${MAX_SHORT_STRING_BYTES} that AMQP allows`,
-      'Shorten it',
-    );
 }
 
 function checkBoolean(value: unknown, path: string): void {

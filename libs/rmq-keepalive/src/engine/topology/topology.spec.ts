@@ -41,6 +41,31 @@ describe('when entities are added', () => {
     );
   });
 
+  it.each<[string, () => unknown]>([
+    ['a queue', () => toQueue({ name: 'q'.repeat(256) }, 'x')],
+    ['a name of many bytes in few letters', () => toQueue({ name: '€'.repeat(86) }, 'x')],
+    ['an exchange', () => toExchange({ name: 'e'.repeat(256) }, 'x')],
+    ['a routing key', () => toBindings({ exchange: 'e', queue: 'q', routingKey: ['k', 'k'.repeat(256)] }, 'x')],
+  ])('refuses %s that is longer than AMQP allows', (_, longer) => {
+    expect(longer).toThrow(OptionsError);
+    expect(longer).toThrow(/25[68] bytes are more than the 255/);
+    expect(() => queue('q'.repeat(255))).not.toThrow();
+  });
+
+  it('keeps what was said, whatever becomes of the objects that said it', () => {
+    const nested = { deep: [1, { x: 1 }] };
+    const given = { 'x-max-length': 5, nested };
+    const wanted = [
+      toQueue({ name: 'q', arguments: given }, 'x'),
+      toExchange({ name: 'e', arguments: given }, 'x'),
+      ...toBindings({ exchange: 'e', queue: 'q', arguments: given }, 'x'),
+    ];
+    const before = JSON.stringify(wanted);
+    given['x-max-length'] = 6;
+    nested.deep.push(2);
+    expect(JSON.stringify(wanted)).toBe(before);
+  });
+
   it('takes all or nothing', () => {
     const topology = topologyOf({ queues: [{ name: 'work' }] });
     const contradiction = { exchanges: [{ name: 'shop' }], queues: [{ name: 'work', durable: false }] };

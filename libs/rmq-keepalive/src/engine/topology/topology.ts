@@ -1,7 +1,16 @@
 /** What must exist at the broker: exchanges, queues and bindings, wanted by the options or by a subscription. Data only. */
 import type { Options } from 'amqplib';
 import { OptionsError } from '../errors.js';
-import { checkArray, checkBoolean, checkOptionsObject, checkRecord, oneOf, shown } from '../option-checks.js';
+import {
+  checkArray,
+  checkBoolean,
+  checkOptionsObject,
+  checkRecord,
+  checkShortString,
+  copyOfRecord,
+  oneOf,
+  shown,
+} from '../option-checks.js';
 
 export interface ExchangeOptions {
   name: string;
@@ -96,9 +105,10 @@ export function toExchange(options: ExchangeOptions, path: string): Exchange {
       `${shown(type)} is not an exchange type`,
       "Use 'topic', 'direct', 'fanout', 'headers', or the type of a plugin",
     );
+  checkShortString(name, `${path}.name`);
   checkFlags({ durable, autoDelete, internal }, path);
   checkRecord(args, `${path}.arguments`);
-  return { kind: 'exchange', name, type, options: { durable, autoDelete, internal, arguments: args } };
+  return { kind: 'exchange', name, type, options: { durable, autoDelete, internal, arguments: copyOfRecord(args) } };
 }
 
 export function toQueue(options: QueueOptions, path: string): Queue {
@@ -106,6 +116,7 @@ export function toQueue(options: QueueOptions, path: string): Queue {
   const { name, durable = true, exclusive = false, autoDelete = false, type, arguments: args = {} } = options;
   if (typeof name !== 'string')
     throw new OptionsError(`${path}.name`, `${shown(name)} is not a queue name`, 'Give a string');
+  checkShortString(name, `${path}.name`);
   if (type !== undefined) oneOf(type, ['classic', 'quorum', 'stream'], `${path}.type`);
   checkFlags({ durable, exclusive, autoDelete }, path);
   checkRecord(args, `${path}.arguments`);
@@ -123,7 +134,7 @@ export function toQueue(options: QueueOptions, path: string): Queue {
       durable,
       exclusive,
       autoDelete,
-      arguments: type === undefined ? args : { 'x-queue-type': type, ...args },
+      arguments: copyOfRecord(type === undefined ? args : { 'x-queue-type': type, ...args }),
     },
   };
 }
@@ -148,6 +159,7 @@ export function toBindings(options: BindingOptions, path: string): Binding[] {
       `${shown(routingKey)} is not a routing key`,
       "Give a string, or several: ['order.*', 'invoice.#']",
     );
+  for (const key of keys) checkShortString(key, `${path}.routingKey`);
   checkRecord(args, `${path}.arguments`);
   return keys.map((key) => ({
     kind: 'binding',
@@ -155,7 +167,7 @@ export function toBindings(options: BindingOptions, path: string): Binding[] {
     destination: (queue ?? target) as string,
     destinationKind: queue === undefined ? 'exchange' : 'queue',
     routingKey: key,
-    arguments: args,
+    arguments: copyOfRecord(args),
   }));
 }
 

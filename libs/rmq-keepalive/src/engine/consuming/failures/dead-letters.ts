@@ -2,7 +2,7 @@
 import type { Codec } from '../../codec/codec.js';
 import type { Link } from '../../connection/link.js';
 import { OptionsError } from '../../errors.js';
-import { checkNumber, checkOptionsObject, shown } from '../../option-checks.js';
+import { checkNumber, checkOptionsObject, checkShortString, shown } from '../../option-checks.js';
 import type { CopyTransport } from './copy-transport.js';
 import { DeadLetterReader } from './dead-letter-reader.js';
 import type { DeadLetter } from './dead-letter-record.js';
@@ -102,7 +102,10 @@ export class RmqDeadLetters {
   }
 
   #queueOf(from: DeadLetterSource): string {
-    if (typeof from === 'string' && from !== '') return from;
+    if (typeof from === 'string' && from !== '') {
+      checkShortString(from, 'dead letters');
+      return from;
+    }
     const { subscription } = Object(from) as { subscription?: unknown };
     if (typeof subscription !== 'string')
       throw new OptionsError(
