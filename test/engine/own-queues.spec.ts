@@ -1,7 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
+import { Settlement } from '../../libs/rmq-keepalive/src/engine/consuming/settlement.js';
 import { useFaults } from '../support/fault-fixture.js';
+import { started } from '../support/started.js';
 import { until } from '../support/until.js';
+
+const DAY_MS = 24 * 3_600_000;
 
 /** Heard as it happens: a link that is back within milliseconds is never seen to be down by somebody who asks now and then. */
 function lossOfBothLinks(connection: RmqConnection): Promise<void> {
@@ -71,6 +75,25 @@ describe('queues that the broker names', () => {
       await connection.whenOpen({ timeoutMs: 10_000 });
     }
     expect(faults.oracle.rejected).toEqual([]);
+  });
+
+  it('keep a delivery in hand that shall come later, for as long as that takes, but not beyond their link', async () => {
+    const connection = faults.connect();
+    let handled = 0;
+    connection.subscribe({ queue: 'mine', queueOptions: { exclusive: true } }, () => {
+      handled += 1;
+      return Settlement.retryIn(30 * DAY_MS);
+    });
+    connection.subscribe({ queue: 'work' }, faults.oracle.consume);
+    await started(connection);
+    await connection.publisher.sendToQueue('mine', {});
+    await until('it was handled', () => handled === 1);
+    await faults.oracle.publish(connection, '', 'work', 'm1');
+    await faults.oracle.expectNothingLost();
+    expect(connection.status().counters).toMatchObject({ handlersRunning: 1, requeued: 0 });
+    await faults.broker.closeAllConnections('maintenance');
+    await until('nobody waits any more', () => connection.status().counters.handlersRunning === 0);
+    expect(handled).toBe(1);
   });
 
   it('a handler may unsubscribe itself, and is waited for at close', async () => {

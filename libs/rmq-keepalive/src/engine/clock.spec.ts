@@ -1,6 +1,6 @@
-import { describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { ManualClock } from '../../../../test/support/manual-clock.js';
-import { setFairTimer, withDeadline } from './clock.js';
+import { setFairTimer, systemClock, withDeadline } from './clock.js';
 import { Watchdog } from './connection/recovery.js';
 
 describe('a time limit for others', () => {
@@ -78,5 +78,40 @@ describe('a time limit for others', () => {
     await clock.advance(1_001);
     expect(bites).toBe(1);
     watchdog.end();
+  });
+});
+
+const LONGEST_OF_NODE_MS = 0x7fff_ffff;
+
+describe('when a timer is to run for longer than those of Node can', () => {
+  beforeEach(() => void jest.useFakeTimers());
+  afterEach(() => void jest.useRealTimers());
+
+  it.each([LONGEST_OF_NODE_MS, LONGEST_OF_NODE_MS + 1, 3 * LONGEST_OF_NODE_MS + 5])(
+    'it calls back after %i ms, not at once',
+    (delayMs) => {
+      const called = jest.fn();
+      systemClock.setTimer(called, delayMs);
+      jest.advanceTimersByTime(delayMs - 1);
+      expect(called).not.toHaveBeenCalled();
+      jest.advanceTimersByTime(1);
+      expect(called).toHaveBeenCalledTimes(1);
+    },
+  );
+
+  it('and for ever, it never calls back, and can still be cancelled', () => {
+    const called = jest.fn();
+    const timer = systemClock.setTimer(called, Infinity);
+    jest.advanceTimersByTime(5 * LONGEST_OF_NODE_MS);
+    expect(called).not.toHaveBeenCalled();
+    timer.cancel();
+    expect(jest.getTimerCount()).toBe(0);
+  });
+
+  it('control: setTimeout calls back after a millisecond', () => {
+    const called = jest.fn();
+    setTimeout(called, LONGEST_OF_NODE_MS + 1);
+    jest.advanceTimersByTime(1);
+    expect(called).toHaveBeenCalledTimes(1);
   });
 });

@@ -4,7 +4,7 @@ export interface Clock {
   now(): number;
   /** Milliseconds since the epoch. Only for people: log lines, status, headers. */
   wallClock(): number;
-  /** Calls `callback` once after `delayMs`. A `background` timer does not keep the process alive. */
+  /** Calls `callback` once after `delayMs`, which may be longer than Node's timers can; `Infinity`: never. A `background` timer does not keep the process alive. */
   setTimer(callback: () => void, delayMs: number, kind?: 'foreground' | 'background'): Timer;
   /** Resolves after the event loop has polled its sockets at least once. */
   untilSocketsPolled(): Promise<void>;
@@ -14,12 +14,22 @@ export interface Timer {
   cancel(): void;
 }
 
+/** Node calls back at once when it shall wait longer (24.8 days, `Infinity`). */
+const MAX_TIMEOUT_MS = 0x7fff_ffff;
+
 export const systemClock: Clock = {
   now: () => performance.now(),
   wallClock: () => Date.now(),
   setTimer(callback, delayMs, kind = 'foreground') {
-    const handle = setTimeout(callback, delayMs);
-    if (kind === 'background') handle.unref();
+    let handle: NodeJS.Timeout;
+    const arm = (leftMs: number): void => {
+      handle =
+        leftMs > MAX_TIMEOUT_MS
+          ? setTimeout(() => arm(leftMs - MAX_TIMEOUT_MS), MAX_TIMEOUT_MS)
+          : setTimeout(callback, leftMs);
+      if (kind === 'background') handle.unref();
+    };
+    arm(delayMs);
     return { cancel: () => clearTimeout(handle) };
   },
   async untilSocketsPolled() {

@@ -7,16 +7,18 @@ export class WakeableWaits {
 
   constructor(private readonly clock: Clock) {}
 
-  /** Resolves after `delayMs`, or when {@link wakeAll} is called; at once if it was. */
-  wait(delayMs: number): Promise<void> {
-    if (this.#isAwake) return Promise.resolve();
+  /** Resolves after `delayMs`, when `signal` aborts, or when {@link wakeAll} is called; at once if one of these was before. */
+  wait(delayMs: number, signal?: AbortSignal): Promise<void> {
+    if (this.#isAwake || signal?.aborted === true) return Promise.resolve();
     return new Promise((resolve) => {
       const wake = (): void => {
         timer.cancel();
+        signal?.removeEventListener('abort', wake);
         this.#wakers.delete(wake);
         resolve();
       };
       const timer = this.clock.setTimer(wake, delayMs);
+      signal?.addEventListener('abort', wake);
       this.#wakers.add(wake);
     });
   }

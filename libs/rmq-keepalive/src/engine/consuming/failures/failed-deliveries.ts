@@ -101,7 +101,8 @@ export class FailedDeliveries {
     // Nothing comes back to a stream without being new to all who read it.
     if (isStream) return this.giveUp(delivery, 'rejected', undefined);
     if (isOwnQueue) {
-      await this.#waits.wait(delayMs);
+      // Its queue is gone with the link, and there is nothing to wait for.
+      await this.#waits.wait(delayMs, delivery.signal);
       return void delivery.leave();
     }
     if (countsAsAttempt && retry !== undefined && delivery.attempt >= retry.attempts)
