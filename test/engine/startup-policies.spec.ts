@@ -62,4 +62,17 @@ describe('what start() waits for', () => {
     await connection.close();
     await until('its timer is gone', () => timers() <= before);
   });
+
+  it('nor is it asked when somebody closes the connection as soon as it begins to connect', async () => {
+    let asked = 0;
+    const provider = (): Promise<readonly string[]> => {
+      asked += 1;
+      return new Promise(() => undefined);
+    };
+    const connection = faults.connect({ urls: provider, connectTimeoutMs: 60_000 });
+    connection.on('state-changed', ({ to }) => void (to.name === 'connecting' && connection.close()));
+    await connection.start();
+    await until('it is closed', () => connection.state.name === 'closed');
+    expect(asked).toBe(0);
+  });
 });

@@ -164,11 +164,12 @@ export class LinkSupervisor {
 
   async #nextDial(): Promise<Dial> {
     await this.#untilRetryIsDue();
-    // No further attempt: the manager is stopped while it waits for this. A rejection would make it ask again at once.
-    if (this.#isEnding) return new Promise<never>(() => undefined);
+    if (this.#isEnding) return this.#noFurtherDial();
     this.#outageSince ??= this.clock.now();
     this.#attempt += 1;
     this.#moveTo({ name: 'connecting', attempt: this.#attempt });
+    // Whoever hears of it may close the connection at once.
+    if (this.#isEnding) return this.#noFurtherDial();
     const { dial, endpoints, heartbeat } = this.options;
     const ending = new Promise<never>((_, reject) => (this.#abandonDial = () => reject(new ConnectionClosedError())));
     const endpoint = await withDeadline(
@@ -180,6 +181,11 @@ export class LinkSupervisor {
     this.#endpoint = String(endpoint);
     const relay = heartbeat.worker && { ...heartbeat.worker, pace: relayPace(heartbeat) };
     return { ...dial, endpoint, heartbeat: heartbeat.timeoutSeconds, relay };
+  }
+
+  /** The manager is stopped while it waits for this. A rejection would make it ask again at once. */
+  #noFurtherDial(): Promise<never> {
+    return new Promise(() => undefined);
   }
 
   async #untilRetryIsDue(): Promise<void> {
