@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { describe, expect, it } from '@jest/globals';
 import type { MessageToPublish, RmqPublisher } from 'nestjs-rmq-keepalive';
 import { defineEvent } from '../../libs/rmq-keepalive/src/engine/contracts/event.js';
@@ -173,6 +174,18 @@ describe('when a producer asks whether it may go on', () => {
     await expect(closed).rejects.toMatchObject({ code: 'RMQ_CLOSED' });
     await expect(publisher.whenReady()).rejects.toMatchObject({ code: 'RMQ_CLOSED' });
     expect(publisher.writable).toBe(false);
+  });
+
+  it('listens to a signal once, however many wait with it', async () => {
+    const { publisher } = faults.connect({ urls: 'amqp://127.0.0.1:1' });
+    const controller = new AbortController();
+    const { signal } = controller;
+    const waits = Array.from({ length: 100 }, () => publisher.whenReady({ signal }));
+    expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+    controller.abort();
+    const outcomes = await Promise.allSettled(waits);
+    expect(outcomes.filter(({ status }) => status === 'rejected')).toHaveLength(100);
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
   });
 });
 

@@ -7,12 +7,14 @@
  */
 import type { Clock, Timer } from '../clock.js';
 import { ConnectionClosedError, NotReadyError } from '../errors.js';
+import { type Abortable, AbortWatch } from './abort-watch.js';
 import type { Dispatcher } from './dispatcher.js';
 import type { WhenReadyOptions } from './publisher.js';
 
 export class Readiness {
   readonly #dispatcher: Dispatcher;
   readonly #clock: Clock;
+  readonly #aborts = new AbortWatch();
   /** In the order of asking. */
   readonly #waiting = new Set<() => void>();
   /** Let go in this turn. */
@@ -40,11 +42,12 @@ export class Readiness {
   async #untilLetGo(signal: AbortSignal | undefined, timeoutMs: number | undefined): Promise<void> {
     let timer: Timer | undefined;
     let end: () => void = () => undefined;
+    const waiter: Abortable = { aborted: () => end() };
     try {
       await new Promise<void>((resolve, reject) => {
         end = resolve;
         this.#waiting.add(resolve);
-        signal?.addEventListener('abort', end);
+        if (signal !== undefined) this.#aborts.add(signal, waiter);
         if (timeoutMs === undefined) return;
         timer = this.#clock.setTimer(
           () => reject(new NotReadyError(timeoutMs, this.#dispatcher.obstacle ?? 'others were first')),
@@ -54,7 +57,7 @@ export class Readiness {
     } finally {
       timer?.cancel();
       this.#waiting.delete(end);
-      signal?.removeEventListener('abort', end);
+      if (signal !== undefined) this.#aborts.remove(signal, waiter);
     }
     signal?.throwIfAborted();
   }
