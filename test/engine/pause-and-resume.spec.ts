@@ -160,4 +160,32 @@ describe('a paused subscription', () => {
     expect(faults.oracle.eventsOf('delivery-dead-lettered')).toEqual([]);
     expect(faults.oracle.eventsOf('redelivery-counted')).toEqual([]);
   });
+
+  it.each(['quorum', 'classic'] as const)(
+    'nor of what the one before it gave back, in this process (%s)',
+    async (type) => {
+      const connection = faults.connect();
+      // In the making for longer than the subscription lives.
+      const batch = { size: 10, waitMs: 60_000 };
+      const subscribe = () =>
+        connection.subscribeBatch(
+          { queue: 'work', queueOptions: { type }, batch, maxRedeliveries: 2 },
+          () => undefined,
+        );
+      let work = subscribe();
+      await started(connection);
+      await faults.oracle.publish(connection, '', 'work', 'm1');
+      for (let round = 1; round <= 5; round++) {
+        await until('it is there', () => connection.status().counters.delivered === round);
+        await work.unsubscribe();
+        work = subscribe();
+      }
+      await until('it is there', () => connection.status().counters.delivered === 6);
+      expect(connection.status().counters).toMatchObject({ requeued: 5, deadLettered: 0 });
+      expect(faults.oracle.eventsOf('redelivery-counted')).toEqual([]);
+      await work.unsubscribe();
+      connection.subscribe({ queue: 'work', queueOptions: { type } }, faults.oracle.consume);
+      await faults.oracle.expectNothingLost();
+    },
+  );
 });

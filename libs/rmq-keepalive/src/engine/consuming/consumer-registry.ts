@@ -4,21 +4,28 @@ import type { Link } from '../connection/link.js';
 import type { RecoveryProgress } from '../connection/recovery.js';
 import { OptionsError } from '../errors.js';
 import { Consumer, type ConsumerHost } from './consumer.js';
+import { OwnReturns } from './failures/redeliveries.js';
 import type { WantedSubscription } from './subscription.js';
 import { type ConsumerCounters, noCounts } from './workload.js';
 
-export interface RegistryHost extends Omit<ConsumerHost, 'needsRepair'> {
+export interface RegistryHost extends Omit<ConsumerHost, 'needsRepair' | 'ownReturns'> {
   /** The consuming link while it is up. */
   link(): Link | undefined;
   /** Attaches one consumer, its topology first, within a time limit; discards the link when the broker does not answer. */
   repair(consumer: Consumer, link: Link): Promise<void>;
 }
 
+const REMEMBERED_RETURNS = 1_000;
+/** Of queues that nobody may ever subscribe to again. */
+const REMEMBERED_QUEUES = 1_000;
+
 export class ConsumerRegistry {
   readonly #consumers = new Map<string, Consumer>();
   /** Unsubscribed, with handlers that still run. */
   readonly #leaving = new Set<Consumer>();
   readonly #countersOfGone = noCounts();
+  /** By queue, those subscribed to last at the end. */
+  readonly #ownReturns = new Map<string, OwnReturns>();
   readonly #repairs = new Map<Consumer, Timer>();
   #isDraining = false;
 
@@ -52,10 +59,21 @@ export class ConsumerRegistry {
     }
     const consumer = new Consumer(wanted, {
       ...this.host,
+      ownReturns: this.#returnsTo(wanted),
       needsRepair: (broken, delayMs) => this.scheduleRepair(broken, delayMs),
     });
     this.#consumers.set(wanted.name, consumer);
     return consumer;
+  }
+
+  #returnsTo({ queue: { name }, prefetch }: WantedSubscription): OwnReturns {
+    const returns = this.#ownReturns.get(name) ?? new OwnReturns(REMEMBERED_RETURNS);
+    returns.makeRoomFor(prefetch);
+    this.#ownReturns.delete(name);
+    this.#ownReturns.set(name, returns);
+    const [oldest] = this.#ownReturns.keys();
+    if (this.#ownReturns.size > REMEMBERED_QUEUES) this.#ownReturns.delete(oldest as string);
+    return returns;
   }
 
   /** Its name is free at once; until its last handler is done it counts, and {@link drain} waits for it. */

@@ -9,7 +9,7 @@ import type { ConnectionEvent } from '../../connection/connection-events.js';
 import { PoisonMessageError } from '../../errors.js';
 import { type CopyTransport, isUnwritable } from './copy-transport.js';
 import type { Delivery } from '../delivery.js';
-import { isSuspect, OwnReturns, redeliveryVerdict } from './redeliveries.js';
+import { isSuspect, type OwnReturns, redeliveryVerdict } from './redeliveries.js';
 import { moveToEndOfQueue } from './redelivery-copy.js';
 import type { WantedSubscription } from '../subscription.js';
 import { SuspectLane } from './suspect-lane.js';
@@ -17,6 +17,8 @@ import { SuspectLane } from './suspect-lane.js';
 export interface AdmissionHost {
   readonly clock: Clock;
   readonly copies: CopyTransport;
+  /** To the subscription's queue, from the hands of this process. */
+  readonly ownReturns: OwnReturns;
   event(event: ConnectionEvent): void;
 }
 
@@ -24,7 +26,6 @@ export interface AdmissionHost {
 const COUNT_TIMEOUT_MS = 5_000;
 /** ... and, once that was in vain, for so long not at all. */
 const COUNT_PAUSE_MS = 30_000;
-const REMEMBERED_IDS = 1_000;
 
 export class Admission {
   /** Only where a message that comes back may have to be counted by us. */
@@ -40,7 +41,7 @@ export class Admission {
     private readonly isPoison: (delivery: Delivery, error: PoisonMessageError) => Promise<void>,
   ) {
     this.#suspects = new SuspectLane(host.clock);
-    if (mayBringPoison(wanted)) this.#ownReturns = new OwnReturns(Math.max(REMEMBERED_IDS, wanted.prefetch));
+    if (mayBringPoison(wanted)) this.#ownReturns = host.ownReturns;
   }
 
   /** What waits for its turn is handed back. */

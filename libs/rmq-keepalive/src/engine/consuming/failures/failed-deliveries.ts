@@ -5,11 +5,10 @@
  * Danger: the broker may be out of reach for copies just when everything fails. Then the delivery is kept, unsettled, and
  * the move tried again: nothing is dropped, and the prefetch bounds what is held.
  */
-import type { Clock } from '../../clock.js';
 import type { ConnectionEvent, FailedHandlerFate } from '../../connection/connection-events.js';
 import { asError, ConnectionClosedError } from '../../errors.js';
-import { Admission } from './admission.js';
-import { type CopyTransport, isUnwritable } from './copy-transport.js';
+import { Admission, type AdmissionHost } from './admission.js';
+import { isUnwritable } from './copy-transport.js';
 import { type DeadLetterReason, moveToDeadLetters } from './dead-letter.js';
 import type { Delivery } from '../delivery.js';
 import { moveToRetryQueue } from './retry-copy.js';
@@ -21,11 +20,7 @@ import type { WantedSubscription } from '../subscription.js';
 import type { ConsumerCounters } from '../workload.js';
 import { worthAnotherAttempt } from './worth-another-attempt.js';
 
-export interface FailureHost {
-  readonly clock: Clock;
-  readonly copies: CopyTransport;
-  event(event: ConnectionEvent): void;
-}
+export type FailureHost = AdmissionHost;
 
 /** Where a delivery is to go, and how that is told. */
 interface Move {

@@ -59,13 +59,20 @@ function countOfBroker({ deliveryCount, acquiredCount }: RedeliveryFacts): numbe
 /**
  * Messages that came back to their queue from the hands of this very process, which lives: it gave them back, or lost their
  * link. Two generations of keys: bounded, and next to nothing to keep.
+ *
+ * One for each queue: whoever subscribes to it next knows what the subscription before gave back.
  */
 export class OwnReturns {
   #young = new Map<string, number>();
   #old = new Map<string, number>();
 
   /** @param size at least so many are remembered, at most twice as many */
-  constructor(private readonly size: number) {}
+  constructor(private size: number) {}
+
+  /** From now on at least so many are remembered. */
+  makeRoomFor(size: number): void {
+    this.size = Math.max(this.size, size);
+  }
 
   add(delivery: Delivery): void {
     const key = keyOf(delivery);
