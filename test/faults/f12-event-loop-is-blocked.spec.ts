@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { connect as connectManager } from 'amqp-connection-manager';
 import type { ConsumeMessage } from 'amqplib';
-import { describeEvent } from '../../libs/rmq-keepalive/src/engine/connection/connection-events.js';
+import { describeEvent } from '../../libs/rmq-keepalive/src/engine/connection/event-sentences.js';
 import { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
 import {
   heartbeatPlan,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { describeEvent } from '../../libs/rmq-keepalive/src/engine/connection/connection-events.js';
+import { describeEvent } from '../../libs/rmq-keepalive/src/engine/connection/event-sentences.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';

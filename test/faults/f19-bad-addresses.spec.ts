@@ -4,7 +4,7 @@ import { inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import { connect as connectManager } from 'amqp-connection-manager';
 import { connect as connectAmqplib } from 'amqplib';
-import { describeEvent } from '../../libs/rmq-keepalive/src/engine/connection/connection-events.js';
+import { describeEvent } from '../../libs/rmq-keepalive/src/engine/connection/event-sentences.js';
 import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
 import { findFreePort, findFreePorts } from '../../tools/broker/free-ports.js';
 import { ScriptedBroker } from '../../tools/broker/scripted-broker.js';

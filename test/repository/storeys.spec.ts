@@ -6,7 +6,7 @@ const SOURCE = resolve('libs/rmq-keepalive/src');
 
 /** From the ground up. A folder may import from its own storey's folders named here, and from those below. */
 const ENGINE_FLOORS = [
-  ['.'],
+  ['.', 'errors'],
   ['heartbeat', 'codec', 'contracts', 'relay'],
   ['connection'],
   ['topology'],
@@ -24,6 +24,7 @@ const COMPOSITION = [
   'connection/link-repairs.ts',
   'connection/connection-options.ts',
   'connection/connection-events.ts',
+  'connection/event-sentences.ts',
 ];
 
 interface Import {

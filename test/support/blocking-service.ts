@@ -4,7 +4,7 @@
  * `{ id, blockMs? }`. Prints one JSON fact a line; `at` is wall-clock time.
  */
 import { readFileSync } from 'node:fs';
-import { describeEvent } from '../../libs/rmq-keepalive/src/engine/connection/connection-events.js';
+import { describeEvent } from '../../libs/rmq-keepalive/src/engine/connection/event-sentences.js';
 import { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
 import type { HeartbeatOptions } from '../../libs/rmq-keepalive/src/engine/heartbeat/heartbeat-policy.js';
 

@@ -33,16 +33,16 @@ export { INTERMEDIARY_IDLE_SECONDS } from './engine/heartbeat/heartbeat-policy.j
 export type { JsonCodecOptions } from './engine/codec/json-codec.js';
 export { NEXT_STATES, STATE_MEANINGS } from './engine/connection/connection-state.js';
 export type { ConnectionState, StateName } from './engine/connection/connection-state.js';
-export { describeEvent } from './engine/connection/connection-events.js';
+export { describeEvent } from './engine/connection/event-sentences.js';
 export type {
   ConnectionEvent,
   ConnectionEventListener,
   ConnectionEventOf,
   ConnectionEventType,
   DrainReport,
-  EventLevel,
   FailedHandlerFate,
 } from './engine/connection/connection-events.js';
+export type { EventLevel } from './engine/connection/event-sentences.js';
 export type { RecoveryReport, Refusal } from './engine/connection/recovery.js';
 export type { LinkRole } from './engine/connection/link.js';
 export type { ConnectionStatus, LinkStatus, MissingConsumer, RpcStatus } from './engine/status.js';

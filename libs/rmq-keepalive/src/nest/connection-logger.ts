@@ -1,5 +1,5 @@
 import { Logger } from '@nestjs/common';
-import { describeEvent, type EventLevel } from '../engine/connection/connection-events.js';
+import { describeEvent, type EventLevel } from '../engine/connection/event-sentences.js';
 import { errorNameOf } from '../engine/errors.js';
 import type { RmqConnection } from '../engine/connection/rmq-connection.js';
 import { DEFAULT_CONNECTION_NAME } from './connection-tokens.js';

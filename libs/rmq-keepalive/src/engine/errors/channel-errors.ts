@@ -1,0 +1,70 @@
+/** What costs a channel, or a consumer, and leaves the link as it is. */
+import { reasonOf } from './reasons.js';
+import { RmqError } from './rmq-error.js';
+
+/** The broker refused to declare an entity (403, 404, 405, 406); it is skipped, named in status and retried. */
+export class TopologyRefusedError extends RmqError {
+  constructor(
+    readonly entity: string,
+    cause: unknown,
+  ) {
+    super(
+      'RMQ_TOPOLOGY_REFUSED',
+      `The broker refused to declare ${entity}: ${reasonOf(cause)}. Make the declaration match what exists, grant the right, or remove the old entity; it is retried meanwhile`,
+      { cause },
+    );
+  }
+}
+
+/** The broker refused basic.consume; the subscription is named in status and retried. */
+export class ConsumeRefusedError extends RmqError {
+  constructor(
+    readonly subscription: string,
+    readonly queue: string,
+    cause: unknown,
+  ) {
+    super(
+      'RMQ_CONSUME_REFUSED',
+      `Subscription "${subscription}" cannot consume from queue "${queue}": ${reasonOf(cause)}. It is retried until it can`,
+      { cause },
+    );
+  }
+}
+
+/** The broker cancelled the consumer: its queue was deleted, its node went away, or a delivery was in hand for too long. */
+export class ConsumerCancelledError extends RmqError {
+  constructor(
+    readonly subscription: string,
+    readonly queue: string,
+    /** The age of the oldest delivery that was not settled yet: the broker does not say why, and a long one tells. */
+    readonly oldestInHandMs?: number,
+  ) {
+    const inHand =
+      oldestInHandMs === undefined ? '' : `: a delivery has been in hand for ${(oldestInHandMs / 1000).toFixed(1)} s`;
+    super(
+      'RMQ_CONSUMER_CANCELLED',
+      `The broker cancelled the consumer of subscription "${subscription}" on queue "${queue}" (queue deleted, moved, or an acknowledgement timed out${inHand})`,
+    );
+  }
+}
+
+/** A dead-letter queue could not be read or emptied to the end. What was not moved by then is still in it. */
+export class DeadLettersUnreachableError extends RmqError {
+  constructor(
+    readonly queue: string,
+    cause: unknown,
+  ) {
+    super(
+      'RMQ_DEAD_LETTERS_UNREACHABLE',
+      `Dead letters of queue "${queue}" cannot be reached: ${reasonOf(cause)}. What was not moved yet is still there: try again when the connection is open`,
+      { cause },
+    );
+  }
+}
+
+/** A channel ended while the link lives. */
+export class ChannelClosedError extends RmqError {
+  constructor(what: string, cause: unknown) {
+    super('RMQ_CHANNEL_CLOSED', `The channel of ${what} was closed: ${reasonOf(cause)}`, { cause });
+  }
+}

@@ -1,0 +1,140 @@
+/** What costs the link, or ends the connection. */
+import { reasonOf } from './reasons.js';
+import { RmqError } from './rmq-error.js';
+
+/** One attempt failed: refused, unreachable, TLS, wrong vhost ... The next one follows after a back-off. */
+export class ConnectFailedError extends RmqError {
+  constructor(endpoint: string, cause: unknown) {
+    super('RMQ_CONNECT_FAILED', `Cannot connect to ${endpoint}: ${reasonOf(cause)}`, { cause });
+  }
+}
+
+/** The broker accepted TCP, perhaps, but did not finish the AMQP handshake in time. */
+export class ConnectTimeoutError extends RmqError {
+  constructor(endpoint: string, timeoutMs: number) {
+    super('RMQ_CONNECT_TIMEOUT', `No AMQP handshake with ${endpoint} within connectTimeoutMs (${timeoutMs} ms)`);
+  }
+}
+
+/** Wrong user, password or token. Retried slowly; heals when the credentials do. */
+export class LoginRefusedError extends RmqError {
+  constructor(endpoint: string, cause: unknown) {
+    super(
+      'RMQ_LOGIN_REFUSED',
+      `${endpoint} refused the login (403). Check user, password and vhost rights. It is tried again, slowly`,
+      { cause },
+    );
+  }
+}
+
+/** The address provider failed or answered with nothing usable. */
+export class NoAddressError extends RmqError {
+  constructor(reason: string, options?: { cause?: unknown }) {
+    super('RMQ_NO_ADDRESS', `No broker address to dial: ${reason}`, options);
+  }
+}
+
+/** Nothing was heard from the broker for one and a half heartbeat timeouts. */
+export class PeerDeadError extends RmqError {
+  constructor(
+    readonly silentForMs: number,
+    readonly timeoutMs: number,
+  ) {
+    super(
+      'RMQ_PEER_DEAD',
+      `Nothing heard from the broker for ${(silentForMs / 1000).toFixed(1)} s (heartbeat timeout ${timeoutMs / 1000} s): the link is dead and was destroyed`,
+    );
+  }
+}
+
+/** The link ended: closed by the broker, reset, or ended by the network. */
+export class LinkLostError extends RmqError {
+  constructor(cause: unknown) {
+    super('RMQ_LINK_LOST', `The link was lost: ${reasonOf(cause)}`, { cause });
+  }
+}
+
+/** Our event loop was blocked for so long that it cost the link. The work of the handlers was delivered again. */
+export class EventLoopBlockedError extends RmqError {
+  private constructor(
+    readonly stalledForMs: number,
+    consequence: string,
+    cause?: unknown,
+  ) {
+    super('RMQ_EVENT_LOOP_BLOCKED', `event loop blocked for ${(stalledForMs / 1000).toFixed(1)} s; ${consequence}`, {
+      cause,
+    });
+  }
+
+  /** No heartbeat went out meanwhile, and the broker gave us up. */
+  static byBroker(stalledForMs: number, timeoutMs: number, cause: unknown): EventLoopBlockedError {
+    return new EventLoopBlockedError(stalledForMs, `the broker gave us up after 2 x ${timeoutMs / 1000} s`, cause);
+  }
+
+  /** The heartbeat thread kept the link until `heartbeat.maxStallMs`, and no longer. */
+  static atLimit(stalledForMs: number): EventLoopBlockedError {
+    const limit = 'beyond heartbeat.maxStallMs the heartbeat thread gave the work back';
+    return new EventLoopBlockedError(stalledForMs, limit);
+  }
+}
+
+/** The thread that holds the sockets (`heartbeat.thread: 'worker'`) could not be started, died or hung; another one is started. */
+export class HeartbeatThreadError extends RmqError {
+  constructor(what: string, cause?: unknown) {
+    const reason = cause === undefined ? '' : `: ${reasonOf(cause)}`;
+    super(
+      'RMQ_HEARTBEAT_THREAD',
+      `The heartbeat thread failed, ${what}${reason}. Another one is started; if that never helps (a bundler left its file out, say), use heartbeat.thread: 'main'`,
+      { cause },
+    );
+  }
+}
+
+/** The broker stopped answering in the middle of recovery; the link was discarded and the next attempt follows. */
+export class RecoveryStalledError extends RmqError {
+  constructor(step: string, timeoutMs: number) {
+    super(
+      'RMQ_RECOVERY_STALLED',
+      `The broker did not answer for ${timeoutMs} ms while recovery was busy with ${step}; the link was discarded`,
+    );
+  }
+}
+
+/** `maxAttempts` is spent, or `startup: 'fail-fast'` met a broker that cannot be reached. */
+export class GaveUpError extends RmqError {
+  constructor(attempts: number, cause: unknown) {
+    super(
+      'RMQ_GAVE_UP',
+      `Gave up connecting after ${attempts} attempt${attempts === 1 ? '' : 's'}: ${reasonOf(cause)}`,
+      { cause },
+    );
+  }
+}
+
+/** The connection was closed by us. */
+export class ConnectionClosedError extends RmqError {
+  constructor(what = 'The connection is closed') {
+    super('RMQ_CLOSED', what);
+  }
+}
+
+/** `whenOpen()` ran out of time. */
+export class NotOpenError extends RmqError {
+  constructor(name: string, timeoutMs: number, state: string, cause?: unknown) {
+    super(
+      'RMQ_NOT_OPEN',
+      `Connection "${name}" is not open after ${timeoutMs} ms; it is ${state}${cause === undefined ? '' : ` (${reasonOf(cause)})`}`,
+      { cause },
+    );
+  }
+}
+
+/** A move that the lifecycle table does not have: a defect of this library. Please report it. */
+export class IllegalStateError extends RmqError {
+  constructor(from: string, to: string) {
+    super(
+      'RMQ_ILLEGAL_STATE',
+      `A connection cannot go from ${from} to ${to}. This is a defect of nestjs-rmq-keepalive: please report it`,
+    );
+  }
+}

@@ -1,0 +1,13 @@
+/** What is wrong before anything is dialled. */
+import { RmqError } from './rmq-error.js';
+
+/** An option has a value that cannot work. Thrown before anything is dialled. */
+export class OptionsError extends RmqError {
+  constructor(
+    readonly option: string,
+    problem: string,
+    wayOut: string,
+  ) {
+    super('RMQ_OPTIONS_INVALID', `${option}: ${problem}. ${wayOut}`);
+  }
+}

@@ -1,0 +1,57 @@
+/** What is said of anything that was thrown, by whomever: bounded, and without secrets. */
+
+/** Messages of strangers' errors may quote whole payloads; nobody reads on after this many characters. */
+const MAX_REASON_LENGTH = 2_000;
+
+/** The message of anything that was thrown, in one line, with URLs' passwords hidden. Never throws itself. */
+export function reasonOf(thrown: unknown): string {
+  try {
+    return redactSecrets(shortened(messageOf(thrown))).replace(/\s*\n\s*/g, ' ');
+  } catch {
+    return 'a thrown value that cannot be read';
+  }
+}
+
+/** The `name` of anything that was thrown, `Error` if it has none. */
+export function errorNameOf(thrown: unknown): string {
+  try {
+    const { name } = asError(thrown) as { name: unknown };
+    return typeof name === 'string' ? shortened(name) : 'Error';
+  } catch {
+    return 'Error';
+  }
+}
+
+function messageOf(thrown: unknown): string {
+  if (typeof thrown === 'object' && thrown !== null && 'message' in thrown && typeof thrown.message === 'string')
+    return thrown.message || nameOf(thrown);
+  return typeof thrown === 'string' ? thrown : `a thrown value of type ${thrown === null ? 'null' : typeof thrown}`;
+}
+
+function nameOf(thrown: object): string {
+  if ('code' in thrown && typeof thrown.code === 'string') return thrown.code;
+  return 'name' in thrown && typeof thrown.name === 'string' ? thrown.name : 'error without a message';
+}
+
+/** Cut between words, so that no half of a URL is left whose password nobody would recognise. */
+function shortened(text: string): string {
+  if (text.length <= MAX_REASON_LENGTH) return text;
+  return `${text.slice(0, Math.max(0, text.slice(0, MAX_REASON_LENGTH).lastIndexOf(' ')))} ... (${text.length} characters)`;
+}
+
+/** Replaces the user-info part of every URL in `text`: `amqp://user:secret@host` becomes `amqp://***@host`. */
+export function redactSecrets(text: string): string {
+  return text.replace(/\b([a-z][a-z0-9+.-]*:\/\/)\S*@/gi, '$1***@');
+}
+
+/** True for errors, also for those of another realm (worker, jest), which `instanceof Error` misses. */
+export function asError(thrown: unknown): Error {
+  try {
+    if (thrown instanceof Error) return thrown;
+    if (typeof thrown === 'object' && thrown !== null && 'message' in thrown && 'stack' in thrown)
+      return thrown as Error;
+  } catch {
+    // A proxy or a getter that throws: described below without being looked at.
+  }
+  return new Error(reasonOf(thrown), { cause: thrown });
+}

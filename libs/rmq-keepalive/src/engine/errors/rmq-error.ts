@@ -1,0 +1,57 @@
+/** The base of every error: a code for programs, and what is underneath. */
+
+export type RmqErrorCode =
+  | 'RMQ_PAYLOAD_NOT_ENCODABLE'
+  | 'RMQ_PAYLOAD_NOT_DECODABLE'
+  | 'RMQ_DEDUPLICATION_FAILED'
+  | 'RMQ_HANDLER_TIMEOUT'
+  | 'RMQ_PAYLOAD_TOO_LARGE'
+  | 'RMQ_PAYLOAD_INVALID'
+  | 'RMQ_POISON_MESSAGE'
+  | 'RMQ_DEAD_LETTERS_UNREACHABLE'
+  | 'RMQ_PUBLISH_NACKED'
+  | 'RMQ_PUBLISH_RETURNED'
+  | 'RMQ_PUBLISH_REFUSED'
+  | 'RMQ_PUBLISH_TIMEOUT'
+  | 'RMQ_PUBLISH_ABORTED'
+  | 'RMQ_OUTBOX_FULL'
+  | 'RMQ_NOT_READY'
+  | 'RMQ_RPC_TIMEOUT'
+  | 'RMQ_RPC_ABORTED'
+  | 'RMQ_RPC_UNROUTABLE'
+  | 'RMQ_RPC_REFUSED'
+  | 'RMQ_RPC_LINK_LOST'
+  | 'RMQ_RPC_TOO_MANY_CALLS'
+  | 'RMQ_RPC_REMOTE'
+  | 'RMQ_RPC_BAD_REPLY'
+  | 'RMQ_RPC_REPLY_TO_REFUSED'
+  | 'RMQ_TOPOLOGY_REFUSED'
+  | 'RMQ_CONSUME_REFUSED'
+  | 'RMQ_CONSUMER_CANCELLED'
+  | 'RMQ_CHANNEL_CLOSED'
+  | 'RMQ_CONNECT_FAILED'
+  | 'RMQ_CONNECT_TIMEOUT'
+  | 'RMQ_LOGIN_REFUSED'
+  | 'RMQ_NO_ADDRESS'
+  | 'RMQ_PEER_DEAD'
+  | 'RMQ_LINK_LOST'
+  | 'RMQ_EVENT_LOOP_BLOCKED'
+  | 'RMQ_HEARTBEAT_THREAD'
+  | 'RMQ_RECOVERY_STALLED'
+  | 'RMQ_GAVE_UP'
+  | 'RMQ_CLOSED'
+  | 'RMQ_NOT_OPEN'
+  | 'RMQ_ILLEGAL_STATE'
+  | 'RMQ_OPTIONS_INVALID';
+
+/** Base of all errors of this library: `code` for programs, `cause` for the error underneath, if there is one. */
+export class RmqError extends Error {
+  constructor(
+    readonly code: RmqErrorCode,
+    message: string,
+    options?: { cause?: unknown },
+  ) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+}
