@@ -161,7 +161,7 @@ export class DeliveryHandling {
   #take(delivery: Delivery, now: number): void {
     let payload: unknown;
     try {
-      payload = this.host.codec.decode(delivery.body, delivery.properties);
+      payload = (this.wanted.codec ?? this.host.codec).decode(delivery.body, delivery.properties);
     } catch (thrown) {
       return this.#unfit(delivery, 'not-decodable', thrown);
     }

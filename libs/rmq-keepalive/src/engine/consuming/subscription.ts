@@ -1,4 +1,5 @@
 /** What is wanted: a handler for a queue, with its bindings. Checked on entry; the live attachment is a {@link Consumer}. */
+import type { Codec } from '../codec/codec.js';
 import { OptionsError } from '../errors.js';
 import { checkOptionsObject, checkShortString, copyOfRecord, shown } from '../option-checks.js';
 import {
@@ -89,6 +90,8 @@ export interface SubscriptionOptions<T = unknown> extends HandlingOptions<T> {
   maxRedeliveries?: number;
   /** Passed to basic.consume, e.g. `{ 'x-priority': 10 }`. */
   consumerArguments?: Record<string, unknown>;
+  /** Decodes the bodies of this queue, where it speaks another language than the rest. @default the connection's codec */
+  codec?: Pick<Codec, 'decode'>;
 }
 
 /** Who tells whoever sent a message that it failed. */
@@ -115,6 +118,7 @@ export const SUBSCRIPTION_OPTION_NAMES = [
   'retry',
   'maxRedeliveries',
   'consumerArguments',
+  'codec',
   ...HANDLING_OPTION_NAMES,
 ] as const satisfies readonly (keyof SubscriptionOptions)[];
 
@@ -133,6 +137,7 @@ export interface WantedSubscription extends WantedHandling {
   readonly retry: RetryPolicy | undefined;
   readonly maxRedeliveries: number;
   readonly consumerArguments: Record<string, unknown>;
+  readonly codec: Pick<Codec, 'decode'> | undefined;
   readonly isStream: boolean;
   readonly handler: (payload: unknown, context: Delivery | DeliveryBatch) => unknown;
   /** Of RPC. */
@@ -208,6 +213,7 @@ export function resolveSubscription<T>(
     ),
     deduplicate: resolveDeduplication(options.deduplicate, handling, `${path}.deduplicate`),
     consumerArguments: resolveConsumerArguments(options, path),
+    codec: resolveCodec(options.codec, path),
     isStream: resolveIsStream(handling, queue, path),
     handler: handler as WantedSubscription['handler'],
     answers,
@@ -309,6 +315,11 @@ function resolveDeadLetter(options: SubscriptionOptions<never>, name: string, pa
       'Give another name',
     );
   return deadLetter;
+}
+
+function resolveCodec(codec: SubscriptionOptions['codec'], path: string): SubscriptionOptions['codec'] {
+  if (codec === undefined || typeof codec?.decode === 'function') return codec;
+  throw new OptionsError(`${path}.codec`, `${shown(codec)} cannot decode`, 'Give { decode(body, properties) }');
 }
 
 function resolveConsumerArguments(options: SubscriptionOptions<never>, path: string): Record<string, unknown> {
