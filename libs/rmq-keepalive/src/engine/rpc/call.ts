@@ -15,6 +15,8 @@ export interface CallRequest {
   readonly id?: string;
   /** Limit until the end of the call, waiting for the link included; {@link Call.renew} begins it anew. Without it there is none. */
   readonly timeoutMs?: number;
+  /** Limit of the wait for the link alone. @default none */
+  readonly sendTimeoutMs?: number;
   /** With `timeoutMs`: a queue drops the request when that is over. */
   readonly expires?: boolean;
   readonly signal?: AbortSignal;
@@ -35,6 +37,7 @@ export class Call implements CallAddress, Abortable {
   readonly exchange: string;
   readonly routingKey: string;
   readonly timeoutMs: number | undefined;
+  readonly sendTimeoutMs: number;
   readonly signal: AbortSignal | undefined;
   deadline = Infinity;
   /** While it waits to be sent. */
@@ -53,6 +56,7 @@ export class Call implements CallAddress, Abortable {
     this.exchange = request.exchange;
     this.routingKey = request.routingKey;
     this.timeoutMs = request.timeoutMs;
+    this.sendTimeoutMs = request.sendTimeoutMs ?? Infinity;
     this.signal = request.signal;
   }
 

@@ -18,6 +18,7 @@ import {
   ConnectionClosedError,
   OutboxFullError,
   PublishClosedError,
+  PublishTimeoutError,
   RpcClosedError,
   RpcLinkLostError,
   RpcRefusedError,
@@ -230,8 +231,8 @@ export class Calls {
       exchange,
       routingKey,
       content,
-      // Its own limit and signal end the call, and the call takes the message back.
-      timeoutMs: Infinity,
+      // Its other limit and its signal end the call, and the call takes the message back.
+      timeoutMs: call.sendTimeoutMs,
       options: new RequestProperties(
         properties,
         this.#options.replyQueue,
@@ -243,7 +244,7 @@ export class Calls {
     try {
       outgoing = new Outgoing(
         message,
-        Infinity,
+        this.#clock.now() + call.sendTimeoutMs,
         this.#dispatcher.settled,
         () => this.#sent(call),
         (error) => this.#notSent(call, error),
@@ -274,6 +275,7 @@ export class Calls {
         'refused',
         new RpcTooManyCallsError(call, 'the requests that wait for the link fill the outbox', error),
       );
+    else if (error instanceof PublishTimeoutError) this.#timedOut(call, call.sendTimeoutMs);
     else if (error instanceof PublishClosedError) this.#end(call, 'closed', new RpcClosedError(call, false));
     else this.#end(call, 'refused', new RpcRefusedError(call, error.cause ?? error));
   }
@@ -325,8 +327,8 @@ export class Calls {
     this.#retryReplyQueueInMs = Math.min(this.#retryReplyQueueInMs * 2, RETRY_REPLY_QUEUE_MS.max);
   }
 
-  #timedOut(call: Call): void {
-    const { timeoutMs = 0, isSent } = call;
+  #timedOut(call: Call, timeoutMs = call.timeoutMs ?? 0): void {
+    const { isSent } = call;
     const cause = isSent ? undefined : (this.#replyQueueRefused ?? new Error(this.#dispatcher.obstacle ?? 'no answer'));
     this.#end(call, 'timedOut', new RpcTimeoutError(call, timeoutMs, isSent, cause));
   }
