@@ -196,6 +196,13 @@ export class RmqConnection {
     if (link !== undefined) void this.#repairs.topology(link, entities);
   }
 
+  /** As {@link addTopology}; resolves when the broker has answered, whatever it said (see status), at once while no link is up. */
+  async declareTopology(topology: TopologyOptions): Promise<void> {
+    const entities = this.#topology.addOptions(topology, 'topology');
+    const link = this.#anyLink();
+    if (link !== undefined) await this.#repairs.topology(link, entities);
+  }
+
   /**
    * A further publisher, with a channel and an outbox of its own on the publishing link. It is recovered, drained, counted
    * in status and closed with the connection: make a few at the start, not one for every message.
