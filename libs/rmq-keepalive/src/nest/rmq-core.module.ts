@@ -1,5 +1,6 @@
 import { Global, Module } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
+import { ConnectionSeekers } from './connection-seekers.js';
 import { HandlerInvoker } from './handler-invoker.js';
 import { HandlerMetadataAccessor } from './handler-metadata.accessor.js';
 import { RmqConnections } from './rmq.connections.js';
@@ -15,7 +16,7 @@ import { RmqRegistrar } from './rmq.registrar.js';
 @Global()
 @Module({
   imports: [DiscoveryModule],
-  providers: [RmqConnections, HandlerMetadataAccessor, RmqExplorer, HandlerInvoker, RmqRegistrar],
+  providers: [RmqConnections, ConnectionSeekers, HandlerMetadataAccessor, RmqExplorer, HandlerInvoker, RmqRegistrar],
   exports: [RmqConnections],
 })
 export class RmqCoreModule {}
