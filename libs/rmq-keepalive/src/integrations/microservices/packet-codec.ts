@@ -1,0 +1,37 @@
+/**
+ * What Nest puts on the wire: JSON without a content type, and whatever is not JSON as text.
+ *
+ * What comes in is hostile until proven otherwise, so it goes through the checks of the connection's own codec; only "this
+ * is no JSON" means text here. Outgoing packets are Nest's own: the serializer has made them.
+ */
+import { JsonCodec } from '../../engine/codec/json-codec.js';
+
+const JSON_BODY = { contentType: 'application/json' };
+const TEXT_BODY = { contentType: 'text/plain' };
+
+const checks = new JsonCodec();
+
+export const packetCodec = {
+  /** @throws PayloadNotDecodableError for JSON that is too large or too deep, and for keys that pollute prototypes */
+  decode(body: Buffer): unknown {
+    try {
+      return checks.decode(body, JSON_BODY);
+    } catch (refusal) {
+      if (isJson(body)) throw refusal;
+      return checks.decode(body, TEXT_BODY);
+    }
+  },
+
+  encode(packet: unknown): Buffer {
+    return Buffer.from(JSON.stringify(packet));
+  },
+};
+
+function isJson(body: Buffer): boolean {
+  try {
+    JSON.parse(body.toString());
+    return true;
+  } catch {
+    return false;
+  }
+}

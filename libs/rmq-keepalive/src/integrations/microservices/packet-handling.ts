@@ -1,0 +1,155 @@
+/** One message of the queue: a request, which is answered, or an event, which is handled; and what then becomes of it. */
+import type { MessageHandler, ReadPacket, WritePacket } from '@nestjs/microservices';
+import { EMPTY, fromEvent, isObservable, lastValueFrom, type Observable, type OperatorFunction, takeUntil } from 'rxjs';
+import type { Delivery } from '../../engine/consuming/delivery.js';
+import { Settlement } from '../../engine/consuming/settlement.js';
+import { HandlerTimeoutError, reasonOf } from '../../engine/errors.js';
+import { shown } from '../../engine/option-checks.js';
+import type { Replies } from '../../engine/rpc/replies.js';
+import { messageProperties, type RecordOptions } from './message-properties.js';
+import { packetCodec } from './packet-codec.js';
+import type { ReplyRefusal } from './reply-addresses.js';
+import { type AnswerOutcome, ReplyStream } from './reply-stream.js';
+import { messageOf, RmqServerContext } from './rmq-server-context.js';
+import type { TransportChannel } from './transport-channel.js';
+
+/** With an id it is a request, without one an event. */
+type IncomingPacket = ReadPacket & { readonly id?: string };
+
+/** What it needs of the server around it. */
+export interface PacketHost {
+  readonly channel: TransportChannel;
+  readonly replies: Replies;
+  readonly refusalOf: ReplyRefusal;
+  handlerFor(pattern: string): MessageHandler | null;
+  deserialize(content: unknown, delivery: Delivery): IncomingPacket | Promise<IncomingPacket>;
+  serialize(packet: WritePacket): unknown;
+  /** Runs `work` between Nest's processing hooks. */
+  around<T>(context: RmqServerContext, work: () => Promise<T>): Promise<T>;
+  warn(sentence: string): void;
+}
+
+/** Nest's words; clients show them to people. */
+const NO_HANDLER = 'There is no matching message handler defined in the remote service.';
+const INTERNAL_ERROR = 'Internal server error';
+const UNSERIALIZABLE = '[UNSERIALIZABLE_PATTERN]';
+
+export class PacketHandling {
+  constructor(private readonly host: PacketHost) {}
+
+  /** Rejects when an event's handler failed, or the message makes no sense: the engine's failure way follows. */
+  async handle(content: unknown, delivery: Delivery): Promise<unknown> {
+    const packet = await this.host.deserialize(content, delivery);
+    const pattern = patternText(packet?.pattern);
+    const message = messageOf(delivery);
+    this.host.channel.add(message, delivery);
+    const context = new RmqServerContext([message, this.host.channel, pattern], delivery);
+    return packet?.id === undefined ? this.#event(packet, context) : this.#request(packet, context);
+  }
+
+  async #event(packet: IncomingPacket, context: RmqServerContext): Promise<unknown> {
+    const handler = this.host.handlerFor(context.getPattern());
+    if (handler === null) {
+      this.host.warn(`There is no handler for event ${shown(context.getPattern())}; it is rejected`);
+      return Settlement.reject();
+    }
+    return this.host.around(context, async () => {
+      const result: unknown = await handler(packet.data, context);
+      if (!isObservable(result)) return result;
+      const whileWanted = result.pipe(untilAborted(context.getDelivery().signal));
+      return lastValueFrom(whileWanted, { defaultValue: undefined });
+    });
+  }
+
+  async #request(packet: IncomingPacket, context: RmqServerContext): Promise<unknown> {
+    const delivery = context.getDelivery();
+    const { replyTo } = delivery.properties as { replyTo?: string };
+    const refusal = replyTo === undefined ? undefined : this.host.refusalOf(replyTo);
+    if (refusal !== undefined) {
+      this.host.warn(`A request for ${shown(context.getPattern())} is not handled: ${refusal.message}`);
+      return Settlement.refuse('reply-to-refused', refusal);
+    }
+    const stream = new ReplyStream((reply) => this.#reply(delivery, reply));
+    const handler = this.host.handlerFor(context.getPattern());
+    if (handler === null) {
+      this.host.warn(`There is no handler for requests of ${shown(context.getPattern())}; the caller is told`);
+      await this.#reply(delivery, { id: packet.id, err: NO_HANDLER, status: 'error' } as WritePacket);
+      return Settlement.reject();
+    }
+    const outcome = await this.host.around(context, () => this.#answer(stream, handler, packet, context));
+    // The caller knows of the error: the message has done its duty.
+    return outcome === 'failed' ? Settlement.ack() : undefined;
+  }
+
+  async #answer(
+    stream: ReplyStream,
+    handler: MessageHandler,
+    packet: IncomingPacket,
+    context: RmqServerContext,
+  ): Promise<AnswerOutcome> {
+    const delivery = context.getDelivery();
+    const { signal } = delivery;
+    // After its time is over the request is a dead letter. With its channel lost it comes again, here or elsewhere.
+    const aborted = (): void =>
+      signal.reason instanceof HandlerTimeoutError
+        ? stream.fail({ status: 'error', message: signal.reason.message })
+        : stream.abandon();
+    signal.addEventListener('abort', aborted, { once: true });
+    try {
+      void this.#produce(stream, handler, packet, context);
+      return await stream.settled;
+    } finally {
+      signal.removeEventListener('abort', aborted);
+    }
+  }
+
+  /** Does not reject. */
+  async #produce(
+    stream: ReplyStream,
+    handler: MessageHandler,
+    packet: IncomingPacket,
+    context: RmqServerContext,
+  ): Promise<void> {
+    try {
+      const result: unknown = await handler(packet.data, context);
+      if (isObservable(result)) stream.answer(result);
+      else stream.answerOnce(result);
+    } catch (thrown) {
+      // Nest's filters have not seen it: it is none of the handler's own.
+      this.host.warn(`A request for ${shown(context.getPattern())} could not be handled: ${reasonOf(thrown)}`);
+      stream.fail({ status: 'error', message: INTERNAL_ERROR });
+    }
+  }
+
+  /** Resolves when it was written. Does not reject: a caller whom no reply can reach knows it by its own link or time limit. */
+  async #reply({ properties }: Delivery, reply: WritePacket): Promise<void> {
+    const { replyTo, correlationId } = properties as { replyTo?: string; correlationId?: string };
+    // Somebody who wants no answer.
+    if (replyTo === undefined) return;
+    try {
+      const { options = {}, ...packet } = this.host.serialize(reply) as { options?: RecordOptions };
+      const message = { content: packetCodec.encode(packet), properties: messageProperties(options) };
+      await new Promise<void>((resolve, reject) => {
+        this.host.replies.send({ replyTo, correlationId }, message, (error) =>
+          error === undefined ? resolve() : reject(error),
+        );
+      });
+    } catch (thrown) {
+      this.host.warn(`A reply to ${shown(correlationId)} could not be sent: ${reasonOf(thrown)}`);
+    }
+  }
+}
+
+function untilAborted<T>(signal: AbortSignal): OperatorFunction<T, T> {
+  return (source: Observable<T>) => (signal.aborted ? EMPTY : source.pipe(takeUntil(fromEvent(signal, 'abort'))));
+}
+
+/** A pattern is its sender's: deeply nested, it cannot be written as JSON. */
+function patternText(pattern: unknown): string {
+  if (typeof pattern === 'string') return pattern;
+  try {
+    return JSON.stringify(pattern) ?? '';
+  } catch {
+    return UNSERIALIZABLE;
+  }
+}

@@ -1,0 +1,163 @@
+import { describe, expect, it } from '@jest/globals';
+import { Controller } from '@nestjs/common';
+import { type ClientProxy, MessagePattern, type RmqOptions, type RmqStatus } from '@nestjs/microservices';
+import { RmqConnection } from 'nestjs-rmq-keepalive';
+import { RmqClient, type RmqClientOptions, RmqServer, type RmqServerOptions } from 'nestjs-rmq-keepalive/microservices';
+import { connect } from 'amqplib';
+import { firstValueFrom, lastValueFrom, NEVER, type Observable, toArray } from 'rxjs';
+import { SIDES, useTransport } from '../support/transport-fixture.js';
+import { TypescriptChild } from '../support/typescript-child.js';
+import { until } from '../support/until.js';
+
+const SERVICE = new URL('../support/transport-server.ts', import.meta.url);
+
+@Controller()
+class Service {
+  @MessagePattern('echo')
+  echo(text: string): string {
+    return text;
+  }
+  @MessagePattern('never')
+  never(): Observable<never> {
+    return NEVER;
+  }
+}
+
+describe('RmqClient', () => {
+  const transport = useTransport();
+  const { faults } = transport;
+
+  /** Whoever answers, on bare amqplib, with whatever packets. */
+  async function answering(packets: (id: string) => readonly (object | string)[]): Promise<void> {
+    const session = await connect(faults.vhost.url);
+    faults.afterwards(() => session.close());
+    const channel = await session.createChannel();
+    await channel.assertQueue('orders');
+    await channel.consume(
+      'orders',
+      (message) => {
+        const { replyTo, correlationId } = message!.properties as { replyTo: string; correlationId: string };
+        for (const packet of packets(correlationId)) {
+          const body = typeof packet === 'string' ? packet : JSON.stringify(packet);
+          channel.sendToQueue(replyTo, Buffer.from(body), { correlationId });
+        }
+      },
+      { noAck: true },
+    );
+  }
+
+  const outcome = (client: ClientProxy) => lastValueFrom(client.send('any', {}).pipe(toArray()));
+
+  it('drops replies that come twice, or after the end', async () => {
+    await answering(() => [
+      { response: 1, isDisposed: true },
+      { response: 1, isDisposed: true },
+      { err: 'late', isDisposed: true },
+    ]);
+    const client = transport.client('ours');
+    for (let n = 0; n < 3; n++) expect(await outcome(client)).toEqual([1]);
+  });
+
+  it('takes a reply that is no packet of Nest’s as the whole answer', async () => {
+    await answering(() => [{ price: 7, currency: 'EUR' }]);
+    expect(await outcome(transport.client('ours'))).toEqual([{ price: 7, currency: 'EUR' }]);
+  });
+
+  it('takes a reply that is no JSON as text', async () => {
+    await answering(() => ['seven']);
+    expect(await outcome(transport.client('ours'))).toEqual(['seven']);
+  });
+
+  it('ends a request whose reply would pollute a prototype, and lives', async () => {
+    await answering(() => ['{"response":{"__proto__":{"isAdmin":true}},"isDisposed":true}']);
+    const client = transport.client('ours');
+    await expect(outcome(client)).rejects.toMatchObject({ code: 'RMQ_PAYLOAD_NOT_DECODABLE' });
+    await expect(outcome(client)).rejects.toMatchObject({ code: 'RMQ_PAYLOAD_NOT_DECODABLE' });
+  });
+
+  it('keeps replies in order when a deserializer takes its time', async () => {
+    await answering(() => [{ response: 30 }, { response: 1 }, { response: 10, isDisposed: true }]);
+    const deserializer = {
+      async deserialize(packet: { response: number }): Promise<never> {
+        await new Promise((resolve) => setTimeout(resolve, packet.response));
+        return packet as never;
+      },
+    };
+    expect(await outcome(transport.client('ours', { deserializer }))).toEqual([30, 1, 10]);
+  });
+
+  it('ends its requests when it is closed, and may be connected again', async () => {
+    await transport.serve('ours', { controllers: [Service] });
+    const client = transport.client('ours');
+    const waiting = firstValueFrom(client.send('never', {}));
+    await client.connect();
+    const closing = expect(waiting).rejects.toMatchObject({ code: 'RMQ_CLOSED' });
+    await until('it was sent', () => (client as RmqClient).unwrap().status().links.length > 0);
+    await client.close();
+    await closing;
+    expect(await firstValueFrom(client.send('echo', 'again'))).toBe('again');
+  });
+
+  it('tells its status, and what happens to its link', async () => {
+    const client = transport.client('ours') as RmqClient;
+    expect(() => client.unwrap()).toThrow(/no connection yet/);
+    const statuses: string[] = [];
+    const events: string[] = [];
+    client.status.subscribe((status) => statuses.push(status));
+    client.on('connect', () => events.push('connect'));
+    client.on('disconnect', (cause) => events.push(`disconnect: ${cause.name}`));
+    await client.connect();
+    await until('it is connected', () => statuses.length === 1);
+    await faults.broker.closeAllConnections('maintenance');
+    await until('it is connected again', () => statuses.length === 3);
+    expect(statuses).toEqual(['connected', 'disconnected', 'connected']);
+    expect(events).toEqual(['connect', expect.stringMatching(/^disconnect: /), 'connect']);
+    expect(client.unwrap()).toBeInstanceOf(RmqConnection);
+    const status: RmqStatus = statuses[0] as RmqStatus;
+    expect(status).toBe('connected');
+  });
+
+  it('refuses options that cannot be meant', () => {
+    const bad = (options: object, message: RegExp) => expect(() => new RmqClient(options)).toThrow(message);
+    bad({ quueue: 'orders' }, /Did you mean "queue"/);
+    bad({ timeoutMs: 0 }, /timeoutMs/);
+    bad({ publishTimeoutMs: '5' }, /publishTimeoutMs/);
+    bad({ mandatory: 'yes' }, /neither true nor false/);
+    bad({ urls: [7] }, /no address/);
+  });
+
+  it('says that it has nowhere to send to', async () => {
+    const client = new RmqClient({ urls: [faults.vhost.url] });
+    faults.afterwards(() => client.close());
+    await expect(firstValueFrom(client.send('echo', 1))).rejects.toThrow(/neither a queue nor an exchange/);
+    await expect(lastValueFrom(client.emit('echo', 1))).rejects.toThrow(/neither a queue nor an exchange/);
+  });
+
+  it('compiles with the very options of Transport.RMQ', () => {
+    const options: NonNullable<RmqOptions['options']> = { urls: ['amqp://localhost'], queue: 'orders', noAck: false };
+    const forServer: RmqServerOptions = options;
+    const forClient: RmqClientOptions = options;
+    expect([new RmqServer(forServer), new RmqClient(forClient)]).toHaveLength(2);
+  });
+});
+
+describe.each(SIDES)('a server of $side, when its link is lost while it works on a request', ({ side }) => {
+  const transport = useTransport();
+
+  it('sends the reply when it can, and lives', async () => {
+    const { faults } = transport;
+    const options = { urls: [faults.vhost.url], queue: 'orders', noAck: true, noAssert: false };
+    const service = TypescriptChild.start(SERVICE, { args: [JSON.stringify({ side, options })] });
+    faults.afterwards(() => service.signal('SIGKILL'));
+    await until('it has started', () => service.stdout.includes('started'), { timeoutMs: 30_000 });
+    const client = transport.client('ours');
+    const asked = firstValueFrom(client.send('slow', 1_000));
+    asked.catch(() => undefined);
+    await until('it has the request', () => service.stdout.includes('slow 1000'));
+    await faults.broker.closeAllConnections('maintenance');
+    await expect(asked).rejects.toMatchObject({ code: 'RMQ_RPC_LINK_LOST' });
+    await until('it has done the work', () => service.stdout.includes('done 1000'));
+    expect(await firstValueFrom(client.send('echo', 'alive'))).toBe('alive');
+    expect(service.stderr).toBe('');
+  }, 60_000);
+});
