@@ -28,7 +28,7 @@ const FROM_ELSEWHERE: Readonly<Record<string, { values: string; types?: string }
       'BadRequestException Body Controller Get Injectable Logger Module Param Post ServiceUnavailableException UseFilters UseGuards UsePipes',
     types: 'OnModuleDestroy OnModuleInit',
   },
-  '@nestjs/microservices': { values: 'Ctx Payload RpcException' },
+  '@nestjs/microservices': { values: 'ClientsModule Ctx Payload RpcException Transport' },
   '@nestjs/terminus': { values: 'HealthCheck HealthCheckService', types: 'HealthCheckResult' },
   'node:fs': { values: 'readFileSync' },
   zod: { values: 'z' },
@@ -138,6 +138,7 @@ function placesOfNames(): Map<string, Place> {
   for (const [module, index] of [
     ['nestjs-rmq-keepalive', `${LIBRARY}/index.ts`],
     ['nestjs-rmq-keepalive/terminus', `${LIBRARY}/integrations/terminus/index.ts`],
+    ['nestjs-rmq-keepalive/microservices', `${LIBRARY}/integrations/microservices/index.ts`],
   ] as const)
     for (const [, isType, names] of readFileSync(index, 'utf8').matchAll(/^export (type )?\{([^}]*)\}/gm))
       add(module, isType !== undefined, (names as string).split(/[\s,]+/).filter(Boolean));

@@ -2,6 +2,8 @@
  * What the pages of the documentation speak of and do not show: a shop's events, services and data. Declared, never run.
  * A name that a new snippet needs belongs here.
  */
+import type { INestApplication } from '@nestjs/common';
+import type { RmqOptions } from '@nestjs/microservices';
 import type { HealthCheckService } from '@nestjs/terminus';
 import {
   defineEvent,
@@ -37,6 +39,12 @@ export interface Event {
 export interface Query {
   where: string;
 }
+export interface Job {
+  id: string;
+}
+export interface Price {
+  cents: number;
+}
 export interface Row {
   id: number;
 }
@@ -69,6 +77,12 @@ export declare const secrets: { currentBrokerUrl(): Promise<string> };
 export declare const order: Order;
 export declare const orders: Order[];
 export declare const rows: Order[];
+export declare const app: INestApplication;
+export declare const options: NonNullable<RmqOptions['options']>;
+export declare const id: string;
+export declare const item: string;
+export declare const headers: Record<string, unknown>;
+export declare function work(job: unknown): Promise<void>;
 export declare const query: Query;
 export declare const report: unknown;
 export declare const tenant: string;
@@ -94,6 +108,7 @@ interface Transaction {
 export declare class Surroundings {
   readonly connection: RmqConnection;
   readonly publisher: RmqPublisher;
+  readonly rpc: RmqRpcClient;
   readonly deadLetters: RmqDeadLetters;
   readonly healthCheck: HealthCheckService;
   readonly rmqHealth: RmqHealthIndicator;
