@@ -22,6 +22,7 @@ const ENGINE_FLOORS = [
 const COMPOSITION = [
   'connection/rmq-connection.ts',
   'connection/link-repairs.ts',
+  'connection/subscriptions.ts',
   'connection/connection-options.ts',
   'connection/connection-events.ts',
   'connection/event-sentences.ts',

@@ -1,28 +1,21 @@
 /**
  * The managed connection: one or two links, a topology, consumers and a publisher that outlive every disconnect.
  *
- * It composes: each link's supervisor walks the lifecycle, `OverallState` sums them up, `ConnectionRecord` remembers, and
- * `LinkRepairs` mends what broke on a link that lives.
+ * It composes: each link's supervisor walks the lifecycle, `OverallState` sums them up, `ConnectionRecord` remembers, `Subscriptions`
+ * ties consumers to their topology, and `LinkRepairs` mends what broke on a link that lives.
  */
 import { first, firstValueFrom, type Observable, Subject, takeUntil } from 'rxjs';
 import { type Clock, systemClock } from '../clock.js';
-import { Consumer } from '../consuming/consumer.js';
 import { ConsumerRegistry } from '../consuming/consumer-registry.js';
 import type { CopyTransport } from '../consuming/failures/copy-transport.js';
 import { RmqDeadLetters } from '../consuming/failures/dead-letters.js';
-import type { BatchOptions } from '../consuming/handling-options.js';
-import {
-  type BatchHandler,
-  type BatchSubscriptionOptions,
-  type DeliveryHandler,
-  type FailureAnswers,
-  resolveSubscription,
-  sharedEntities,
-  subscribedExchange,
-  type SubscriptionOptions,
-  type WantedSubscription,
+import type {
+  BatchHandler,
+  BatchSubscriptionOptions,
+  DeliveryHandler,
+  SubscriptionOptions,
 } from '../consuming/subscription.js';
-import { type Subscription, subscriptionHandle } from '../consuming/subscription-handle.js';
+import type { Subscription } from '../consuming/subscription-handle.js';
 import type { EventContract, EventPayload } from '../contracts/event.js';
 import { ConnectionClosedError, NotOpenError } from '../errors.js';
 import type { RmqPublisher } from '../publishing/publisher.js';
@@ -33,7 +26,7 @@ import type { Replies } from '../rpc/replies.js';
 import type { AnswerOptions } from '../rpc/answer-options.js';
 import type { RmqRpcClient } from '../rpc/rpc-client.js';
 import { type AnswerHabits, type CallsOptions, Rpc } from '../rpc/rpc.js';
-import { entityName, type TopologyOptions } from '../topology/topology.js';
+import type { TopologyOptions } from '../topology/topology.js';
 import { TopologyKeeper } from '../topology/topology-keeper.js';
 import { Closing } from './closing.js';
 import type {
@@ -58,12 +51,10 @@ import { OverallState } from './overall-state.js';
 import type { RecoveryStep } from './recovery.js';
 import { Startup } from './startup.js';
 import { takeSnapshot } from './status-snapshot.js';
+import { type SubscriptionKind, Subscriptions } from './subscriptions.js';
 
 /** Copies of deliveries and dead letters need an open link, and wait for it so long at a time. */
 const LINK_WAIT_MS = 10_000;
-
-/** A consumer that could not even be asked for, on a link that lives. */
-const FAILED_REPAIR_RETRY_MS = 6_000;
 
 export class RmqConnection {
   readonly name: string;
@@ -85,6 +76,7 @@ export class RmqConnection {
   readonly #startup: Startup;
   readonly #topology: TopologyKeeper;
   readonly #consumers: ConsumerRegistry;
+  readonly #subscriptions: Subscriptions;
   readonly #publishers: Publishers;
   readonly #rpc: Rpc;
   #recoveryAdvanced = new Set<() => void>();
@@ -104,11 +96,15 @@ export class RmqConnection {
       stallTimeoutMs: this.#options.recoveryTimeoutMs,
       link: () => this.#anyLink(),
       refused: (entity, cause) => this.#emit({ type: 'entity-refused', entity, cause }),
-      healed: (entity) => this.#healed(entity),
+      healed: (entity) => {
+        this.#emit({ type: 'entity-healed', entity });
+        this.#subscriptions.healed(entity);
+      },
       advanced: () => this.#advanced(),
     });
     this.#topology.addOptions(this.#options.topology, 'topology');
     this.#repairs = new LinkRepairs(this.#clock, this.#options.recoveryTimeoutMs, this.#topology);
+    this.#subscriptions = new Subscriptions(this.#topology, this.#repairs, () => this.#consumers);
     this.#publishers = new Publishers(
       codec,
       this.#options,
@@ -146,7 +142,7 @@ export class RmqConnection {
       event: (event) => this.#emit(event),
       isAnyRefused: (entities) => this.#topology.isAnyRefused(entities),
       link: () => this.#consuming.link,
-      repair: (consumer, link) => this.#repair(consumer, link),
+      repair: (consumer, link) => this.#subscriptions.repair(consumer, link),
       // All of them: a handler that blocks the loop silences every link.
       beforeHandler: () => this.#supervisors.forEach((supervisor) => supervisor.beforeHandler()),
       copies,
@@ -262,24 +258,21 @@ export class RmqConnection {
 
   /** The subscription of that name, until it is unsubscribed. */
   subscription(name: string): Subscription | undefined {
-    const consumer = this.#consumers.named(name);
-    return consumer === undefined ? undefined : this.#handleOf(consumer);
+    return this.#subscriptions.named(name);
   }
 
   #subscribe<T>(
     options: SubscriptionOptions<T>,
     handler: DeliveryHandler<T> | BatchHandler<T>,
-    kind: { batch?: BatchOptions; answers?: FailureAnswers } = {},
+    kind: SubscriptionKind = {},
   ): Subscription {
     if (this.#closing !== undefined)
       throw new ConnectionClosedError('The connection is closed: nothing can be subscribed any more');
-    const knownExchange = this.#topology.topology.exchangeNamed(subscribedExchange(options));
-    const wanted = resolveSubscription(options, handler, { ...kind, knownExchange });
-    const consumer = this.#addConsumer(wanted);
+    const consumer = this.#subscriptions.add(options, handler, kind);
     // Also while recovery is under way: it may have passed by already.
     if (this.#consuming.link !== undefined) this.#consumers.scheduleRepair(consumer, 0);
     else if (this.state.name !== 'idle') this.#start(this.#consuming);
-    return this.#handleOf(consumer);
+    return this.#subscriptions.handleOf(consumer);
   }
 
   /**
@@ -460,10 +453,7 @@ export class RmqConnection {
     const consuming = this.#consuming;
     const isBack = (): boolean => !['connecting', 'recovering', 'backing-off'].includes(consuming.state.name);
     if (isBack() || !this.#consumers.all().some((consumer) => consumer.wanted.isOwnQueue)) return;
-    const isOver = new Subject<void>();
-    const timer = this.#clock.setTimer(() => isOver.next(), this.#options.recoveryTimeoutMs / 2);
-    await firstValueFrom(this.#linkChanged.pipe(first(isBack), takeUntil(isOver)), { defaultValue: undefined });
-    timer.cancel();
+    await this.#untilLinks(isBack, this.#options.recoveryTimeoutMs / 2);
   }
 
   #linkLost(link: Link, cause: Error): void {
@@ -496,54 +486,13 @@ export class RmqConnection {
     this.#record.noteAlarm(reason);
   }
 
-  #addConsumer(wanted: WantedSubscription): Consumer {
-    const entities = sharedEntities(wanted);
-    this.#topology.add(entities, `subscription "${wanted.name}"`);
-    try {
-      return this.#consumers.add(wanted);
-    } catch (thrown) {
-      this.#topology.remove(entities);
-      throw thrown;
-    }
-  }
-
-  #handleOf(consumer: Consumer): Subscription {
-    return subscriptionHandle(consumer, () => this.#endConsumer(consumer));
-  }
-
-  async #endConsumer(consumer: Consumer): Promise<void> {
-    const isKnown = this.#consumers.named(consumer.name) === consumer;
-    if (isKnown) this.#topology.remove(sharedEntities(consumer.wanted));
-    await this.#consumers.end(consumer);
-  }
-
-  async #repair(consumer: Consumer, link: Link): Promise<void> {
-    try {
-      await this.#repairs.consumer(consumer, link);
-    } catch {
-      // With the link lost, recovery attaches everything; on one that lives (out of channels, say) it is tried again.
-      if (link.isUp) this.#consumers.scheduleRepair(consumer, FAILED_REPAIR_RETRY_MS);
-    }
-  }
-
-  #healed(entity: string): void {
-    this.#emit({ type: 'entity-healed', entity });
-    for (const consumer of this.#consumers.all())
-      if (entityName(consumer.wanted.queue) === entity && !consumer.isAttached)
-        this.#consumers.scheduleRepair(consumer, 0);
-  }
-
   /** @throws {@link NotOpenError} when it is not up in time */
   async #openLink(supervisor: LinkSupervisor, timeoutMs: number): Promise<Link> {
     this.#start(supervisor);
     const opened = (): Link | undefined => (supervisor.state.name === 'open' ? supervisor.link : undefined);
-    const isOver = new Subject<void>();
-    const timer = this.#clock.setTimer(() => isOver.next(), timeoutMs);
     // Of this very link: the connection counts as open while the other one is and this one was never needed.
     const isSettled = (): boolean => opened() !== undefined || this.#closing !== undefined;
-    if (!isSettled())
-      await firstValueFrom(this.#linkChanged.pipe(first(isSettled), takeUntil(isOver)), { defaultValue: undefined });
-    timer.cancel();
+    await this.#untilLinks(isSettled, timeoutMs);
     const link = opened();
     if (link !== undefined) return link;
     const { name, role, state } = { name: this.name, role: supervisor.role, state: supervisor.state };
@@ -553,6 +502,15 @@ export class RmqConnection {
       state.name,
       state.name === 'backing-off' ? state.cause : undefined,
     );
+  }
+
+  /** Resolves when the links have come to that, or when `timeoutMs` are over. */
+  async #untilLinks(isSo: () => boolean, timeoutMs: number): Promise<void> {
+    if (isSo()) return;
+    const isOver = new Subject<void>();
+    const timer = this.#clock.setTimer(() => isOver.next(), timeoutMs);
+    await firstValueFrom(this.#linkChanged.pipe(first(isSo), takeUntil(isOver)), { defaultValue: undefined });
+    timer.cancel();
   }
 
   #anyLink(): Link | undefined {

@@ -1,0 +1,85 @@
+/** What a connection is subscribed to: each subscription with its topology and its consumer, mended and ended together. */
+import type { Consumer } from '../consuming/consumer.js';
+import type { ConsumerRegistry } from '../consuming/consumer-registry.js';
+import type { BatchOptions } from '../consuming/handling-options.js';
+import {
+  type BatchHandler,
+  type DeliveryHandler,
+  type FailureAnswers,
+  resolveSubscription,
+  sharedEntities,
+  subscribedExchange,
+  type SubscriptionOptions,
+} from '../consuming/subscription.js';
+import { type Subscription, subscriptionHandle } from '../consuming/subscription-handle.js';
+import { entityName } from '../topology/topology.js';
+import type { TopologyKeeper } from '../topology/topology-keeper.js';
+import type { LinkRepairs } from './link-repairs.js';
+import type { Link } from './link.js';
+
+/** What makes a subscription another kind of subscription. */
+export interface SubscriptionKind {
+  readonly batch?: BatchOptions;
+  readonly answers?: FailureAnswers;
+}
+
+/** A consumer that could not even be asked for, on a link that lives. */
+const FAILED_REPAIR_RETRY_MS = 6_000;
+
+export class Subscriptions {
+  constructor(
+    private readonly topology: TopologyKeeper,
+    private readonly repairs: LinkRepairs,
+    private readonly consumers: () => ConsumerRegistry,
+  ) {}
+
+  /** Not attached yet: that is for whoever knows the link. @throws {@link OptionsError} */
+  add<T>(
+    options: SubscriptionOptions<T>,
+    handler: DeliveryHandler<T> | BatchHandler<T>,
+    kind: SubscriptionKind,
+  ): Consumer {
+    const knownExchange = this.topology.topology.exchangeNamed(subscribedExchange(options));
+    const wanted = resolveSubscription(options, handler, { ...kind, knownExchange });
+    const entities = sharedEntities(wanted);
+    this.topology.add(entities, `subscription "${wanted.name}"`);
+    try {
+      return this.consumers().add(wanted);
+    } catch (thrown) {
+      this.topology.remove(entities);
+      throw thrown;
+    }
+  }
+
+  named(name: string): Subscription | undefined {
+    const consumer = this.consumers().named(name);
+    return consumer === undefined ? undefined : this.handleOf(consumer);
+  }
+
+  handleOf(consumer: Consumer): Subscription {
+    return subscriptionHandle(consumer, () => this.#end(consumer));
+  }
+
+  /** Attaches it on a link that lives. */
+  async repair(consumer: Consumer, link: Link): Promise<void> {
+    try {
+      await this.repairs.consumer(consumer, link);
+    } catch {
+      // With the link lost, recovery attaches everything; on one that lives (out of channels, say) it is tried again.
+      if (link.isUp) this.consumers().scheduleRepair(consumer, FAILED_REPAIR_RETRY_MS);
+    }
+  }
+
+  /** What was refused could be declared after all: those who waited for that queue can have it. */
+  healed(entity: string): void {
+    for (const consumer of this.consumers().all())
+      if (entityName(consumer.wanted.queue) === entity && !consumer.isAttached)
+        this.consumers().scheduleRepair(consumer, 0);
+  }
+
+  async #end(consumer: Consumer): Promise<void> {
+    const isKnown = this.consumers().named(consumer.name) === consumer;
+    if (isKnown) this.topology.remove(sharedEntities(consumer.wanted));
+    await this.consumers().end(consumer);
+  }
+}
