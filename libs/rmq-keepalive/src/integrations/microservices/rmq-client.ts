@@ -48,6 +48,7 @@ export class RmqClient extends ClientProxy<RmqTransportEvents> implements Connec
   // oxlint-disable-next-line no-underscore-dangle
   readonly #events = new TransportEvents('publishing', (status) => this._status$.next(status));
   #working: Working | undefined;
+  #declaredOn: RmqConnection | undefined;
   #unfollow: () => void = () => undefined;
 
   /** @throws {@link OptionsError} */
@@ -135,12 +136,19 @@ export class RmqClient extends ClientProxy<RmqTransportEvents> implements Connec
     const connection = this.#connection.open(name);
     const calls = connection.openCalls({ name, replyQueue, maxCalls });
     // A message must not come before the queue that it goes to: on a link that is up already, it would be unroutable.
-    const declared = connection.declareTopology(clientTopology(this.#options));
+    const declared = this.#declare(connection);
     this.#unfollow = this.#events.follow(connection);
     const started = Promise.all([declared, connection.start()]).then(() => undefined);
     // Whoever asks for it hears of it.
     started.catch(() => undefined);
     return { connection, calls, started };
+  }
+
+  /** Once: a connection of the module goes on wanting it when this client is closed, and connects again. */
+  async #declare(connection: RmqConnection): Promise<void> {
+    if (this.#declaredOn === connection) return;
+    this.#declaredOn = connection;
+    await connection.declareTopology(clientTopology(this.#options));
   }
 
   #begun(): Working {
