@@ -25,7 +25,8 @@ const common = {
 };
 
 export default {
-  maxWorkers: 2,
+  // They wait more than they work.
+  maxWorkers: 3,
   testTimeout: 30_000,
   projects: [
     {
