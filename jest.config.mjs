@@ -25,8 +25,7 @@ const common = {
 };
 
 export default {
-  // They wait more than they work.
-  maxWorkers: 3,
+  maxWorkers: 2,
   testTimeout: 30_000,
   projects: [
     {
