@@ -197,7 +197,8 @@ describe('F23: when the service is told to end', () => {
       await session.close();
       const service = new Service(kind, url, 'work', DRAIN_MS);
       faults.afterwards(() => service.dispose());
-      await until('200 deliveries are in flight', () => service.all('started').length === 200);
+      const isReady = (): boolean => service.facts('ready').length === 1;
+      await until('it hears signals, 200 deliveries in flight', () => isReady() && service.all('started').length === 200);
       return service;
 
       function send(payload: object): void {
