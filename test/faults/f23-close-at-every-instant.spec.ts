@@ -198,7 +198,10 @@ describe('F23: when the service is told to end', () => {
       const service = new Service(kind, url, 'work', DRAIN_MS);
       faults.afterwards(() => service.dispose());
       const isReady = (): boolean => service.facts('ready').length === 1;
-      await until('it hears signals, 200 deliveries in flight', () => isReady() && service.all('started').length === 200);
+      await until(
+        'it hears signals, 200 deliveries in flight',
+        () => isReady() && service.all('started').length === 200,
+      );
       return service;
 
       function send(payload: object): void {
