@@ -52,7 +52,16 @@ class Probe {
    * a machine that is busy with something else holds up both.
    */
   get slownessMs(): number {
-    return p99(this.answers.map((answer) => answer.tookMs - this.#noiseAround(answer)));
+    const waited = quantile(
+      this.answers.map((answer) => answer.tookMs - this.#noiseAround(answer)),
+      0.99,
+    );
+    // An answer that keeps the event loop busy holds up the other route with it; then even the quickest of them are slow.
+    const worked = quantile(
+      this.answers.map(({ tookMs }) => tookMs),
+      0.1,
+    );
+    return Math.max(waited, worked);
   }
 
   #noiseAround({ at, tookMs }: Answer): number {
@@ -87,9 +96,9 @@ class Probe {
   }
 }
 
-function p99(values: readonly number[]): number {
+function quantile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * 0.99))] ?? Infinity;
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Infinity;
 }
 
 describe('F32: while /health is asked a hundred times a second and the world breaks', () => {
