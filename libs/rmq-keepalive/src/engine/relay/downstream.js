@@ -8,6 +8,8 @@
  * a bound; there we stop reading, and TCP tells the broker.
  */
 
+import { BatchingNaps } from './batching-naps.js';
+
 /** One read takes at most this much; RabbitMQ's writes are smaller. */
 const BLOCK_BYTES = 256 * 1024;
 /** With less room than this left, the next read goes into a new block: one TLS record. */
@@ -42,6 +44,7 @@ export class Downstream {
   /** @type {Socket | undefined} */
   #broker;
   #gathers;
+  #naps = new BatchingNaps();
 
   /** @param {{ gathers: boolean }} options gathers: wait for the end of the poll before sending, for TLS, whose records are small */
   constructor({ gathers }) {
@@ -88,11 +91,18 @@ export class Downstream {
     this.#current.filled += count;
     this.#held += count;
     this.lastReceivedAt = performance.now();
-    if (!this.#gathers) this.#send();
+    if (!this.#gathers) this.#passOn(count);
     else if (!this.#isScheduled) this.#schedule();
     if (this.#held < MOST_HELD_BYTES || this.#broker === undefined) return true;
     this.#isPaused = true;
     return false;
+  }
+
+  /** @param {number} count */
+  #passOn(count) {
+    this.#send();
+    // What could not be passed on says that the main thread is behind; then there is nothing to gather for.
+    if (this.#sending === undefined) this.#naps.passed(count, this.lastReceivedAt);
   }
 
   #schedule() {

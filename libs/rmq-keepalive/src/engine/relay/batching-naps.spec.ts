@@ -1,0 +1,93 @@
+import { describe, expect, it } from '@jest/globals';
+import { BatchingNaps } from './batching-naps.js';
+
+interface Flow {
+  bytes: number;
+  /** Between one piece and the next; a nap falls into that time... */
+  everyMs: number;
+  /** ...or comes on top of it, where the broker waits for what the nap holds up. */
+  waitsForUs?: boolean;
+}
+
+/** A thread on a clock of its own. */
+class Thread {
+  time = 1_000;
+  taken = 0;
+  #napMs = 0;
+  #lastNapMs = 0;
+  readonly #naps = new BatchingNaps((ms) => {
+    this.taken += 1;
+    this.#napMs = ms;
+  });
+
+  /** @returns how many pieces came by in so long, and how many naps were taken */
+  run(ms: number, { bytes, everyMs, waitsForUs = false }: Flow): { pieces: number; naps: number } {
+    const [until, taken] = [this.time + ms, this.taken];
+    let pieces = 0;
+    while (this.time < until) {
+      this.#napMs = 0;
+      pieces += 1;
+      // What has come during a nap is read at once.
+      this.#naps.passed(bytes * (waitsForUs ? 1 : 1 + this.#missed(everyMs)), this.time);
+      this.time += waitsForUs ? everyMs + this.#napMs : Math.max(everyMs, this.#napMs);
+      this.#lastNapMs = this.#napMs;
+    }
+    return { pieces, naps: this.taken - taken };
+  }
+
+  #missed(everyMs: number): number {
+    return Math.max(0, Math.round(this.#lastNapMs / everyMs) - 1);
+  }
+}
+
+const STREAM = { bytes: 3_000, everyMs: 0.25 };
+const PING_PONG = { bytes: 3_000, everyMs: 0.25, waitsForUs: true };
+
+describe('naps of the heartbeat thread', () => {
+  it('are taken behind nearly every piece of a flow that goes on meanwhile', () => {
+    const { pieces, naps } = new Thread().run(10_000, STREAM);
+    expect(naps / pieces).toBeGreaterThan(0.85);
+  });
+
+  it('cost a flow whose broker waits for us next to nothing', () => {
+    const { pieces } = new Thread().run(60_000, PING_PONG);
+    expect(pieces).toBeGreaterThan(0.99 * (60_000 / PING_PONG.everyMs));
+  });
+
+  it('are tried on such a flow again and again', () => {
+    const thread = new Thread();
+    thread.run(60_000, PING_PONG);
+    expect(thread.run(60_000, PING_PONG).naps).toBeGreaterThan(0);
+  });
+
+  it('come back when they pay again', () => {
+    const thread = new Thread();
+    thread.run(60_000, PING_PONG);
+    thread.run(20_000, STREAM);
+    const { pieces, naps } = thread.run(1_000, STREAM);
+    expect(naps / pieces).toBeGreaterThan(0.8);
+  });
+
+  it('end within a second when they pay no longer, but for the trials', () => {
+    const thread = new Thread();
+    thread.run(5_000, STREAM);
+    thread.run(1_200, PING_PONG);
+    expect(thread.run(2_000, PING_PONG).naps).toBeLessThan(100);
+  });
+
+  it.each<[string, Flow]>([
+    ['small pieces, such as answers and confirms', { bytes: 1_000, everyMs: 0.2 }],
+    ['a flow that is not busy', { bytes: 3_000, everyMs: 1 }],
+    ['pieces that come now and then', { bytes: 200_000, everyMs: 45 }],
+  ])('are not taken for %s', (_, flow) => {
+    expect(new Thread().run(10_000, flow).naps).toBe(0);
+  });
+
+  it('really stop the thread, for about half a millisecond', () => {
+    const naps = new BatchingNaps();
+    const before = performance.now();
+    for (let piece = 0; piece < 240; piece++) naps.passed(3_000, piece * 0.25);
+    // 120 pieces of the trial with naps, at 0.25 ms each.
+    expect(performance.now() - before).toBeGreaterThanOrEqual(100 * 0.5);
+  });
+});
