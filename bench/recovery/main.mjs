@@ -6,12 +6,11 @@
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { PrivateBroker } from '../../dist/tools/broker/private-broker.js';
 import { Child } from '../shared/child.mjs';
-import { describeRun } from '../shared/about.mjs';
+import { runBench } from '../shared/run-bench.mjs';
 import { faults, outageOfRound } from './faults.mjs';
 import { parseOptions, USAGE } from './options.mjs';
-import { describeSample, table, writeResults } from './report.mjs';
+import { describeSample, table } from './report.mjs';
 
 const START_TIMEOUT_MS = 180_000;
 /** Beyond this it is "not back". */
@@ -19,43 +18,16 @@ const PATIENCE_MS = 60_000;
 /** Long enough that a connection counts as a settled one for libraries that treat young ones differently. */
 const SETTLE_MS = 1_500;
 
-export async function main(args) {
-  let options;
-  try {
-    options = parseOptions(args);
-  } catch (error) {
-    console.error(`${error.message}\n\n${USAGE}`);
-    return 2;
-  }
-  if (options.help) {
-    console.log(USAGE);
-    return 0;
-  }
-  const broker = await PrivateBroker.start({
-    version: options.broker,
-    onProgress: (sentence) => console.log(sentence),
+export const main = (args) =>
+  runBench(args, {
+    kind: 'recovery',
+    usage: USAGE,
+    parseOptions,
+    measure,
+    describeSample,
+    table,
+    kept: ['consumers', 'rounds', 'faults'],
   });
-  const stop = () => void broker.stop().then(() => process.exit(130));
-  process.once('SIGINT', stop).once('SIGTERM', stop);
-  try {
-    const about = describeRun(broker, options.contenders);
-    const line = `${about.machine}; ${Object.values(about.versions).join(', ')}`;
-    console.log(line);
-    const samples = [];
-    let path;
-    for await (const sample of measure(broker, options)) {
-      samples.push(sample);
-      console.log(describeSample(sample));
-      // Every time: a long run that is cut short leaves what it has.
-      path = writeResults(samples, options, about);
-    }
-    console.log(`\n${table(samples, options)}\n${line}\nWritten to ${path}`);
-  } finally {
-    process.off('SIGINT', stop).off('SIGTERM', stop);
-    await broker.stop();
-  }
-  return 0;
-}
 
 async function* measure(broker, { consumers, rounds, contenders, faults: faultNames }) {
   const outage = { wantedMs: 0, bootMs: 2_000 };
@@ -80,8 +52,7 @@ async function takeTurn({ broker, url, contender, count, faultNames, outage }) {
   const taken = [];
   try {
     await producer.command('connect');
-    if ((await child.waitFor(({ type }) => type === 'ready', START_TIMEOUT_MS)) === undefined)
-      throw new Error(`not ready within ${START_TIMEOUT_MS / 1000} s`);
+    await child.hear('ready', START_TIMEOUT_MS);
     await warmUp(child, producer);
     for (const fault of faultNames) {
       const sample = await suffer(fault, { broker, child, producer, outage });

@@ -1,5 +1,4 @@
 /** The table for people and the JSON for later. */
-import { saveResults } from '../shared/about.mjs';
 import { aligned, median, thousands } from '../shared/table.mjs';
 
 const NOT_BACK = '> 60 s';
@@ -35,10 +34,6 @@ export function table(samples, { consumers, faults, contenders, rounds }) {
 }
 
 /** @returns the file's path */
-export function writeResults(samples, options, about) {
-  const { consumers, rounds, faults, broker } = options;
-  return saveResults(`recovery-${broker}`, about, { consumers, rounds, faults, samples });
-}
 
 /** "Not back" sorts behind every number. */
 function medianOf(samples) {

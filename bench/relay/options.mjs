@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { CONTENDERS } from '../shared/contenders.mjs';
 import { oneOrMoreOf, SERIES, wholeNumber } from '../shared/options.mjs';
 import { WORKLOADS } from '../throughput/protocol.mjs';
 
@@ -48,5 +49,6 @@ export function parseOptions(args) {
     window: wholeNumber(values.window, '--window'),
     prefetch: wholeNumber(values.prefetch, '--prefetch'),
     broker: oneOrMoreOf(SERIES, values.broker, '--broker')[0],
+    contenders: CONTENDERS.filter(({ name }) => name === 'ours'),
   };
 }

@@ -65,6 +65,16 @@ export class Child {
     }
   }
 
+  /**
+   * The first message of this type.
+   * @throws when there is none within `timeoutMs`, the process ends, or it reports a crash
+   */
+  async hear(type, timeoutMs) {
+    const message = await this.waitFor((one) => one.type === type, timeoutMs);
+    if (message === undefined) throw new Error(`not "${type}" within ${timeoutMs / 1_000} s`);
+    return message;
+  }
+
   async end() {
     if (this.hasEnded) return;
     const ended = once(this.#process, 'exit');

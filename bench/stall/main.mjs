@@ -6,8 +6,7 @@
  * of its own; they start a few seconds apart, so that they do not wake up together.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { PrivateBroker } from '../../dist/tools/broker/private-broker.js';
-import { describeRun, saveResults } from '../shared/about.mjs';
+import { runBench } from '../shared/run-bench.mjs';
 import { Child } from '../shared/child.mjs';
 import { BLOCKING, FRESH, WARM_UP } from './marks.mjs';
 import { parseOptions, USAGE } from './options.mjs';
@@ -20,44 +19,17 @@ const APART_MS = 2_000;
 /** So long after the fresh message is counted what the stall has cost: a loss may be noticed, and redelivered, a little later. */
 const SETTLE_MS = 3_000;
 
-export async function main(args) {
-  let options;
-  try {
-    options = parseOptions(args);
-  } catch (error) {
-    console.error(`${error.message}\n\n${USAGE}`);
-    return 2;
-  }
-  if (options.help) {
-    console.log(USAGE);
-    return 0;
-  }
-  const broker = await PrivateBroker.start({
-    version: options.broker,
-    heartbeatSeconds: options.heartbeatSeconds,
-    onProgress: (sentence) => console.log(sentence),
+export const main = (args) =>
+  runBench(args, {
+    kind: 'stall',
+    usage: USAGE,
+    parseOptions,
+    brokerOptions: ({ heartbeatSeconds }) => ({ heartbeatSeconds }),
+    measure,
+    describeSample,
+    table,
+    kept: ['seconds', 'heartbeatSeconds', 'rounds', 'contenders'],
   });
-  const stop = () => void broker.stop().then(() => process.exit(130));
-  process.once('SIGINT', stop).once('SIGTERM', stop);
-  try {
-    const about = describeRun(broker, options.contenders);
-    const line = `${about.machine}; ${[...new Set(Object.values(about.versions))].join(', ')}`;
-    console.log(line);
-    const samples = [];
-    let path;
-    for await (const round of measure(broker, options)) {
-      samples.push(...round);
-      for (const sample of round) console.log(describeSample(sample));
-      // Every time: a long run that is cut short leaves what it has.
-      path = saveResults(`stall-${options.broker}`, about, { ...options, samples });
-    }
-    console.log(`\n${table(samples, options)}\n${line}\nWritten to ${path}`);
-  } finally {
-    process.off('SIGINT', stop).off('SIGTERM', stop);
-    await broker.stop();
-  }
-  return 0;
-}
 
 async function* measure(broker, { seconds, rounds, contenders, heartbeatSeconds }) {
   for (let round = 1; round <= rounds; round++) {
@@ -68,7 +40,7 @@ async function* measure(broker, { seconds, rounds, contenders, heartbeatSeconds 
         const sample = await takeTurn(broker, { contender, blockS, heartbeatSeconds });
         return { contender: contender.name, round, blockS, ...sample };
       });
-      yield await Promise.all(taking);
+      yield* await Promise.all(taking);
     }
   }
 }
@@ -86,17 +58,17 @@ async function takeTurn(broker, { contender, blockS, heartbeatSeconds }) {
     (await broker.listConnections(vhost.name)).filter(({ userProvidedName }) => userProvidedName !== 'bench-producer');
   try {
     await producer.command('connect');
-    await expected(child, 'ready', START_TIMEOUT_MS);
+    await child.hear('ready', START_TIMEOUT_MS);
     await producer.command('publish', WARM_UP);
     const before = await connections();
     await producer.command('publish', BLOCKING);
-    await expected(child, 'blocking', START_TIMEOUT_MS);
-    const woke = await expected(child, 'woke', blockS * 1_000 + START_TIMEOUT_MS);
+    await child.hear('blocking', START_TIMEOUT_MS);
+    const woke = await child.hear('woke', blockS * 1_000 + START_TIMEOUT_MS);
     await producer.command('publish', FRESH);
     const fresh = await child.waitFor(isTold('fresh'), PATIENCE_MS);
     await sleep(SETTLE_MS);
     child.tell({ report: true });
-    const { count } = await expected(child, 'deliveries', START_TIMEOUT_MS);
+    const { count } = await child.hear('deliveries', START_TIMEOUT_MS);
     const after = new Set((await connections()).map(({ pid }) => pid));
     return {
       timeoutSeconds: before[0]?.timeoutSeconds,
@@ -110,10 +82,4 @@ async function takeTurn(broker, { contender, blockS, heartbeatSeconds }) {
     await Promise.all([child.end(), producer.end()]);
     await vhost.delete();
   }
-}
-
-async function expected(child, type, timeoutMs) {
-  const message = await child.waitFor((one) => one.type === type, timeoutMs);
-  if (message === undefined) throw new Error(`not "${type}" within ${timeoutMs / 1_000} s`);
-  return message;
 }

@@ -3,8 +3,7 @@
  * in every round all take their turn, and every other round goes backwards, so that a machine that gets busier or slower
  * bears on all of them alike. CPU time is that of the contender's process alone.
  */
-import { PrivateBroker } from '../../dist/tools/broker/private-broker.js';
-import { describeRun, saveResults } from '../shared/about.mjs';
+import { runBench } from '../shared/run-bench.mjs';
 import { Child } from '../shared/child.mjs';
 import { parseOptions, usageOf } from './options.mjs';
 import { WORKLOADS } from './protocol.mjs';
@@ -17,45 +16,18 @@ const RESULT_MS = 180_000;
 const SPARE = 5_000;
 const CONTENDER = new URL('./contender.mjs', import.meta.url);
 
-export async function main(args, kind) {
-  let options;
-  try {
-    options = parseOptions(kind, args);
-  } catch (error) {
-    console.error(`${error.message}\n\n${usageOf(kind)}`);
-    return 2;
-  }
-  if (options.help) {
-    console.log(usageOf(kind));
-    return 0;
-  }
-  const broker = await PrivateBroker.start({
-    version: options.broker,
-    onProgress: (sentence) => console.log(sentence),
+const TABLES = { outage: outageTable, rpc: rpcTable };
+
+export const main = (args, kind) =>
+  runBench(args, {
+    kind,
+    usage: usageOf(kind),
+    parseOptions: (all) => parseOptions(kind, all),
+    measure: (broker, options) => measure(broker, kind, options),
+    describeSample,
+    table: (samples, options) => (TABLES[kind] ?? speedTable)(samples, options, kind),
+    kept: ['rounds', 'messages', 'window', 'prefetch'],
   });
-  const stop = () => void broker.stop().then(() => process.exit(130));
-  process.once('SIGINT', stop).once('SIGTERM', stop);
-  try {
-    const about = describeRun(broker, options.contenders);
-    const line = `${about.machine}; ${Object.values(about.versions).join(', ')}`;
-    console.log(line);
-    const samples = [];
-    let path;
-    for await (const sample of measure(broker, kind, options)) {
-      samples.push(sample);
-      console.log(describeSample(sample));
-      // Every time: a long run that is cut short leaves what it has.
-      const { rounds, messages, window, prefetch } = options;
-      path = saveResults(`${kind}-${options.broker}`, about, { rounds, messages, window, prefetch, samples });
-    }
-    const table = { outage: outageTable, rpc: rpcTable }[kind] ?? speedTable;
-    console.log(`\n${table(samples, options, kind)}\n${line}\nWritten to ${path}`);
-  } finally {
-    process.off('SIGINT', stop).off('SIGTERM', stop);
-    await broker.stop();
-  }
-  return 0;
-}
 
 async function* measure(broker, kind, options) {
   for (let round = 1; round <= options.rounds; round++) {
@@ -81,16 +53,16 @@ async function takeTurn(broker, kind, { name, workload: workloadName, options })
   // The two sides of RPC are two processes, as they are in life.
   const answering = kind === 'rpc' ? new Child(CONTENDER, [JSON.stringify({ ...task, role: 'answer' })]) : undefined;
   try {
-    if (answering !== undefined) await expect(answering, 'ready', READY_MS);
-    await expect(child, 'ready', READY_MS);
+    if (answering !== undefined) await answering.hear('ready', READY_MS);
+    await child.hear('ready', READY_MS);
     if (kind === 'outage') await broker.shutDown();
     child.tell({ go: true });
     if (kind === 'outage') {
-      await expect(child, 'published', RESULT_MS);
+      await child.hear('published', RESULT_MS);
       await broker.restart();
       child.tell({ restarted: true });
     }
-    const { type: _, ...result } = await expect(child, 'result', RESULT_MS);
+    const { type: _, ...result } = await child.hear('result', RESULT_MS);
     return result;
   } catch (error) {
     return { failure: error.message };
@@ -100,10 +72,4 @@ async function takeTurn(broker, kind, { name, workload: workloadName, options })
     if (!broker.isRunning) await broker.restart();
     await removeQueue(url);
   }
-}
-
-async function expect(child, type, timeoutMs) {
-  const message = await child.waitFor((one) => one.type === type, timeoutMs);
-  if (message === undefined) throw new Error(`not "${type}" within ${timeoutMs / 1_000} s`);
-  return message;
 }
