@@ -8,10 +8,17 @@ import { dirname } from 'node:path';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import type { RelayDial } from '../../libs/rmq-keepalive/src/engine/relay/relay-messages.js';
+import type { RelayPassage } from '../../libs/rmq-keepalive/src/engine/relay/relay-passage.js';
 import { Relay } from '../../libs/rmq-keepalive/src/engine/relay/relay.js';
 import { encodeContent, encodeMethod, HEARTBEAT_FRAME } from '../../tools/broker/amqp-codec.js';
 import { FrameReader, PROTOCOL_HEADER } from '../../tools/broker/amqp-frames.js';
 import { until } from '../support/until.js';
+
+interface Joined {
+  peer: Socket;
+  client: Socket;
+  passage: RelayPassage;
+}
 
 const MESSAGES = 20_000;
 const BIG_BYTES = 16 * 1024 * 1024;
@@ -24,7 +31,7 @@ describe('the bytes through the heartbeat thread', () => {
   });
 
   /** A peer and a client with the thread in between, which sends a heartbeat whenever it can for a millisecond. */
-  async function joined(dial: Partial<RelayDial> = {}): Promise<{ peer: Socket; client: Socket; path: string }> {
+  async function joined(dial: Partial<RelayDial> = {}): Promise<Joined> {
     const server = createServer({ noDelay: true, allowHalfOpen: true });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -40,7 +47,7 @@ describe('the bytes through the heartbeat thread', () => {
       socket.on('error', () => undefined);
       ends.push(() => socket.destroy());
     }
-    return { peer, client, path: passage.path };
+    return { peer, client, passage };
   }
 
   it('reach the broker in their order, with heartbeats between frames only, whatever is written how', async () => {
@@ -96,6 +103,35 @@ describe('the bytes through the heartbeat thread', () => {
     for (let round = 0; round < 10; round++)
       expect(all.subarray(round * stream.length, (round + 1) * stream.length).equals(stream)).toBe(true);
   }, 60_000);
+
+  it.each([
+    { flow: 'a busy flow', pieceBytes: 8_192, everyMs: 0, naps: true },
+    { flow: 'a quiet one, which is the control', pieceBytes: 2_000, everyMs: 2, naps: false },
+  ])(
+    'reach us in their order through the naps that the thread takes in $flow',
+    async ({ pieceBytes, everyMs, naps }) => {
+      const { peer, client, passage } = await joined();
+      const random = seeded(33);
+      const piece = Buffer.from(Uint8Array.from({ length: pieceBytes }, () => Math.floor(random() * 256)));
+      const received: Buffer[] = [];
+      client.on('data', (chunk: Buffer) => received.push(chunk));
+      const endsAt = performance.now() + 1_000;
+      let written = 0;
+      while (performance.now() < endsAt) {
+        if (!peer.write(piece)) await once(peer, 'drain');
+        written += 1;
+        await (everyMs > 0 ? pause(everyMs) : new Promise((resolve) => setImmediate(resolve)));
+      }
+      peer.end();
+      await once(client, 'end');
+      const all = Buffer.concat(received);
+      expect(all.length).toBe(written * piece.length);
+      for (let index = 0; index < written; index++)
+        expect(all.compare(piece, 0, piece.length, index * piece.length, (index + 1) * piece.length)).toBe(0);
+      if (naps) expect(passage.naps).toBeGreaterThan(0);
+      else expect(passage.naps).toBe(0);
+    },
+  );
 
   it('are taken from the broker up to a bound while we read nothing, and not a byte is lost', async () => {
     const { peer, client } = await joined();

@@ -42,10 +42,12 @@ export class BatchingNaps {
   #hasPaid = false;
   #verdictMs = FIRST_VERDICT_MS / 2;
   #sleep;
+  #napped;
 
-  /** @param {(ms: number) => void} [sleep] */
-  constructor(sleep = stopThread) {
+  /** @param {{ sleep?: (ms: number) => void, napped?: () => void }} [means] napped: called after each */
+  constructor({ sleep = stopThread, napped } = {}) {
     this.#sleep = sleep;
+    this.#napped = napped;
   }
 
   /**
@@ -56,7 +58,9 @@ export class BatchingNaps {
   passed(bytes, now) {
     if (now >= this.#endsAt) this.#stageOver(now);
     this.#bytes += bytes;
-    if (this.#isNapping && bytes >= LEAST_BYTES) this.#sleep(NAP_MS);
+    if (!this.#isNapping || bytes < LEAST_BYTES) return;
+    this.#sleep(NAP_MS);
+    this.#napped?.();
   }
 
   /** @param {number} now */

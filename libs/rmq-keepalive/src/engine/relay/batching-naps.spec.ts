@@ -15,9 +15,11 @@ class Thread {
   taken = 0;
   #napMs = 0;
   #lastNapMs = 0;
-  readonly #naps = new BatchingNaps((ms) => {
-    this.taken += 1;
-    this.#napMs = ms;
+  readonly #naps = new BatchingNaps({
+    sleep: (ms) => {
+      this.taken += 1;
+      this.#napMs = ms;
+    },
   });
 
   /** @returns how many pieces came by in so long, and how many naps were taken */

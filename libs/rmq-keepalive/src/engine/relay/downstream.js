@@ -44,11 +44,15 @@ export class Downstream {
   /** @type {Socket | undefined} */
   #broker;
   #gathers;
-  #naps = new BatchingNaps();
+  #naps;
 
-  /** @param {{ gathers: boolean }} options gathers: wait for the end of the poll before sending, for TLS, whose records are small */
-  constructor({ gathers }) {
+  /**
+   * @param {{ gathers: boolean, napped?: () => void }} options gathers: wait for the end of the poll before sending, for TLS,
+   * whose records are small; napped: the thread has slept so that more comes together
+   */
+  constructor({ gathers, napped }) {
     this.#gathers = gathers;
+    this.#naps = new BatchingNaps({ napped });
   }
 
   get isPaused() {

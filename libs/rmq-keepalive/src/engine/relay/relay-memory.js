@@ -17,7 +17,9 @@ export const LINK = {
   isLost: 0,
   /** Heartbeats that the worker has sent. */
   heartbeatsSent: 1,
-  words: 2,
+  /** Times that the worker has slept under load, so that more comes together. */
+  naps: 2,
+  words: 3,
 };
 
 /** @param {{ words: number }} layout */

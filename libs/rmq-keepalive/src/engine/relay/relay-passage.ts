@@ -40,6 +40,11 @@ export class RelayPassage {
     return Atomics.load(this.memory, LINK.heartbeatsSent);
   }
 
+  /** Times that the worker has slept under load, so that more comes together. */
+  get naps(): number {
+    return Atomics.load(this.memory, LINK.naps);
+  }
+
   wasLost(reason: LossReason): void {
     this.#reason = reason;
   }
