@@ -1,4 +1,4 @@
-/** The table for people and the JSON for later. */
+/** The table for people. */
 import { aligned, median, thousands } from '../shared/table.mjs';
 
 const NOT_BACK = '> 60 s';
@@ -32,8 +32,6 @@ export function table(samples, { consumers, faults, contenders, rounds }) {
   const title = `Milliseconds until every consumer had a fresh message; medians of ${rounds}, and how many times ours`;
   return [title, '', ...aligned([header, ...rows]), '', ...notes].join('\n');
 }
-
-/** @returns the file's path */
 
 /** "Not back" sorts behind every number. */
 function medianOf(samples) {

@@ -19,6 +19,7 @@ class Thread {
     sleep: (ms) => {
       this.taken += 1;
       this.#napMs = ms;
+      return true;
     },
   });
 
@@ -30,7 +31,7 @@ class Thread {
       this.#napMs = 0;
       pieces += 1;
       // What has come during a nap is read at once.
-      this.#naps.passed(bytes * (waitsForUs ? 1 : 1 + this.#missed(everyMs)), this.time);
+      this.#naps.passed(bytes * (waitsForUs ? 1 : 1 + this.#missed(everyMs)), this.time, true);
       this.time += waitsForUs ? everyMs + this.#napMs : Math.max(everyMs, this.#napMs);
       this.#lastNapMs = this.#napMs;
     }
@@ -85,11 +86,40 @@ describe('naps of the heartbeat thread', () => {
     expect(new Thread().run(10_000, flow).naps).toBe(0);
   });
 
-  it('really stop the thread, for about half a millisecond', () => {
-    const naps = new BatchingNaps();
+  it('are hardly taken where nothing comes meanwhile', () => {
+    const { pieces, naps } = new Thread().run(60_000, { bytes: 5_000, everyMs: 1 });
+    expect(naps / pieces).toBeLessThan(0.01);
+  });
+
+  it('are given up in a flow of short bursts', () => {
+    const thread = new Thread();
+    let naps = 0;
+    let pieces = 0;
+    for (let burst = 0; burst < 500; burst++) {
+      const taken = thread.run(50, PING_PONG);
+      pieces += taken.pieces;
+      if (burst >= 250) naps += taken.naps;
+      thread.time += 20;
+    }
+    expect(naps / pieces).toBeLessThan(0.02);
+  });
+
+  it('are not taken while the main thread is behind', () => {
+    let taken = 0;
+    const naps = new BatchingNaps({ sleep: () => (taken += 1) > 0 });
+    for (let piece = 0; piece < 1_000; piece++) naps.passed(3_000, 1_000 + piece * 0.25, false);
+    expect(taken).toBe(0);
+  });
+
+  it('really stop the thread, once in a turn of its loop for all links', async () => {
+    let taken = 0;
+    const links = [1, 2].map(() => new BatchingNaps({ napped: () => (taken += 1) }));
+    for (let piece = 0; piece < 125; piece++) for (const naps of links) naps.passed(3_000, 1_000 + piece * 0.25, true);
+    expect(taken).toBe(1);
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
     const before = performance.now();
-    for (let piece = 0; piece < 240; piece++) naps.passed(3_000, piece * 0.25);
-    // 120 pieces of the trial with naps, at 0.25 ms each.
-    expect(performance.now() - before).toBeGreaterThanOrEqual(100 * 0.5);
+    for (const naps of links) naps.passed(3_000, 1_031.5, true);
+    expect(performance.now() - before).toBeGreaterThanOrEqual(0.4);
+    expect(taken).toBe(2);
   });
 });

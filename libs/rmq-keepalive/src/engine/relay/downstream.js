@@ -105,8 +105,7 @@ export class Downstream {
   /** @param {number} count */
   #passOn(count) {
     this.#send();
-    // What could not be passed on says that the main thread is behind; then there is nothing to gather for.
-    if (this.#sending === undefined) this.#naps.passed(count, this.lastReceivedAt);
+    this.#naps.passed(count, this.lastReceivedAt, this.#held === 0);
   }
 
   #schedule() {
