@@ -7,6 +7,8 @@ interface Flow {
   everyMs: number;
   /** ...or comes on top of it, where the broker waits for what the nap holds up. */
   waitsForUs?: boolean;
+  /** Then: how many times bigger a piece is that comes after a nap. @default 1 */
+  grows?: number;
 }
 
 /** A thread on a clock of its own. */
@@ -24,14 +26,15 @@ class Thread {
   });
 
   /** @returns how many pieces came by in so long, and how many naps were taken */
-  run(ms: number, { bytes, everyMs, waitsForUs = false }: Flow): { pieces: number; naps: number } {
+  run(ms: number, { bytes, everyMs, waitsForUs = false, grows = 1 }: Flow): { pieces: number; naps: number } {
     const [until, taken] = [this.time + ms, this.taken];
     let pieces = 0;
     while (this.time < until) {
       this.#napMs = 0;
       pieces += 1;
       // What has come during a nap is read at once.
-      this.#naps.passed(bytes * (waitsForUs ? 1 : 1 + this.#missed(everyMs)), this.time, true);
+      const grown = this.#lastNapMs > 0 ? grows : 1;
+      this.#naps.passed(bytes * (waitsForUs ? grown : 1 + this.#missed(everyMs)), this.time, true);
       this.time += waitsForUs ? everyMs + this.#napMs : Math.max(everyMs, this.#napMs);
       this.#lastNapMs = this.#napMs;
     }
@@ -45,6 +48,8 @@ class Thread {
 
 const STREAM = { bytes: 3_000, everyMs: 0.25 };
 const PING_PONG = { bytes: 3_000, everyMs: 0.25, waitsForUs: true };
+/** The broker sends on for a little while, and then waits: bigger pieces, and half the speed. */
+const SMALL_WINDOW = { ...PING_PONG, grows: 1.5 };
 
 describe('naps of the heartbeat thread', () => {
   it('are taken behind nearly every piece of a flow that goes on meanwhile', () => {
@@ -52,9 +57,12 @@ describe('naps of the heartbeat thread', () => {
     expect(naps / pieces).toBeGreaterThan(0.85);
   });
 
-  it('cost a flow whose broker waits for us next to nothing', () => {
-    const { pieces } = new Thread().run(60_000, PING_PONG);
-    expect(pieces).toBeGreaterThan(0.99 * (60_000 / PING_PONG.everyMs));
+  it.each([
+    ['at once', PING_PONG],
+    ['in the middle of a nap', SMALL_WINDOW],
+  ])('cost a flow whose broker waits for us %s next to nothing', (_, flow) => {
+    const { pieces } = new Thread().run(60_000, flow);
+    expect(pieces).toBeGreaterThan(0.99 * (60_000 / flow.everyMs));
   });
 
   it('are tried on such a flow again and again', () => {
