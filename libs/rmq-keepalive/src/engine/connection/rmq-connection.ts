@@ -1,10 +1,10 @@
 /**
  * The managed connection: one or two links, a topology, consumers and a publisher that outlive every disconnect.
  *
- * It composes: each link's supervisor walks the lifecycle, `OverallState` sums them up, `ConnectionRecord` remembers, `Subscriptions`
- * ties consumers to their topology, and `LinkRepairs` mends what broke on a link that lives.
+ * It composes: `Links` keeps the links, each of which walks the lifecycle, `OverallState` sums them up, `ConnectionRecord`
+ * remembers, `Subscriptions` ties consumers to their topology, and `LinkRepairs` mends what broke on a link that lives.
  */
-import { first, firstValueFrom, type Observable, Subject, takeUntil } from 'rxjs';
+import type { Observable } from 'rxjs';
 import { type Clock, systemClock } from '../clock.js';
 import { ConsumerRegistry } from '../consuming/consumer-registry.js';
 import type { CopyTransport } from '../consuming/failures/copy-transport.js';
@@ -17,7 +17,7 @@ import type {
 } from '../consuming/subscription.js';
 import type { Subscription } from '../consuming/subscription-handle.js';
 import type { EventContract, EventPayload } from '../contracts/event.js';
-import { ConnectionClosedError, NotOpenError } from '../errors.js';
+import { ConnectionClosedError } from '../errors.js';
 import type { RmqPublisher } from '../publishing/publisher.js';
 import { type CreatePublisherOptions, Publishers } from '../publishing/publishers.js';
 import type { ConnectionStatus } from '../status.js';
@@ -45,10 +45,10 @@ import { ConnectionRecord } from './connection-record.js';
 import type { ConnectionState } from './connection-state.js';
 import { EventBus } from './event-bus.js';
 import { LinkRepairs } from './link-repairs.js';
-import { LinkSupervisor } from './link-supervisor.js';
-import type { Link, LinkRole } from './link.js';
+import type { LinkSupervisor } from './link-supervisor.js';
+import type { Link } from './link.js';
+import { Links } from './links.js';
 import { OverallState } from './overall-state.js';
-import type { RecoveryStep } from './recovery.js';
 import { Startup } from './startup.js';
 import { takeSnapshot } from './status-snapshot.js';
 import { type SubscriptionKind, Subscriptions } from './subscriptions.js';
@@ -68,18 +68,16 @@ export class RmqConnection {
   readonly #options: ResolvedConnectionOptions;
   readonly #clock: Clock;
   readonly #bus = new EventBus();
-  readonly #supervisors: readonly LinkSupervisor[];
+  readonly #links: Links;
   readonly #state: OverallState;
   readonly #record: ConnectionRecord;
   readonly #repairs: LinkRepairs;
-  readonly #linkChanged = new Subject<void>();
   readonly #startup: Startup;
   readonly #topology: TopologyKeeper;
   readonly #consumers: ConsumerRegistry;
   readonly #subscriptions: Subscriptions;
   readonly #publishers: Publishers;
   readonly #rpc: Rpc;
-  #recoveryAdvanced = new Set<() => void>();
   #closing: Closing | undefined;
   #gaveUp: Error | undefined;
 
@@ -94,13 +92,13 @@ export class RmqConnection {
     this.#topology = new TopologyKeeper({
       clock: this.#clock,
       stallTimeoutMs: this.#options.recoveryTimeoutMs,
-      link: () => this.#anyLink(),
+      link: () => this.#links.any(),
       refused: (entity, cause) => this.#emit({ type: 'entity-refused', entity, cause }),
       healed: (entity) => {
         this.#emit({ type: 'entity-healed', entity });
         this.#subscriptions.healed(entity);
       },
-      advanced: () => this.#advanced(),
+      advanced: () => this.#links.declaringAdvances(),
     });
     this.#topology.addOptions(this.#options.topology, 'topology');
     this.#repairs = new LinkRepairs(this.#clock, this.#options.recoveryTimeoutMs, this.#topology);
@@ -109,7 +107,7 @@ export class RmqConnection {
       codec,
       this.#options,
       {
-        needLink: () => this.#start(this.#publishing),
+        needLink: () => this.#links.start(this.#links.publishing),
         repair: (link, exchanges, attach) => this.#repairs.publishingChannel(link, exchanges, attach),
         noChannel: (cause, retryInMs) => this.#emit({ type: 'publishing-channel-missing', cause, retryInMs }),
         published: () => (this.#record.published += 1),
@@ -128,12 +126,12 @@ export class RmqConnection {
     const copies: CopyTransport = {
       send: (message) => this.publisher.send(message),
       declare: async (entities) =>
-        this.#repairs.copiesWay(await this.#openLink(this.#publishing, LINK_WAIT_MS), entities),
+        this.#repairs.copiesWay(await this.#links.whenOpen(this.#links.publishing, LINK_WAIT_MS), entities),
     };
     this.deadLetters = new RmqDeadLetters({
       codec,
       copies,
-      link: () => this.#openLink(this.#consuming, LINK_WAIT_MS),
+      link: () => this.#links.whenOpen(this.#links.consuming, LINK_WAIT_MS),
       queueOf: (subscription) => this.#consumers.all().find(({ name }) => name === subscription)?.wanted.deadLetter,
     });
     this.#consumers = new ConsumerRegistry({
@@ -141,19 +139,36 @@ export class RmqConnection {
       codec,
       event: (event) => this.#emit(event),
       isAnyRefused: (entities) => this.#topology.isAnyRefused(entities),
-      link: () => this.#consuming.link,
+      link: () => this.#links.consuming.link,
       repair: (consumer, link) => this.#subscriptions.repair(consumer, link),
       // All of them: a handler that blocks the loop silences every link.
-      beforeHandler: () => this.#supervisors.forEach((supervisor) => supervisor.beforeHandler()),
+      beforeHandler: () => this.#links.all.forEach((link) => link.beforeHandler()),
       copies,
     });
-    this.#supervisors = this.#makeSupervisors();
+    this.#links = new Links(
+      {
+        name: this.name,
+        options: this.#options,
+        clock: this.#clock,
+        topology: this.#topology,
+        consumers: this.#consumers,
+        publishers: this.#publishers,
+      },
+      {
+        mayStart: () => this.#closing?.mayDialToPublish !== false,
+        starts: (link) => this.#state.linkStarts(link),
+        stateChanged: (link, to) => this.#linkStateChanged(link, to),
+        lost: (link, cause) => this.#linkLost(link, cause),
+        event: (event) => this.#linkEvent(event),
+        isClosing: () => this.#closing !== undefined,
+      },
+    );
     this.#startup = new Startup({
       name: this.name,
       clock: this.#clock,
       state: this.#state,
       events: this.#bus,
-      linkChanged: this.#linkChanged,
+      linkChanged: this.#links.changed$,
       gaveUpBecause: () => this.#gaveUp,
       giveUp: (cause) => (this.#closing ?? this.#beginClosing(0, cause)).report,
     });
@@ -188,14 +203,14 @@ export class RmqConnection {
   /** Adds entities to be declared, now if a link is up, and after every reconnect. @throws {@link OptionsError} */
   addTopology(topology: TopologyOptions): void {
     const entities = this.#topology.addOptions(topology, 'topology');
-    const link = this.#anyLink();
+    const link = this.#links.any();
     if (link !== undefined) void this.#repairs.topology(link, entities);
   }
 
   /** As {@link addTopology}; resolves when the broker has answered, whatever it said (see status), at once while no link is up. */
   async declareTopology(topology: TopologyOptions): Promise<void> {
     const entities = this.#topology.addOptions(topology, 'topology');
-    const link = this.#anyLink();
+    const link = this.#links.any();
     if (link !== undefined) await this.#repairs.topology(link, entities);
   }
 
@@ -270,8 +285,8 @@ export class RmqConnection {
       throw new ConnectionClosedError('The connection is closed: nothing can be subscribed any more');
     const consumer = this.#subscriptions.add(options, handler, kind);
     // Also while recovery is under way: it may have passed by already.
-    if (this.#consuming.link !== undefined) this.#consumers.scheduleRepair(consumer, 0);
-    else if (this.state.name !== 'idle') this.#start(this.#consuming);
+    if (this.#links.consuming.link !== undefined) this.#consumers.scheduleRepair(consumer, 0);
+    else if (this.state.name !== 'idle') this.#links.start(this.#links.consuming);
     return this.#subscriptions.handleOf(consumer);
   }
 
@@ -282,8 +297,8 @@ export class RmqConnection {
    */
   async start(): Promise<void> {
     if (this.#closing !== undefined) throw new ConnectionClosedError();
-    const first = this.#consumers.size > 0 ? this.#consuming : this.#publishing;
-    this.#start(first);
+    const first = this.#consumers.size > 0 ? this.#links.consuming : this.#links.publishing;
+    this.#links.start(first);
     await this.#startup.untilStarted(first, this.#options.startup);
   }
 
@@ -300,7 +315,7 @@ export class RmqConnection {
       downAfterMs,
       state: this.#state,
       record: this.#record,
-      links: this.#supervisors,
+      links: this.#links.all,
       consumers: this.#consumers,
       topology: this.#topology,
       publishers: this.#publishers,
@@ -336,9 +351,9 @@ export class RmqConnection {
     const closing = new Closing(
       {
         clock: this.#clock,
-        links: this.#supervisors,
-        consuming: this.#consuming,
-        publishing: this.#publishing,
+        links: this.#links.all,
+        consuming: this.#links.consuming,
+        publishing: this.#links.publishing,
         consumers: this.#consumers,
         publishers: this.#publishers,
         rpc: this.#rpc,
@@ -360,100 +375,9 @@ export class RmqConnection {
     this.#bus.end();
   }
 
-  get #consuming(): LinkSupervisor {
-    return this.#supervisors[0] as LinkSupervisor;
-  }
-
-  get #publishing(): LinkSupervisor {
-    return this.#supervisors.at(-1) as LinkSupervisor;
-  }
-
-  #makeSupervisors(): LinkSupervisor[] {
-    const declare: RecoveryStep = {
-      name: 'declaring the topology',
-      run: (link, progress) =>
-        this.#advancing(progress.advanced, () =>
-          this.#topology.declareAll(link).then(() => {
-            progress.refused.push(...this.#topology.refusals);
-          }),
-        ),
-    };
-    const attach: RecoveryStep = {
-      name: 'attaching consumers',
-      run: (link, progress) => this.#consumers.attachAll(link, progress),
-    };
-    const republish: RecoveryStep = {
-      name: 'opening the publishing channels',
-      run: (link) => this.#publishers.attachAll(link),
-    };
-    const headStart: RecoveryStep = {
-      name: 'waiting for queues that died with the link',
-      run: () => this.#untilOwnQueuesAreBack(),
-    };
-    if (this.#options.links === 'shared') return [this.#makeSupervisor('shared', [declare, attach, republish])];
-    return [
-      this.#makeSupervisor('consuming', [declare, attach]),
-      this.#makeSupervisor('publishing', [declare, headStart, republish]),
-    ];
-  }
-
-  #makeSupervisor(role: LinkRole, recoverySteps: readonly RecoveryStep[]): LinkSupervisor {
-    const {
-      endpoints,
-      connectTimeoutMs,
-      tls,
-      connectionName,
-      clientProperties,
-      heartbeat,
-      reconnect,
-      recoveryTimeoutMs,
-    } = this.#options;
-    const supervisor: LinkSupervisor = new LinkSupervisor(
-      {
-        role,
-        endpoints: endpoints(),
-        dial: {
-          timeoutMs: connectTimeoutMs,
-          tls,
-          connectionName: `${connectionName} ${this.name} ${role}`,
-          clientProperties,
-        },
-        heartbeat,
-        reconnect,
-        recoveryTimeoutMs,
-        recoverySteps,
-      },
-      {
-        stateChanged: (_, to) => this.#linkStateChanged(supervisor, to),
-        lost: (link, cause) => this.#linkLost(link, cause),
-        event: (event) => this.#linkEvent(event),
-      },
-      this.#clock,
-    );
-    return supervisor;
-  }
-
-  #start(supervisor: LinkSupervisor): void {
-    if (this.#closing?.mayDialToPublish === false || supervisor.state.name !== 'idle') return;
-    this.#state.linkStarts(supervisor);
-    supervisor.start();
-  }
-
   #linkStateChanged(supervisor: LinkSupervisor, to: ConnectionState): void {
     if (to.name === 'open') this.#record.linkOpened(supervisor.role);
-    this.#state.sumUp(supervisor, this.#supervisors);
-    this.#linkChanged.next();
-  }
-
-  /**
-   * Queues that die with the link are declared by the consuming link alone. A message that goes out before they are back
-   * would be returned as unroutable, so the publishing link gives the other one a head start.
-   */
-  async #untilOwnQueuesAreBack(): Promise<void> {
-    const consuming = this.#consuming;
-    const isBack = (): boolean => !['connecting', 'recovering', 'backing-off'].includes(consuming.state.name);
-    if (isBack() || !this.#consumers.all().some((consumer) => consumer.wanted.isOwnQueue)) return;
-    await this.#untilLinks(isBack, this.#options.recoveryTimeoutMs / 2);
+    this.#state.sumUp(supervisor, this.#links.all);
   }
 
   #linkLost(link: Link, cause: Error): void {
@@ -461,12 +385,12 @@ export class RmqConnection {
     this.#topology.linkLost();
     if (link.role !== 'publishing') this.#consumers.detachAll(cause);
     if (link.role !== 'consuming') this.#publishers.detachAll(cause);
-    this.#updateBlocked();
+    this.#record.noteAlarm(this.#links.blockedBecause);
   }
 
   #linkEvent(event: ConnectionEvent): void {
     if (event.type === 'blocked' || event.type === 'unblocked') {
-      this.#updateBlocked();
+      this.#record.noteAlarm(this.#links.blockedBecause);
       this.#publishers.resume();
     }
     if (event.type === 'attempt-failed') this.#record.noteFailedAttempt(event.role, event.cause);
@@ -477,57 +401,6 @@ export class RmqConnection {
     if (event.type === 'gave-up') this.#gaveUp = event.cause;
     if (event.type === 'gave-up' && this.#closing === undefined)
       this.#beginClosing(this.#options.drainTimeoutMs, event.cause);
-  }
-
-  #updateBlocked(): void {
-    const reason = this.#supervisors
-      .map((supervisor) => supervisor.link?.blockedBecause)
-      .find((because) => because !== undefined);
-    this.#record.noteAlarm(reason);
-  }
-
-  /** @throws {@link NotOpenError} when it is not up in time */
-  async #openLink(supervisor: LinkSupervisor, timeoutMs: number): Promise<Link> {
-    this.#start(supervisor);
-    const opened = (): Link | undefined => (supervisor.state.name === 'open' ? supervisor.link : undefined);
-    // Of this very link: the connection counts as open while the other one is and this one was never needed.
-    const isSettled = (): boolean => opened() !== undefined || this.#closing !== undefined;
-    await this.#untilLinks(isSettled, timeoutMs);
-    const link = opened();
-    if (link !== undefined) return link;
-    const { name, role, state } = { name: this.name, role: supervisor.role, state: supervisor.state };
-    throw new NotOpenError(
-      `${name} ${role}`,
-      timeoutMs,
-      state.name,
-      state.name === 'backing-off' ? state.cause : undefined,
-    );
-  }
-
-  /** Resolves when the links have come to that, or when `timeoutMs` are over. */
-  async #untilLinks(isSo: () => boolean, timeoutMs: number): Promise<void> {
-    if (isSo()) return;
-    const isOver = new Subject<void>();
-    const timer = this.#clock.setTimer(() => isOver.next(), timeoutMs);
-    await firstValueFrom(this.#linkChanged.pipe(first(isSo), takeUntil(isOver)), { defaultValue: undefined });
-    timer.cancel();
-  }
-
-  #anyLink(): Link | undefined {
-    return this.#supervisors.map((supervisor) => supervisor.link).find((link) => link !== undefined);
-  }
-
-  async #advancing(advanced: () => void, work: () => Promise<void>): Promise<void> {
-    this.#recoveryAdvanced.add(advanced);
-    try {
-      await work();
-    } finally {
-      this.#recoveryAdvanced.delete(advanced);
-    }
-  }
-
-  #advanced(): void {
-    for (const advanced of this.#recoveryAdvanced) advanced();
   }
 
   #publishFailedWith(cause: Error, unheardTimes?: number): void {

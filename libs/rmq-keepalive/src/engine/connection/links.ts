@@ -1,0 +1,187 @@
+/**
+ * The one or two links of a connection: who has which role, what recovery does on each, and waiting for one to open.
+ *
+ * Queues that die with the link are declared by the consuming link alone. A message that goes out before they are back would
+ * be returned as unroutable, so the publishing link gives the other one a head start.
+ */
+import { first, firstValueFrom, type Observable, Subject, takeUntil } from 'rxjs';
+import type { Clock } from '../clock.js';
+import type { ConsumerRegistry } from '../consuming/consumer-registry.js';
+import { NotOpenError } from '../errors.js';
+import type { Publishers } from '../publishing/publishers.js';
+import type { TopologyKeeper } from '../topology/topology-keeper.js';
+import type { ConnectionEvent } from './connection-events.js';
+import type { ResolvedConnectionOptions } from './connection-options.js';
+import type { ConnectionState } from './connection-state.js';
+import { LinkSupervisor } from './link-supervisor.js';
+import type { Link, LinkRole } from './link.js';
+import type { RecoveryStep } from './recovery.js';
+
+export interface LinksParts {
+  /** The connection's. */
+  readonly name: string;
+  readonly options: ResolvedConnectionOptions;
+  readonly clock: Clock;
+  /** What recovery restores. */
+  readonly topology: TopologyKeeper;
+  readonly consumers: ConsumerRegistry;
+  readonly publishers: Publishers;
+}
+
+export interface LinksHooks {
+  /** Whether a link that was not needed so far may still be dialled. */
+  mayStart(): boolean;
+  /** It is dialled for the first time. */
+  starts(link: LinkSupervisor): void;
+  stateChanged(link: LinkSupervisor, to: ConnectionState): void;
+  lost(link: Link, cause: Error): void;
+  event(event: ConnectionEvent): void;
+  isClosing(): boolean;
+}
+
+export class Links {
+  readonly all: readonly LinkSupervisor[];
+  readonly #changed = new Subject<void>();
+  readonly #recovering = new Set<() => void>();
+
+  constructor(
+    private readonly parts: LinksParts,
+    private readonly hooks: LinksHooks,
+  ) {
+    const { declare, attach, openPublishing, headStart } = this.#recoverySteps();
+    this.all =
+      parts.options.links === 'shared'
+        ? [this.#makeLink('shared', [declare, attach, openPublishing])]
+        : [
+            this.#makeLink('consuming', [declare, attach]),
+            this.#makeLink('publishing', [declare, headStart, openPublishing]),
+          ];
+  }
+
+  get consuming(): LinkSupervisor {
+    return this.all[0] as LinkSupervisor;
+  }
+
+  get publishing(): LinkSupervisor {
+    return this.all.at(-1) as LinkSupervisor;
+  }
+
+  /** After every change of a link's state. */
+  get changed$(): Observable<void> {
+    return this.#changed;
+  }
+
+  /** One that is up, if any is. */
+  any(): Link | undefined {
+    return this.all.map(({ link }) => link).find((link) => link !== undefined);
+  }
+
+  /** The broker's alarm, while one holds a link back. */
+  get blockedBecause(): string | undefined {
+    return this.all.map(({ link }) => link?.blockedBecause).find((because) => because !== undefined);
+  }
+
+  /** Dials it, if that was not done yet. */
+  start(link: LinkSupervisor): void {
+    if (!this.hooks.mayStart() || link.state.name !== 'idle') return;
+    this.hooks.starts(link);
+    link.start();
+  }
+
+  /** The link itself, started if need be. @throws {@link NotOpenError} when it is not up in time */
+  async whenOpen(supervisor: LinkSupervisor, timeoutMs: number): Promise<Link> {
+    this.start(supervisor);
+    const opened = (): Link | undefined => (supervisor.state.name === 'open' ? supervisor.link : undefined);
+    // Of this very link: the connection counts as open while the other one is and this one was never needed.
+    await this.#until(() => opened() !== undefined || this.hooks.isClosing(), timeoutMs);
+    const link = opened();
+    if (link !== undefined) return link;
+    const { role, state } = supervisor;
+    const cause = state.name === 'backing-off' ? state.cause : undefined;
+    throw new NotOpenError(`${this.parts.name} ${role}`, timeoutMs, state.name, cause);
+  }
+
+  /** The topology's declarations go on: whoever recovers is not stuck. */
+  declaringAdvances(): void {
+    for (const advanced of this.#recovering) advanced();
+  }
+
+  #recoverySteps(): Record<'declare' | 'attach' | 'openPublishing' | 'headStart', RecoveryStep> {
+    const { topology, consumers, publishers } = this.parts;
+    return {
+      declare: {
+        name: 'declaring the topology',
+        run: async (link, progress) => {
+          this.#recovering.add(progress.advanced);
+          try {
+            await topology.declareAll(link);
+          } finally {
+            this.#recovering.delete(progress.advanced);
+          }
+          progress.refused.push(...topology.refusals);
+        },
+      },
+      attach: {
+        name: 'attaching consumers',
+        run: (link, progress) => consumers.attachAll(link, progress),
+      },
+      openPublishing: {
+        name: 'opening the publishing channels',
+        run: (link) => publishers.attachAll(link),
+      },
+      headStart: {
+        name: 'waiting for queues that died with the link',
+        run: () => this.#untilOwnQueuesAreBack(),
+      },
+    };
+  }
+
+  #makeLink(role: LinkRole, recoverySteps: readonly RecoveryStep[]): LinkSupervisor {
+    const { name, options, clock } = this.parts;
+    const { endpoints, connectTimeoutMs, tls, connectionName, clientProperties } = options;
+    const { heartbeat, reconnect, recoveryTimeoutMs } = options;
+    const supervisor: LinkSupervisor = new LinkSupervisor(
+      {
+        role,
+        endpoints: endpoints(),
+        dial: {
+          timeoutMs: connectTimeoutMs,
+          tls,
+          connectionName: `${connectionName} ${name} ${role}`,
+          clientProperties,
+        },
+        heartbeat,
+        reconnect,
+        recoveryTimeoutMs,
+        recoverySteps,
+      },
+      {
+        stateChanged: (_, to) => {
+          this.hooks.stateChanged(supervisor, to);
+          this.#changed.next();
+        },
+        lost: (link, cause) => this.hooks.lost(link, cause),
+        event: (event) => this.hooks.event(event),
+      },
+      clock,
+    );
+    return supervisor;
+  }
+
+  async #untilOwnQueuesAreBack(): Promise<void> {
+    const { consuming } = this;
+    const { consumers, options } = this.parts;
+    const isBack = (): boolean => !['connecting', 'recovering', 'backing-off'].includes(consuming.state.name);
+    if (isBack() || !consumers.all().some((consumer) => consumer.wanted.isOwnQueue)) return;
+    await this.#until(isBack, options.recoveryTimeoutMs / 2);
+  }
+
+  /** Resolves when the links have come to that, or when `timeoutMs` are over. */
+  async #until(isSo: () => boolean, timeoutMs: number): Promise<void> {
+    if (isSo()) return;
+    const isOver = new Subject<void>();
+    const timer = this.parts.clock.setTimer(() => isOver.next(), timeoutMs);
+    await firstValueFrom(this.#changed.pipe(first(isSo), takeUntil(isOver)), { defaultValue: undefined });
+    timer.cancel();
+  }
+}
