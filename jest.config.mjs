@@ -40,6 +40,8 @@ export default {
     {
       ...common,
       displayName: 'broker',
+      globalSetup: '<rootDir>/test/support/shared-brokers/setup.mjs',
+      globalTeardown: '<rootDir>/test/support/shared-brokers/teardown.mjs',
       testMatch: ['<rootDir>/test/**/*.spec.ts'],
       testPathIgnorePatterns: [...common.testPathIgnorePatterns, '<rootDir>/test/repository/'],
     },

@@ -29,9 +29,11 @@ describe('queues that the broker names', () => {
     connection.addTopology({ exchanges: [{ name: 'news', type: 'fanout' }] });
     await connection.start();
     await connection.whenOpen({ timeoutMs: 5_000 });
-    await faults.broker.control(
-      `rabbit_auth_backend_internal:set_permissions(<<"guest">>, <<"${faults.vhost.name}">>, <<".*">>, <<".*">>, <<"^amq.gen.*">>, <<"test">>)`,
-    );
+    await faults.broker.setPermissions('guest', faults.vhost.name, {
+      configure: '.*',
+      write: '.*',
+      read: '^amq.gen.*',
+    });
     connection.subscribe({ name: 'news', queue: '', exchange: 'news', exchangeType: 'fanout' }, faults.oracle.consume);
     await until('it was refused', () => faults.oracle.eventsOf('consumer-refused').length > 0);
     const attempts = (): number => connection.status().consumers.missing.length;

@@ -5,7 +5,7 @@ import { defineEvent } from '../../libs/rmq-keepalive/src/engine/contracts/event
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 
-const faults = useFaults();
+const faults = useFaults({ ownBroker: {} });
 
 async function open(options: Parameters<typeof faults.connect>[0] = {}) {
   const connection = faults.connect({ topology: { queues: [{ name: 'work' }] }, ...options });

@@ -32,13 +32,15 @@ const [tlsPort] = (await findFreePorts(1)) as [number];
 // Certificates that change or are bad: test/faults/f21.
 describe('TLS', () => {
   const faults = useFaults({
-    config: {
-      'listeners.ssl.1': `127.0.0.1:${tlsPort}`,
-      'ssl_options.cacertfile': authority.certificate,
-      'ssl_options.certfile': server.certificate,
-      'ssl_options.keyfile': server.key,
-      'ssl_options.verify': 'verify_peer',
-      'ssl_options.fail_if_no_peer_cert': 'true',
+    ownBroker: {
+      config: {
+        'listeners.ssl.1': `127.0.0.1:${tlsPort}`,
+        'ssl_options.cacertfile': authority.certificate,
+        'ssl_options.certfile': server.certificate,
+        'ssl_options.keyfile': server.key,
+        'ssl_options.verify': 'verify_peer',
+        'ssl_options.fail_if_no_peer_cert': 'true',
+      },
     },
   });
   afterAll(() => rm(folder, { recursive: true, force: true }));

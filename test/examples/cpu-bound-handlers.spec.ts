@@ -15,7 +15,7 @@ const LONGER_THAN_THE_BROKER_WAITS_MS = 2 * 3_000 * TIMEOUT_SECONDS;
 const FOR_EVER = { id: 'endless', below: 1e12 };
 
 describe('a service whose handlers compute for long', () => {
-  const faults = useFaults({ heartbeatSeconds: TIMEOUT_SECONDS });
+  const faults = useFaults({ ownBroker: { heartbeatSeconds: TIMEOUT_SECONDS } });
 
   async function service(program: URL): Promise<TypescriptChild> {
     const child = TypescriptChild.startCompiled(program, { env: { RMQ_URLS: faults.vhost.url, NO_COLOR: '1' } });

@@ -32,7 +32,7 @@ interface Seen {
   readonly number: number;
 }
 
-const faults = useFaults();
+const faults = useFaults({ ownBroker: {} });
 const database = useDatabase(new URL('schema.sql', EXAMPLE));
 
 /** Shops, warehouses and buyers on a vhost and a database of their own. */

@@ -19,7 +19,7 @@ const ROUTE = { queue: 'work', exchange: 'shop', routingKey: 'order.*' };
 const LONG = process.env['RMQ_LONG_TESTS'] === '1';
 
 describe('F2: when the broker restarts', () => {
-  const faults = useFaults();
+  const faults = useFaults({ ownBroker: {} });
   let ids = 0;
 
   /** An open connection with both links in use. */

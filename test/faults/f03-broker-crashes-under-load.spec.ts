@@ -7,7 +7,7 @@ import { until } from '../support/until.js';
 const IN_FLIGHT = 500;
 
 describe('F3: when the broker crashes under load', () => {
-  const faults = useFaults();
+  const faults = useFaults({ ownBroker: {} });
 
   /** Publishes as fast as confirms come, until told to stop; resolves when every publish is settled. */
   function load(connection: RmqConnection, queue: string): { stop(): Promise<void> } {

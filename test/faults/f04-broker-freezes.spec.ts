@@ -11,7 +11,7 @@ const BACK_WITHIN_MS = 5_000;
 const LONG = process.env['RMQ_LONG_TESTS'] === '1';
 
 describe('F4: when the broker freezes', () => {
-  const faults = useFaults();
+  const faults = useFaults({ ownBroker: {} });
 
   async function consuming(queue: string, timeoutSeconds?: number): Promise<RmqConnection> {
     const connection = faults.connect({ heartbeat: { timeoutSeconds }, downAfterMs: 0 });

@@ -28,7 +28,7 @@ describe.each([
 ] as const)(
   "F14: when a handler outlives the broker's ack timeout ($version, $type queue)",
   ({ version, type, cause }) => {
-    const faults = useFaults({ version, ...BROKER });
+    const faults = useFaults({ ownBroker: { version, ...BROKER } });
 
     it('is back within two seconds, names the cause, and leaves the other subscriptions alone', async () => {
       const connection = faults.connect();

@@ -17,7 +17,7 @@ const BACKLOG = 300;
 const SOUND_WATERMARK = 0.9;
 
 describe('F15: when the broker raises its memory alarm', () => {
-  const faults = useFaults();
+  const faults = useFaults({ ownBroker: {} });
 
   async function raiseAlarm(): Promise<void> {
     faults.afterwards(clearAlarm);

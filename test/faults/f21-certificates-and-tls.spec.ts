@@ -32,12 +32,14 @@ const tlsPort = await findFreePort('127.0.0.1');
 
 describe('F21: when certificates change, or are bad', () => {
   const faults = useFaults({
-    config: {
-      'listeners.ssl.1': `127.0.0.1:${tlsPort}`,
-      'ssl_options.cacertfile': authority.certificate,
-      'ssl_options.certfile': shown.certificate,
-      'ssl_options.keyfile': shown.key,
-      'ssl_options.verify': 'verify_none',
+    ownBroker: {
+      config: {
+        'listeners.ssl.1': `127.0.0.1:${tlsPort}`,
+        'ssl_options.cacertfile': authority.certificate,
+        'ssl_options.certfile': shown.certificate,
+        'ssl_options.keyfile': shown.key,
+        'ssl_options.verify': 'verify_none',
+      },
     },
   });
   afterAll(() => rm(folder, { recursive: true, force: true }));

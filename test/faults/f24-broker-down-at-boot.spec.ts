@@ -9,7 +9,7 @@ const OUTAGE_MS = process.env['RMQ_LONG_TESTS'] === '1' ? 60_000 : 3_000;
 const TEST_TIMEOUT_MS = OUTAGE_MS + 45_000;
 
 describe('F24: when the broker is down while the service boots', () => {
-  const faults = useFaults();
+  const faults = useFaults({ ownBroker: {} });
 
   /** The broker is down before `boot` runs, and comes back later. Says how long it was away and when it accepted TCP again. */
   const bootWithoutBroker = async (

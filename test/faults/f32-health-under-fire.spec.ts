@@ -102,7 +102,7 @@ function quantile(values: readonly number[], share: number): number {
 }
 
 describe('F32: while /health is asked a hundred times a second and the world breaks', () => {
-  const faults = useFaults();
+  const faults = useFaults({ ownBroker: {} });
 
   async function boot(
     url: string,

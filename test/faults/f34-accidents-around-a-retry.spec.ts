@@ -12,7 +12,7 @@ const RETRY: RetryOptions = { attempts: 3, firstDelayMs: 1_000, factor: 1 };
 const RETRY_QUEUE = 'rmq-keepalive.retry.1000ms';
 
 describe('F34: when an accident meets messages that are tried again', () => {
-  const faults = useFaults();
+  const faults = useFaults({ ownBroker: {} });
 
   const raw = (id: string): [Buffer, Options.Publish] => [
     Buffer.from(JSON.stringify({ id })),

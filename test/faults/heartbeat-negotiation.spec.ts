@@ -13,7 +13,7 @@ const OURS: { wish: string; heartbeat: RmqConnectionOptions['heartbeat'] }[] = [
 ];
 
 describe('the heartbeat timeout that is negotiated with a real broker', () => {
-  const faults = useFaults();
+  const faults = useFaults({ ownBroker: {} });
 
   describe.each(SERVER_SECONDS)('when the server wants %i s', (serverSeconds) => {
     it.each(OURS)('and we say $wish, is what the rule says, at both ends', async ({ heartbeat }) => {

@@ -22,7 +22,7 @@ interface Fate {
 }
 
 describe('the transport in accidents', () => {
-  const transport = useTransport();
+  const transport = useTransport({ ownBroker: {} });
   const { faults } = transport;
 
   /** Answers `echo` at once, `hang` when it is let go, and keeps what events it got. */

@@ -11,11 +11,11 @@ import {
   Subscribe,
   type RmqConnectionOptions,
 } from 'nestjs-rmq-keepalive';
-import { publish, useNest } from '../support/nest-fixture.js';
+import { type NestFixture, publish, useNest } from '../support/nest-fixture.js';
 import { until } from '../support/until.js';
 
-const namesAtTheBroker = async (nest: ReturnType<typeof useNest>, vhost = nest.vhost.name) =>
-  (await nest.broker.listConnections()).filter((c) => c.vhost === vhost).map((c) => c.userProvidedName);
+const namesAtTheBroker = async (nest: NestFixture, vhost = nest.vhost.name) =>
+  (await nest.broker.listConnections(vhost)).map((c) => c.userProvidedName);
 
 describe('RmqKeepaliveModule', () => {
   const nest = useNest();

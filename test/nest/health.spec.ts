@@ -29,7 +29,7 @@ class Orders {
 }
 
 describe('RmqHealthModule', () => {
-  const nest = useNest();
+  const nest = useNest({ ownBroker: {} });
 
   async function serve(
     options: RmqHealthOptions = {},

@@ -89,18 +89,15 @@ describe('when the application starts', () => {
       imports: [nest.forRoot({ name: 'gone', urls: `amqp://127.0.0.1:${port}`, startup: 'fail-fast' })],
     });
     await expect(booting).rejects.toThrow(GaveUpError);
-    await until('nothing is connected any more', async () => {
-      const connections = await nest.broker.listConnections();
-      return connections.every(({ vhost }) => vhost !== nest.vhost.name);
-    });
+    const connections = () => nest.broker.listConnections(nest.vhost.name);
+    await until('nothing is connected any more', async () => (await connections()).length === 0);
   });
 
   it('writes what happens to the log, without passwords', async () => {
     const user = { user: 'clerk', password: 'S3cret-pass' };
-    await nest.broker.control(
-      `rabbit_auth_backend_internal:add_user(<<"${user.user}">>, <<"${user.password}">>, <<"t">>), ` +
-        `rabbit_auth_backend_internal:set_permissions(<<"${user.user}">>, <<"${nest.vhost.name}">>, <<".*">>, <<".*">>, <<".*">>, <<"t">>)`,
-    );
+    await nest.broker.addUser(user.user, user.password);
+    nest.afterwards(() => nest.broker.deleteUser(user.user));
+    await nest.broker.setPermissions(user.user, nest.vhost.name);
     const app = await nest.bootBare({
       imports: [nest.forRoot({ urls: nest.broker.urlFor(nest.vhost.name, user), heartbeat: false })],
     });
@@ -184,7 +181,7 @@ describe('when the application stops', () => {
     const app = await nest.boot({ providers: [Orders] });
     await publish(app, 'order', {});
     await app.close();
-    const left = (await nest.broker.listConnections()).filter(({ vhost }) => vhost === nest.vhost.name);
+    const left = await nest.broker.listConnections(nest.vhost.name);
     expect(left).toEqual([]);
   });
 

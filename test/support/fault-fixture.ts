@@ -1,15 +1,25 @@
-/** A broker for a spec file, a vhost and an oracle for each test, and every connection closed at the end. */
+/**
+ * A broker for a spec file, a vhost and an oracle for each test, and every connection closed at the end.
+ *
+ * The broker is shared with the spec files before and behind, unless a spec does to it what they would feel.
+ */
 import { afterAll, afterEach, beforeAll, beforeEach } from '@jest/globals';
 import { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
 import type { RmqConnectionOptions } from '../../libs/rmq-keepalive/src/engine/connection/connection-options.js';
-import type { TestVhost } from '../../tools/broker/broker-control.js';
+import type { BrokerControl, TestVhost } from '../../tools/broker/broker-control.js';
 import { FaultProxy } from '../../tools/broker/fault-proxy.js';
 import { PrivateBroker, type PrivateBrokerOptions } from '../../tools/broker/private-broker.js';
 import { heartbeatOf } from './heartbeat-thread.js';
 import { Oracle } from './oracle.js';
+import { borrowBroker } from './shared-brokers/borrow.js';
 
-export interface FaultFixture {
-  readonly broker: PrivateBroker;
+/** Asks for a broker that the spec file has to itself: to kill, to freeze, to restart, or to start with these options. */
+export interface OwnBroker {
+  readonly ownBroker: PrivateBrokerOptions;
+}
+
+export interface FaultFixture<Broker extends BrokerControl = BrokerControl> {
+  readonly broker: Broker;
   readonly vhost: TestVhost;
   readonly oracle: Oracle;
   /** A watched connection, to `vhost.url` unless `urls` say otherwise; closed after the test. */
@@ -21,31 +31,63 @@ export interface FaultFixture {
 }
 
 /** Call at the top of a spec file; the fields are valid inside tests. */
-export function useFaults(options: PrivateBrokerOptions = {}): FaultFixture {
+export function useFaults(): FaultFixture;
+export function useFaults(own: OwnBroker): FaultFixture<PrivateBroker>;
+export function useFaults(own?: OwnBroker): FaultFixture;
+export function useFaults(own?: OwnBroker): FaultFixture {
+  return own === undefined ? onSharedBroker() : onOwnBroker(own.ownBroker);
+}
+
+function onSharedBroker(): FaultFixture {
+  let broker: BrokerControl;
+  let vhost: TestVhost;
+  beforeAll(async () => {
+    broker = await borrowBroker();
+  }, 60_000);
+  return faultsOn(
+    () => broker,
+    async () => (vhost = await broker.createVhost()),
+    () => vhost.delete(),
+  );
+}
+
+function onOwnBroker(options: PrivateBrokerOptions): FaultFixture<PrivateBroker> {
   let broker: PrivateBroker;
+  beforeAll(async () => {
+    broker = await PrivateBroker.start(options);
+  }, 60_000);
+  afterAll(() => broker.stop(), 30_000);
+  return faultsOn(
+    () => broker,
+    async () => {
+      if (!broker.isRunning) await broker.restart();
+      return broker.createVhost();
+    },
+  );
+}
+
+function faultsOn<Broker extends BrokerControl>(
+  broker: () => Broker,
+  createVhost: () => Promise<TestVhost>,
+  deleteVhost: () => unknown = () => undefined,
+): FaultFixture<Broker> {
   let vhost: TestVhost;
   let oracle: Oracle;
   let ends: (() => unknown)[] = [];
 
-  beforeAll(async () => {
-    broker = await PrivateBroker.start(options);
-  }, 60_000);
-  afterAll(async () => {
-    await broker.stop();
-  }, 30_000);
   beforeEach(async () => {
-    if (!broker.isRunning) await broker.restart();
-    vhost = await broker.createVhost();
+    vhost = await createVhost();
     oracle = new Oracle();
   });
   afterEach(async () => {
     for (const end of ends.splice(0).toReversed()) await end();
+    await deleteVhost();
     oracle.end();
   }, 30_000);
 
   return {
     get broker() {
-      return broker;
+      return broker();
     },
     get vhost() {
       return vhost;
@@ -61,7 +103,7 @@ export function useFaults(options: PrivateBrokerOptions = {}): FaultFixture {
       return connection;
     },
     async proxy() {
-      const proxy = await FaultProxy.start({ port: broker.port });
+      const proxy = await FaultProxy.start({ port: broker().port });
       ends.push(() => proxy.close());
       return proxy;
     },

@@ -3,8 +3,9 @@ import { beforeEach } from '@jest/globals';
 import type { DynamicModule, INestApplication, LoggerService, ModuleMetadata } from '@nestjs/common';
 import { Test, type TestingModuleBuilder } from '@nestjs/testing';
 import { RmqKeepaliveModule, RmqPublisher, type RmqConnectionOptions } from 'nestjs-rmq-keepalive';
-import type { PrivateBrokerOptions } from '../../tools/broker/private-broker.js';
-import { useFaults, type FaultFixture } from './fault-fixture.js';
+import type { BrokerControl } from '../../tools/broker/broker-control.js';
+import type { PrivateBroker } from '../../tools/broker/private-broker.js';
+import { type FaultFixture, type OwnBroker, useFaults } from './fault-fixture.js';
 
 export interface LogLine {
   readonly level: 'log' | 'warn' | 'error' | 'debug';
@@ -20,7 +21,10 @@ export interface BootOptions {
   override?: (builder: TestingModuleBuilder) => TestingModuleBuilder;
 }
 
-export interface NestFixture extends Pick<FaultFixture, 'broker' | 'vhost' | 'proxy' | 'afterwards'> {
+export interface NestFixture<Broker extends BrokerControl = BrokerControl> extends Pick<
+  FaultFixture<Broker>,
+  'broker' | 'vhost' | 'proxy' | 'afterwards'
+> {
   /** `forRoot` for the test's vhost; boots in `wait` mode, so that every consumer is attached once the application runs. */
   forRoot(options?: Partial<RmqConnectionOptions> & { name?: string; isGlobal?: boolean }): DynamicModule;
   /** Boots an application of `metadata` and the default connection. */
@@ -30,8 +34,10 @@ export interface NestFixture extends Pick<FaultFixture, 'broker' | 'vhost' | 'pr
   readonly log: LogLine[];
 }
 
-export function useNest(brokerOptions?: PrivateBrokerOptions): NestFixture {
-  const faults = useFaults(brokerOptions);
+export function useNest(): NestFixture;
+export function useNest(own: OwnBroker): NestFixture<PrivateBroker>;
+export function useNest(own?: OwnBroker): NestFixture {
+  const faults = useFaults(own);
   let log: LogLine[] = [];
   beforeEach(() => {
     log = [];

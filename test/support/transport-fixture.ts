@@ -4,8 +4,9 @@ import { type INestMicroservice, Logger, type LoggerService, type ModuleMetadata
 import type { ClientProxy, MicroserviceOptions } from '@nestjs/microservices';
 import { Test } from '@nestjs/testing';
 import type { RmqClientOptions, RmqServerOptions } from 'nestjs-rmq-keepalive/microservices';
-import type { PrivateBrokerOptions } from '../../tools/broker/private-broker.js';
-import { type FaultFixture, useFaults } from './fault-fixture.js';
+import type { BrokerControl } from '../../tools/broker/broker-control.js';
+import type { PrivateBroker } from '../../tools/broker/private-broker.js';
+import { type FaultFixture, type OwnBroker, useFaults } from './fault-fixture.js';
 import { clientOf, serving, type Side } from './transport-sides.js';
 
 export type { Side } from './transport-sides.js';
@@ -20,8 +21,8 @@ export const PAIRINGS: { client: Side; server: Side }[] = [
 
 export const SIDES: { side: Side }[] = [{ side: 'nest' }, { side: 'ours' }];
 
-export interface TransportFixture {
-  readonly faults: FaultFixture;
+export interface TransportFixture<Broker extends BrokerControl = BrokerControl> {
+  readonly faults: FaultFixture<Broker>;
   /** What the microservices wrote to their logs. */
   readonly log: string[];
   /** A microservice that listens; closed after the test. */
@@ -40,8 +41,10 @@ export interface TransportFixture {
 type Prepare = (app: INestMicroservice) => void;
 
 /** Options are completed with the test's address, and with the queue `orders`. */
-export function useTransport(brokerOptions?: PrivateBrokerOptions): TransportFixture {
-  const faults = useFaults(brokerOptions);
+export function useTransport(): TransportFixture;
+export function useTransport(own: OwnBroker): TransportFixture<PrivateBroker>;
+export function useTransport(own?: OwnBroker): TransportFixture {
+  const faults = useFaults(own);
   let log: string[] = [];
   beforeEach(() => {
     log = [];

@@ -83,10 +83,27 @@ end,
 KaNumber = fun(V) when is_number(V) -> V; (_) -> 0 end,
 KaGet = fun(K, L) -> proplists:get_value(K, L, '') end,`;
 
+/** What tests that share a broker may do: nothing here outlasts the vhost or the user that it is about. */
 export abstract class BrokerControl {
+  /** The AMQP port on 127.0.0.1. */
+  abstract readonly port: number;
+
+  /** The exact version, for example `4.0.5`. */
+  abstract readonly version: string;
+
+  /** Evaluates Erlang in the node. A binary comes back as its text, anything else as Erlang prints it. */
   abstract control(expression: string, timeoutMs?: number): Promise<string>;
 
-  abstract urlFor(vhost: string): string;
+  /** The default vhost's address. */
+  get url(): string {
+    return `amqp://guest:guest@127.0.0.1:${this.port}`;
+  }
+
+  /** The address of a vhost, for guest or for another user. */
+  urlFor(vhost: string, login: { user: string; password: string } = { user: 'guest', password: 'guest' }): string {
+    const [user, password] = [login.user, login.password].map(encodeURIComponent);
+    return `amqp://${user}:${password}@127.0.0.1:${this.port}/${encodeURIComponent(vhost)}`;
+  }
 
   // Connections
 
@@ -128,20 +145,6 @@ export abstract class BrokerControl {
   async killConnections(which?: string): Promise<void> {
     const pids = (await this.listConnections()).filter((c) => which === undefined || isNamed(c, which));
     await this.control(`[exit(list_to_pid(P), kill) || P <- [${pids.map(({ pid }) => `"${pid}"`).join(', ')}]], ok`);
-  }
-
-  /** Closes the AMQP listeners: new connections are refused, open ones stay. */
-  async suspendListeners(): Promise<void> {
-    await this.control('rabbit_maintenance:suspend_all_client_listeners()');
-  }
-
-  async resumeListeners(): Promise<void> {
-    await this.control('rabbit_maintenance:resume_all_client_listeners()');
-  }
-
-  /** Heartbeat timeout proposed to connections from now on, in seconds; 0 proposes none. */
-  async setServerHeartbeat(seconds: number): Promise<void> {
-    await this.control(`application:set_env(rabbit, heartbeat, ${integer(seconds)})`);
   }
 
   // Queues, exchanges, bindings, consumers
@@ -225,34 +228,6 @@ export abstract class BrokerControl {
     await this.control(`rabbit_policy:delete(${erlangBinary(vhost)}, ${erlangBinary(name)}, ${ACTING_USER})`);
   }
 
-  /**
-   * How long a consumer may hold a delivery, for channels opened from now on; the channel is closed with 406 at the next
-   * check after that (checks come every second then).
-   */
-  async setConsumerTimeout(milliseconds: number): Promise<void> {
-    await this.control(`
-      application:set_env(rabbit, consumer_timeout, ${integer(milliseconds)}),
-      application:set_env(rabbit, channel_tick_interval, 1000)`);
-  }
-
-  /** Raises or clears the memory alarm: publishing connections are blocked while it lasts. */
-  async setMemoryAlarm(alarm: 'on' | 'off'): Promise<void> {
-    await this.control(
-      alarm === 'on'
-        ? 'rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})'
-        : 'rabbit_alarm:clear_alarm({resource_limit, memory, node()})',
-    );
-  }
-
-  /**
-   * What `rabbitmqctl set_vm_memory_high_watermark` does: a share of the machine's memory, or `{ bytes }`. The broker looks at
-   * once whether it is above, and raises or clears its alarm by itself.
-   */
-  async setMemoryHighWatermark(limit: number | { bytes: number }): Promise<void> {
-    const term = typeof limit === 'number' ? limit.toFixed(4) : `{absolute, ${integer(limit.bytes)}}`;
-    await this.control(`vm_memory_monitor:set_vm_memory_high_watermark(${term})`);
-  }
-
   // Vhosts, users, permissions
 
   /** A fresh vhost with a unique name and full rights for guest: a clean broker for one test in some 20 ms. */
@@ -315,9 +290,4 @@ function isNamed(connection: BrokerConnection, which: string): boolean {
 
 function resource(vhost: string, kind: 'queue' | 'exchange', name: string): string {
   return `rabbit_misc:r(${erlangBinary(vhost)}, ${kind}, ${erlangBinary(name)})`;
-}
-
-function integer(value: number): string {
-  if (!Number.isSafeInteger(value)) throw new RangeError(`${value} is not a whole number`);
-  return `${value}`;
 }

@@ -7,13 +7,14 @@
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { BrokerControl } from './broker-control.js';
+import type { BrokerAddress } from './borrowed-broker.js';
 import { BrokerFolder } from './broker-folder.js';
 import { BrokerUnavailableError } from './broker-unavailable-error.js';
 import { evaluateErlang } from './erlang-control.js';
 import { type NodePorts, startErlangNode } from './erlang-node.js';
 import { findFreePorts, isPortFree } from './free-ports.js';
 import { NameService } from './name-service.js';
+import { NodeControl } from './node-control.js';
 import { obtainRabbitMq } from './obtain-rabbitmq.js';
 import type { OwnedProcess } from './owned-process.js';
 import { layOutPlugins } from './plugin-folder.js';
@@ -88,7 +89,7 @@ const BOOT_POLL_MS = 80;
 const STOP_PATIENCE_MS = 10_000;
 const PORT_ATTEMPTS = 4;
 
-export class PrivateBroker extends BrokerControl {
+export class PrivateBroker extends NodeControl {
   private constructor(
     private readonly parts: BrokerParts,
     private readonly ports: NodePorts,
@@ -152,23 +153,24 @@ export class PrivateBroker extends BrokerControl {
     }
   }
 
-  /** The exact version, for example `4.0.5`. */
-  get version(): string {
+  override get version(): string {
     return this.parts.installation.version;
   }
 
-  get port(): number {
+  override get port(): number {
     return this.ports.amqp;
+  }
+
+  /** For a `BorrowedBroker`, in this process or another. */
+  get address(): BrokerAddress {
+    const { installation, folder, nodeName } = this.parts;
+    const node = { erlCall: installation.erlCall, nodeName, epmdPort: this.ports.epmd, home: folder.home };
+    return { node, port: this.port, version: this.version };
   }
 
   /** The process id of the node itself (`beam.smp`). */
   get pid(): number {
     return this.node.pid;
-  }
-
-  /** The default vhost's address. */
-  get url(): string {
-    return `amqp://guest:guest@127.0.0.1:${this.port}`;
   }
 
   /** The node's log file. */
@@ -185,15 +187,8 @@ export class PrivateBroker extends BrokerControl {
     return 'node' in this.state && !this.state.node.hasEnded;
   }
 
-  /** The address of a vhost, for guest or for another user. */
-  urlFor(vhost: string, login: { user: string; password: string } = { user: 'guest', password: 'guest' }): string {
-    const [user, password] = [login.user, login.password].map(encodeURIComponent);
-    return `amqp://${user}:${password}@127.0.0.1:${this.port}/${encodeURIComponent(vhost)}`;
-  }
-
-  /** Evaluates Erlang in the node. A binary comes back as its text, anything else as Erlang prints it. */
   override control(expression: string, timeoutMs?: number): Promise<string> {
-    return evaluateErlang(this.address, expression, timeoutMs);
+    return evaluateErlang(this.address.node, expression, timeoutMs);
   }
 
   /** Ends the node in order, then everything that belongs to it. Only data in a `dataDir` is left. */
@@ -259,11 +254,6 @@ export class PrivateBroker extends BrokerControl {
   async untilAcceptsTcp(timeoutMs = 30_000): Promise<void> {
     if (await waitUntil(() => acceptsTcp(this.port), { timeoutMs, everyMs: 20 })) return;
     throw new Error(`The broker accepted no TCP connection on port ${this.port} within ${timeoutMs} ms`);
-  }
-
-  private get address() {
-    const { installation, folder, nodeName } = this.parts;
-    return { erlCall: installation.erlCall, nodeName, epmdPort: this.ports.epmd, home: folder.home };
   }
 
   private get node(): OwnedProcess {
