@@ -3,8 +3,11 @@ import { CONTENDERS } from '../shared/contenders.mjs';
 import { oneOrMoreOf, SERIES, wholeNumber } from '../shared/options.mjs';
 import { WORKLOADS } from './protocol.mjs';
 
+/** Ours once more, by the API of Nest's own. */
+const OUR_TRANSPORT = { name: 'ours-transport', title: 'ours, as Nest transport', package: 'nestjs-rmq-keepalive' };
+const ALL = CONTENDERS.flatMap((contender) => (contender.name === 'nest' ? [OUR_TRANSPORT, contender] : contender));
 const namesFor = (kind) => contendersFor(kind).map(({ name }) => name);
-const contendersFor = (kind) => CONTENDERS.filter(({ hasRpc = true }) => kind !== 'rpc' || hasRpc);
+const contendersFor = (kind) => ALL.filter(({ hasRpc = true }) => kind !== 'rpc' || hasRpc);
 const DEFAULTS = {
   publish: { rounds: '5', messages: '100000', workloads: 'small,large', window: '1000' },
   consume: { rounds: '5', messages: '100000', workloads: 'small', window: '1000' },
@@ -53,6 +56,6 @@ export function parseOptions(kind, args) {
     window: wholeNumber(values.window, '--window'),
     prefetch: wholeNumber(values.prefetch, '--prefetch'),
     broker: oneOrMoreOf(SERIES, values.broker, '--broker')[0],
-    contenders: CONTENDERS.filter(({ name }) => only.includes(name)),
+    contenders: ALL.filter(({ name }) => only.includes(name)),
   };
 }
