@@ -25,7 +25,8 @@ const common = {
 };
 
 export default {
-  maxWorkers: 2,
+  // Specs wait more than they work: for timeouts, heartbeats, brokers that come back.
+  maxWorkers: 3,
   testTimeout: 30_000,
   projects: [
     {
