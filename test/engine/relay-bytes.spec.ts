@@ -12,6 +12,7 @@ import type { RelayPassage } from '../../libs/rmq-keepalive/src/engine/relay/rel
 import { Relay } from '../../libs/rmq-keepalive/src/engine/relay/relay.js';
 import { encodeContent, encodeMethod, HEARTBEAT_FRAME } from '../../tools/broker/amqp-codec.js';
 import { FrameReader, PROTOCOL_HEADER } from '../../tools/broker/amqp-frames.js';
+import { seededRandom } from '../../tools/chaos/seeded-random.js';
 import { until } from '../support/until.js';
 
 interface Joined {
@@ -53,7 +54,7 @@ describe('the bytes through the heartbeat thread', () => {
   it('reach the broker in their order, with heartbeats between frames only, whatever is written how', async () => {
     const { peer, client } = await joined();
     const got = framesOf(peer);
-    const random = seeded(31);
+    const random = seededRandom(31);
     const sent = [PROTOCOL_HEADER, ...handshake()];
     client.write(Buffer.concat(sent));
     for (let message = 0; message < MESSAGES; message++) sent.push(...someMessage(random, message === MESSAGES / 2));
@@ -79,7 +80,7 @@ describe('the bytes through the heartbeat thread', () => {
 
   it('reach us in their order, also when we read slowly, or not at all for a while', async () => {
     const { peer, client } = await joined();
-    const random = seeded(32);
+    const random = seededRandom(32);
     const stream = Buffer.from(Uint8Array.from({ length: 3_000_000 }, () => Math.floor(random() * 256)));
     const received: Buffer[] = [];
     client.on('data', (chunk) => {
@@ -325,15 +326,4 @@ async function closed(server: Server): Promise<void> {
 async function pause(ms: number): Promise<undefined> {
   await new Promise((resolve) => setTimeout(resolve, ms));
   return undefined;
-}
-
-/** The same numbers in every run (mulberry32). */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { seededRandom } from '../../../../../tools/chaos/seeded-random.js';
 import { OptionsError } from '../errors.js';
 import {
   reconnectDelayMs,
@@ -6,17 +7,6 @@ import {
   type ReconnectOptions,
   type ReconnectSituation,
 } from './reconnect-backoff.js';
-
-/** mulberry32: small, seeded, good enough to throw dice with. */
-function dice(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let bits = Math.imul(state ^ (state >>> 15), state | 1);
-    bits ^= bits + Math.imul(bits ^ (bits >>> 7), bits | 61);
-    return ((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** Plays one outage: every attempt before its end fails at once. */
 function play(outageEndsAfterMs: number, random: () => number, maxDelayMs?: number) {
@@ -40,7 +30,7 @@ describe('when the link was just lost', () => {
   });
 
   it('spreads the first attempts of many clients evenly over these 100 ms', () => {
-    const random = dice(7);
+    const random = seededRandom(7);
     const slots = Array.from({ length: 10 }, () => 0);
     for (let client = 0; client < 5000; client++) {
       const delayMs = reconnectDelayMs({ attempt: 1, outageMs: 0, random, loginRefused: false });
@@ -76,7 +66,7 @@ describe('when the broker comes back', () => {
     const tooLate: unknown[] = [];
     for (const outageMs of outages) {
       for (let seed = 1; seed <= 200; seed++) {
-        const { lateMs } = play(outageMs, dice(seed));
+        const { lateMs } = play(outageMs, seededRandom(seed));
         if (lateMs > Math.max(150, outageMs / 4)) tooLate.push({ outageMs, seed, lateMs });
       }
     }
@@ -84,8 +74,10 @@ describe('when the broker comes back', () => {
   });
 
   it('is never late by more than the cap', () => {
-    for (let seed = 1; seed <= 200; seed++) expect(play(3_600_000, dice(seed)).lateMs).toBeLessThanOrEqual(30_000);
-    for (let seed = 1; seed <= 20; seed++) expect(play(3_600_000, dice(seed), 2000).lateMs).toBeLessThanOrEqual(2000);
+    for (let seed = 1; seed <= 200; seed++)
+      expect(play(3_600_000, seededRandom(seed)).lateMs).toBeLessThanOrEqual(30_000);
+    for (let seed = 1; seed <= 20; seed++)
+      expect(play(3_600_000, seededRandom(seed), 2000).lateMs).toBeLessThanOrEqual(2000);
   });
 
   it.each([
@@ -95,12 +87,12 @@ describe('when the broker comes back', () => {
     [3_600_000, 380],
   ])('after %i ms it has taken fewer than %i attempts on average', (outageMs, most) => {
     let attempts = 0;
-    for (let seed = 1; seed <= 200; seed++) attempts += play(outageMs, dice(seed)).attempts;
+    for (let seed = 1; seed <= 200; seed++) attempts += play(outageMs, seededRandom(seed)).attempts;
     expect(attempts / 200).toBeLessThan(most);
   });
 
   it('is not met by all its clients at once: 500 of them come back over a fifth of the outage', () => {
-    const backAt = Array.from({ length: 500 }, (_, client) => play(60_000, dice(client)).lateMs);
+    const backAt = Array.from({ length: 500 }, (_, client) => play(60_000, seededRandom(client)).lateMs);
     for (let second = 0; second < 12; second++) {
       const inThisSecond = backAt.filter((ms) => ms >= second * 1000 && ms < (second + 1) * 1000).length;
       expect(inThisSecond).toBeLessThan(150);

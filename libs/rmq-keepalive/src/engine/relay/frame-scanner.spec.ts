@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { seededRandom } from '../../../../../tools/chaos/seeded-random.js';
 import { FrameScanner } from './frame-scanner.js';
 
 const PROTOCOL_HEADER = Buffer.from('AMQP\x00\x00\x09\x01', 'latin1');
@@ -7,7 +8,7 @@ const FRAMES = 1_000_000;
 
 describe('the scanner of the frames that we send', () => {
   it('finds exactly the borders of a million frames, however they are cut and whatever their bodies look like', () => {
-    const random = seeded(20_240_229);
+    const random = seededRandom(20_240_229);
     const scanner = opened();
     let frames = 0;
     while (frames < FRAMES) {
@@ -19,13 +20,13 @@ describe('the scanner of the frames that we send', () => {
   }, 60_000);
 
   it('finds them byte by byte as well', () => {
-    const random = seeded(7);
+    const random = seededRandom(7);
     const batch = someFrames(random, 2_000);
     expectBorders(opened(), batch, () => 0);
   });
 
   it('follows a message of 16 MB through its frames of 128 KB', () => {
-    const random = seeded(16);
+    const random = seededRandom(16);
     const body = Buffer.alloc(131_072 - 8, Buffer.concat([HEARTBEAT, frame(1, 0, method(10, 50))]));
     const parts = [frame(1, 1, method(60, 40)), frame(2, 1, Buffer.alloc(14))];
     for (let size = 16 * 1024 * 1024; size > 0; size -= body.length) parts.push(frame(3, 1, body.subarray(0, size)));
@@ -168,15 +169,4 @@ function frame(type: number, channel: number, payload: Buffer): Buffer {
   head.writeUInt16BE(channel, 1);
   head.writeUInt32BE(payload.length, 3);
   return Buffer.concat([head, payload, Buffer.from([0xce])]);
-}
-
-/** The same numbers in every run (mulberry32). */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
 }
