@@ -1,19 +1,10 @@
-// Nest 12 is ESM only, so the tests are ESM too; swc compiles them (and emits the decorator metadata that Nest reads).
+import { SWC_OPTIONS } from './test/support/swc-options.mjs';
+
+// Nest 12 is ESM only, so the tests are ESM too.
 const common = {
   extensionsToTreatAsEsm: ['.ts'],
   transform: {
-    '^.+\\.ts$': [
-      '@swc/jest',
-      {
-        jsc: {
-          target: 'es2023',
-          parser: { syntax: 'typescript', decorators: true },
-          transform: { legacyDecorator: true, decoratorMetadata: true },
-        },
-        module: { type: 'es6' },
-        sourceMaps: 'inline',
-      },
-    ],
+    '^.+\\.ts$': ['@swc/jest', SWC_OPTIONS],
   },
   moduleNameMapper: {
     '^nestjs-rmq-keepalive$': '<rootDir>/libs/rmq-keepalive/src/index.ts',

@@ -20,12 +20,7 @@ describe('F13: when our process is stopped and continued', () => {
     const program = new URL('../support/small-service.ts', import.meta.url);
     const child = TypescriptChild.start(program, { args: [kind, faults.vhost.url, `${heartbeatSeconds}`] });
     faults.afterwards(() => child.dispose());
-    const facts = (name: Fact['fact']): Fact[] =>
-      child.stdout
-        .split('\n')
-        .filter((line) => line.endsWith('}'))
-        .map((line) => JSON.parse(line) as Fact)
-        .filter(({ fact }) => fact === name);
+    const facts = (name: Fact['fact']) => child.facts<Fact>().filter(({ fact }) => fact === name);
     await until('it consumes', () => facts('ready').length > 0);
     return { child, facts, hasConsumed: (id: string) => facts('consumed').some((fact) => fact.id === id) };
   }

@@ -35,12 +35,7 @@ export async function blockedChild(
   const args = [url, JSON.stringify(heartbeat), ...[caFile, certificate, key].filter((file) => file !== undefined)];
   const child = TypescriptChild.start(program, { args });
   faults.afterwards(() => child.dispose());
-  const facts = (name: Fact['fact']): Fact[] =>
-    child.stdout
-      .split('\n')
-      .filter((line) => line.endsWith('}'))
-      .map((line) => JSON.parse(line) as Fact)
-      .filter(({ fact }) => fact === name);
+  const facts = (name: Fact['fact']) => child.facts<Fact>().filter(({ fact }) => fact === name);
   const service: BlockedChild = {
     child,
     facts,

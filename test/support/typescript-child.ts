@@ -53,6 +53,12 @@ export class TypescriptChild {
     return this.child.pid!;
   }
 
+  /** What it has told: the complete lines of its output that are JSON objects. */
+  facts<Fact>(): Fact[] {
+    const lines = this.stdout.split('\n').slice(0, -1);
+    return lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Fact);
+  }
+
   signal(signal: NodeJS.Signals): void {
     this.child.kill(signal);
   }

@@ -59,6 +59,20 @@ export interface CallsStatus extends Readonly<Record<CallEnd, number>> {
   readonly strayReplies: number;
 }
 
+const NONE_ENDED: Record<CallEnd, number> = {
+  finished: 0,
+  failed: 0,
+  timedOut: 0,
+  aborted: 0,
+  unroutable: 0,
+  linkLost: 0,
+  refused: 0,
+  closed: 0,
+};
+
+/** Of whoever has not asked anything. */
+export const NO_CALLS: CallsStatus = { outstanding: 0, ...NONE_ENDED, lateReplies: 0, strayReplies: 0 };
+
 /** A message that no reply is expected to. */
 export interface PostedMessage {
   readonly exchange: string;
@@ -88,16 +102,7 @@ export class Calls {
   #retryReplyQueueInMs = RETRY_REPLY_QUEUE_MS.first;
   #retryTimer: Timer | undefined;
   #whenIdle: (() => void)[] = [];
-  readonly #ends: Record<CallEnd, number> = {
-    finished: 0,
-    failed: 0,
-    timedOut: 0,
-    aborted: 0,
-    unroutable: 0,
-    linkLost: 0,
-    refused: 0,
-    closed: 0,
-  };
+  readonly #ends = { ...NONE_ENDED };
   #lateReplies = 0;
   #strayReplies = 0;
 

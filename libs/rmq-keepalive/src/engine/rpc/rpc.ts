@@ -8,7 +8,7 @@ import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
 import type { Publishers } from '../publishing/publishers.js';
 import type { RpcStatus } from '../status.js';
 import { type AnswerOptions, resolveAnswers } from './answer-options.js';
-import { Calls, type CallsStatus, DIRECT_REPLY_TO, type ResolvedCallsOptions } from './calls.js';
+import { Calls, type CallsStatus, DIRECT_REPLY_TO, NO_CALLS, type ResolvedCallsOptions } from './calls.js';
 import { ChannelRpcClient } from './channel-rpc-client.js';
 import type { RemoteErrorFields } from './remote-error.js';
 import { Replies } from './replies.js';
@@ -124,17 +124,3 @@ function resolveCalls(options: CallsOptions): ResolvedCallsOptions {
   checkNumber(maxCalls, { min: 1, max: 1_000_000, unit: 'calls', integer: true }, 'openCalls.maxCalls');
   return { name, replyQueue, maxCalls };
 }
-
-const NO_CALLS: CallsStatus = {
-  outstanding: 0,
-  finished: 0,
-  failed: 0,
-  timedOut: 0,
-  aborted: 0,
-  unroutable: 0,
-  linkLost: 0,
-  refused: 0,
-  closed: 0,
-  lateReplies: 0,
-  strayReplies: 0,
-};
