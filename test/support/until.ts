@@ -11,8 +11,8 @@ export interface UntilOptions {
 export type Truthy<T> = Exclude<T, false | null | undefined | 0 | ''>;
 
 /**
- * Resolves with the first truthy answer of `probe`. Rejects after the deadline with a sentence that names `what` and the
- * last answer. A probe that throws has given no answer yet; its error is named at the end.
+ * Resolves with the first truthy answer of `probe`. Rejects after the deadline, at which it asks once more, with a sentence
+ * that names `what` and the last answer. A probe that throws has given no answer yet; its error is named at the end.
  */
 export async function until<T>(
   what: string,
@@ -22,11 +22,14 @@ export async function until<T>(
   const { timeoutMs = 10_000, everyMs = 20 } = options;
   const deadline = performance.now() + timeoutMs;
   let last: { answer: T } | { error: unknown };
-  do {
+  for (;;) {
+    // The deadline first: a machine that stood still between two questions has not answered the one that is due then.
+    const isLastTime = performance.now() >= deadline;
     last = await ask(probe);
     if ('answer' in last && last.answer) return last.answer as Truthy<T>;
+    if (isLastTime) break;
     await new Promise((resolve) => setTimeout(resolve, everyMs));
-  } while (performance.now() < deadline);
+  }
   const state =
     'answer' in last ? `the last answer was ${show(last.answer)}` : `the last probe threw ${show(last.error)}`;
   throw new Error(`Waited ${timeoutMs} ms in vain until ${what}; ${state}`, {

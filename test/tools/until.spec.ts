@@ -15,6 +15,14 @@ describe('until', () => {
     await expect(waiting).rejects.toThrow('Waited 20 ms in vain until the queue is empty; the last answer was 0');
   });
 
+  it('asks once more when the deadline has passed, for the machine may have stood still between two questions', async () => {
+    let isThere = false;
+    const waiting = until('it is there', () => isThere, { timeoutMs: 20, everyMs: 1 });
+    isThere = true;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
+    await expect(waiting).resolves.toBe(true);
+  });
+
   it('takes a probe that throws for one that has no answer yet', async () => {
     let asked = 0;
     const probe = () => {

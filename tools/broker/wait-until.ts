@@ -10,16 +10,18 @@ export interface WaitOptions {
 /** Whether `probe` came true in time. A probe that throws has not come true. */
 export async function waitUntil(probe: () => boolean | Promise<boolean>, options: WaitOptions): Promise<boolean> {
   const deadline = performance.now() + options.timeoutMs;
-  while (performance.now() < deadline) {
+  for (;;) {
+    // The deadline first: a machine that stood still between two questions is asked once more.
+    const isLastTime = performance.now() >= deadline;
     if (
       await Promise.resolve()
         .then(probe)
         .catch(() => false)
     )
       return true;
+    if (isLastTime) return false;
     await sleep(options.everyMs);
   }
-  return false;
 }
 
 /** Whether something on loopback accepts a TCP connection on this port. */
