@@ -114,9 +114,10 @@ describe('when whoever closes a connection does not want to wait any longer', ()
       publisher.sendToQueue('work', {}),
       publisher.sendToQueue('no-such-queue', {}),
     ]);
-    const report = await connection.close({ drainTimeoutMs: 300 });
+    const closing = connection.close();
     expect((await outcomes).map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
-    expect(report).toMatchObject({ publishesFlushed: 1, publishesAbandoned: 0 });
+    void connection.close({ drainTimeoutMs: 0 });
+    expect(await closing).toMatchObject({ publishesFlushed: 1, publishesAbandoned: 0 });
   });
 
   it('lets a handler publish while it drains, though nobody has published before', async () => {

@@ -81,7 +81,7 @@ describe('when a message comes again', () => {
       const connection = faults.connect();
       const seen: boolean[] = [];
       connection.subscribe(
-        { queue: 'orders', deduplicate: { ttlMs: MINUTE_MS }, handlerTimeoutMs: 300 },
+        { queue: 'orders', deduplicate: { ttlMs: MINUTE_MS }, handlerTimeoutMs: 2_000 },
         async (__, delivery) => {
           seen.push(delivery.redelivered);
           if (seen.length > 1) return;

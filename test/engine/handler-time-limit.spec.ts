@@ -82,8 +82,9 @@ describe('when a handler does not end', () => {
 
   it('leaves those alone that are within their time, however many came before', async () => {
     const connection = faults.connect();
-    connection.subscribe({ queue: 'work', handlerTimeoutMs: 400, prefetch: 5 }, async () => {
-      await new Promise((resolve) => setTimeout(resolve, 40));
+    // Twelve rounds of 0.2 s: all of them together take longer than one may.
+    connection.subscribe({ queue: 'work', handlerTimeoutMs: 2_000, prefetch: 5 }, async () => {
+      await new Promise((resolve) => setTimeout(resolve, 200));
     });
     await started(connection);
     for (let i = 0; i < 60; i++) await connection.publisher.sendToQueue('work', {});
@@ -141,7 +142,7 @@ describe('when a handler does not end', () => {
     });
     await started(connection);
     for (let i = 0; i < 3; i++) await connection.publisher.sendToQueue('work', i);
-    await until('all came, and one runs', () => counters(connection).delivered === 3 && begun === 1);
+    await until('all came, and one runs', () => counters(connection).delivered === 3 && begun > 0);
     await faults.broker.closeAllConnections('maintenance');
     await until('all of them began', () => begun === 3);
     // They are nobody's to settle any more; that they took too long is said all the same.

@@ -153,11 +153,17 @@ describe('a stream of replies', () => {
     const { rpc } = await streaming(async function* () {
       yield 1;
       yield 2;
+      yield 3;
       await new Promise<void>((resolve) => (release = resolve));
     });
-    const stream = rpc.stream(rows, 1, { timeoutMs: 300, window: 1 });
+    const timeoutMs = 1_200;
+    const stream = rpc.stream(rows, 1, { timeoutMs, window: 1 });
     expect(await stream.next()).toMatchObject({ value: 1 });
+    const takenAt = performance.now();
+    await until('the reader took more time than an item has', () => performance.now() - takenAt > 1.25 * timeoutMs);
+    // The second one waits for the reader, and the third one is not sent before that is taken.
     expect(await stream.next()).toMatchObject({ value: 2 });
+    expect(await stream.next()).toMatchObject({ value: 3 });
     await expect(stream.next()).rejects.toMatchObject({ code: 'RMQ_RPC_TIMEOUT' });
     expect(await stream.next()).toEqual({ done: true, value: undefined });
     release();

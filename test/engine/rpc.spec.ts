@@ -179,9 +179,12 @@ describe('a request that nobody waits for any more', () => {
     const { channel } = await bareClient(faults);
     await channel.assertQueue('unattended');
     const { rpc } = await openConnection(faults);
-    await expect(rpc.request({ queue: 'unattended' }, 1, { timeoutMs: 100 })).rejects.toMatchObject({
+    const refused = expect(rpc.request({ queue: 'unattended' }, 1, { timeoutMs: 1_500 })).rejects.toMatchObject({
       code: 'RMQ_RPC_TIMEOUT',
+      wasSent: true,
     });
+    await until('it is there', async () => (await channel.checkQueue('unattended')).messageCount === 1);
+    await refused;
     await until('it is gone', async () => (await channel.checkQueue('unattended')).messageCount === 0);
   });
 
@@ -197,7 +200,8 @@ describe('a request that nobody waits for any more', () => {
     await untilAttached();
     const first = rpc.request({ queue: 'busy' }, 'first');
     await until('the first is handled', () => handled.length === 1);
-    const late = ['second', 'third'].map((text) => rpc.request({ queue: 'busy' }, text, { timeoutMs: 100 }));
+    const late = ['second', 'third'].map((text) => rpc.request({ queue: 'busy' }, text, { timeoutMs: 1_500 }));
+    await until('they wait', () => answering.status().counters.delivered === 3);
     for (const call of late) await expect(call).rejects.toMatchObject({ code: 'RMQ_RPC_TIMEOUT', wasSent: true });
     goOn();
     await first;
