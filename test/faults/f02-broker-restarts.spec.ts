@@ -11,9 +11,10 @@ interface Comeback {
   lateMs: number;
 }
 
-/** A quarter of the outage; but so much is allowed after a short one, for the handshake with a broker that has just booted. */
-const LEAST_ALLOWED_MS = 250;
-const allowedMs = ({ outageMs }: Comeback): number => Math.max(LEAST_ALLOWED_MS, outageMs / 4);
+/** The next attempt comes at most a fifth of the outage late; and a second for the handshake with a broker that has just booted. */
+const allowedMs = ({ outageMs }: Comeback): number => outageMs / 5 + 1_000;
+/** Of many comebacks from short outages, half are quicker: a machine that is busy at one of them is not at most of them. */
+const USUAL_MS = 500;
 
 const ROUTE = { queue: 'work', exchange: 'shop', routingKey: 'order.*' };
 const LONG = process.env['RMQ_LONG_TESTS'] === '1';
@@ -80,7 +81,7 @@ describe('F2: when the broker restarts', () => {
       comeBack: () => faults.broker.restart(),
     },
     { accident: 'crashes and is booted', goAway: () => faults.broker.kill(), comeBack: () => faults.broker.restart() },
-  ])('is back within a quarter of the outage when the broker $accident', async ({ goAway, comeBack }) => {
+  ])('is back within a fifth of the outage and a second when the broker $accident', async ({ goAway, comeBack }) => {
     const connection = await working();
     const measured = await comeback(connection, goAway, comeBack);
     expect(measured.lateMs).toBeLessThanOrEqual(allowedMs(measured));
@@ -88,7 +89,7 @@ describe('F2: when the broker restarts', () => {
   });
 
   it.each([{ seconds: 7 }, ...(LONG ? [{ seconds: 60 }] : [])])(
-    'is back within a quarter of the outage after one of $seconds s, with an attempt underway again and again',
+    'is back within a fifth of the outage and a second after one of $seconds s, with an attempt underway again and again',
     async ({ seconds }) => {
       const connection = await working();
       const measured = await comeback(
@@ -121,6 +122,8 @@ describe('F2: when the broker restarts', () => {
       );
     }
     expect(comebacks.filter((measured) => measured.lateMs > allowedMs(measured))).toEqual([]);
+    const lateMs = comebacks.map((measured) => measured.lateMs).toSorted((a, b) => a - b);
+    expect(lateMs[4]).toBeLessThanOrEqual(USUAL_MS);
     await expectAllIsWell(connection);
   }, 60_000);
 

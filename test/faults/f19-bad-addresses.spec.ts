@@ -11,9 +11,9 @@ import { ScriptedBroker } from '../../tools/broker/scripted-broker.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 
-/** Short, so that the tests are; and how late a timer may be on a busy machine. */
-const CONNECT_TIMEOUT_MS = 300;
-const LATENESS_MS = 250;
+/** As short as a handshake with a good address never is, busy as the machine may be; and how late a timer may be then. */
+const CONNECT_TIMEOUT_MS = 1_200;
+const LATENESS_MS = 1_500;
 const SECRET = 'hunter2-Zebra';
 
 describe('F19: when an address is bad', () => {
@@ -127,9 +127,9 @@ describe('F19: when an address is bad', () => {
     it('is dialled again and again without a descriptor left behind when there is no other address', async () => {
       const proxy = await faults.proxy();
       proxy.hangNew();
-      const connection = faults.connect({ urls: proxy.url(faults.vhost.url), connectTimeoutMs: 50 });
+      const connection = faults.connect({ urls: proxy.url(faults.vhost.url), connectTimeoutMs: 600 });
       await connection.start();
-      await until('ten attempts failed', () => failures().length >= 10);
+      await until('five attempts failed', () => failures().length >= 5);
       expect(proxy.links.length).toBeLessThanOrEqual(1);
       proxy.heal();
       await isOpen(connection);
@@ -148,7 +148,7 @@ describe('F19: when an address is bad', () => {
       let verdict: string | undefined;
       const bare = connectAmqplib(trickle.url, { timeout: CONNECT_TIMEOUT_MS });
       bare.catch(() => (verdict = 'timed out'));
-      await until('several connect timeouts were trickled away', () => trickle.agedMs > 4 * CONNECT_TIMEOUT_MS);
+      await until('several connect timeouts were trickled away', () => trickle.agedMs > 3 * CONNECT_TIMEOUT_MS);
       expect([outcome, verdict]).toEqual([undefined, undefined]);
 
       // What they hold is ended from the other side, or it would hold the process.

@@ -7,6 +7,8 @@ import { until } from '../support/until.js';
 /** From the boot of the service to the start of the broker; the broker needs a second or two more. */
 const OUTAGE_MS = process.env['RMQ_LONG_TESTS'] === '1' ? 60_000 : 3_000;
 const TEST_TIMEOUT_MS = OUTAGE_MS + 45_000;
+/** The next attempt comes at most a fifth of the outage late; and a second for the handshake with a broker that has just booted. */
+const allowedMs = (outageMs: number): number => outageMs / 5 + 1_000;
 
 describe('F24: when the broker is down while the service boots', () => {
   const faults = useFaults({ ownBroker: {} });
@@ -35,9 +37,9 @@ describe('F24: when the broker is down while the service boots', () => {
       let published: Promise<void> | undefined;
 
       const { outageMs, acceptedAt, comesBack } = await bootWithoutBroker(async () => {
-        const startedAt = performance.now();
         await connection.start();
-        expect(performance.now() - startedAt).toBeLessThanOrEqual(100);
+        // It did not even wait for the first refusal, which comes at once.
+        expect(faults.oracle.eventsOf('attempt-failed')).toEqual([]);
         published = faults.oracle.publish(connection, '', 'work', 'sent-while-down', OUTAGE_MS + 20_000);
         await until('a few attempts have failed', () => faults.oracle.eventsOf('attempt-failed').length >= 3);
         expect(connection.status()).toMatchObject({
@@ -50,10 +52,10 @@ describe('F24: when the broker is down while the service boots', () => {
       });
 
       await connection.whenOpen({ timeoutMs: 20_000 });
-      expect(performance.now() - acceptedAt).toBeLessThanOrEqual(outageMs / 4);
+      expect(performance.now() - acceptedAt).toBeLessThanOrEqual(allowedMs(outageMs));
       await published;
       await until('the message of the outage was consumed', () => faults.oracle.consumed.has('sent-while-down'));
-      expect(performance.now() - acceptedAt).toBeLessThanOrEqual(outageMs / 4 + 1_000);
+      expect(performance.now() - acceptedAt).toBeLessThanOrEqual(allowedMs(outageMs) + 1_000);
       expect(connection.status()).toMatchObject({ state: { name: 'open' }, hasBeenOpen: true, downSince: null });
       await comesBack;
       await faults.oracle.expectNothingLost();
@@ -78,7 +80,7 @@ describe('F24: when the broker is down while the service boots', () => {
 
       expect(bootedAt ?? Infinity).toBeGreaterThan(acceptedAt);
       await boot;
-      expect(bootedAt! - acceptedAt).toBeLessThanOrEqual(outageMs / 4);
+      expect(bootedAt! - acceptedAt).toBeLessThanOrEqual(allowedMs(outageMs));
       expect(connection.status()).toMatchObject({ state: { name: 'open' }, consumers: { wanted: 1, attached: 1 } });
       await comesBack;
     },
@@ -123,7 +125,8 @@ describe('F24: when the broker is down while the service boots', () => {
       });
       const startedAt = performance.now();
       await expect(connection.start()).rejects.toMatchObject({ code: 'RMQ_GAVE_UP' });
-      expect(performance.now() - startedAt).toBeLessThanOrEqual(1_000);
+      // By default it would be ten seconds.
+      expect(performance.now() - startedAt).toBeLessThanOrEqual(300 + 2_000);
       await until('the socket was destroyed', () => proxy.links.length === 0);
     });
 
