@@ -47,11 +47,14 @@ describe('F7: when the wire is damaged', () => {
 
   /** One link for everything, so that one stream of bytes carries everything; impatient, because most lives are short. */
   const options = (url: string): RmqConnectionOptions => ({
+    ...patient(url),
+    connectTimeoutMs: 1_000,
+    recoveryTimeoutMs: 1_000,
+  });
+  const patient = (url: string): RmqConnectionOptions => ({
     urls: url,
     links: 'shared',
     connectionName: 'f07',
-    connectTimeoutMs: 1_000,
-    recoveryTimeoutMs: 1_000,
     heartbeat: { timeoutSeconds: 2 },
     reconnect: { maxDelayMs: 500 },
   });
@@ -202,28 +205,21 @@ describe('F7: when the wire is damaged', () => {
     [from, from + 1, from + 2].some((number) => faults.oracle.consumed.has(`${name}-${number}`));
 
   it('works through one-byte chunks', async () => {
-    await live(
-      (proxy) => proxy.oneByteChunks(),
-      async ({ proxy, connection, queue, name }) => {
-        await Promise.all(
-          Array.from({ length: 20 }, (_, i) => faults.oracle.publish(connection, '', queue, `${name}-${i}`)),
-        );
-        await faults.oracle.expectNothingLost();
-        expect(faults.oracle.confirmed.size).toBe(20);
-        expect(proxy.acceptedLinks).toBe(1);
-      },
-    );
+    const proxy = await faults.proxy();
+    proxy.oneByteChunks();
+    const connection = faults.connect(patient(proxy.url(faults.vhost.url)));
+    connection.subscribe({ queue: 'work' }, faults.oracle.consume);
+    await connection.start();
+    await Promise.all(Array.from({ length: 20 }, (_, i) => faults.oracle.publish(connection, '', 'work', `m${i}`)));
+    await faults.oracle.expectNothingLost();
+    expect(faults.oracle.confirmed.size).toBe(20);
+    expect(proxy.acceptedLinks).toBe(1);
   });
 
   it('takes half a second of latency for latency: no false alarm, no second link', async () => {
     const proxy = await faults.proxy();
     proxy.latency(500);
-    const {
-      connectTimeoutMs: _connect,
-      recoveryTimeoutMs: _recovery,
-      ...patient
-    } = options(proxy.url(faults.vhost.url));
-    const connection = faults.connect(patient);
+    const connection = faults.connect(patient(proxy.url(faults.vhost.url)));
     connection.subscribe({ queue: 'work' }, faults.oracle.consume);
     await connection.start();
     await Promise.all(Array.from({ length: 20 }, (_, i) => faults.oracle.publish(connection, '', 'work', `m${i}`)));
@@ -247,13 +243,17 @@ describe('F7: when the wire is damaged', () => {
       await connection.start();
       await faults.oracle.publish(connection, '', 'work', 'before');
       proxy.rate(1_024);
-      const from = performance.now();
+      // Each by its own clock: to make all of them takes a while as well.
+      const tookMs: number[] = [];
       const outcomes = await Promise.allSettled(
-        Array.from({ length: MESSAGES }, (_, i) =>
-          connection.publisher.sendToQueue('work', { id: `m${i}`, BODY }, { messageId: `m${i}` }),
-        ),
+        Array.from({ length: MESSAGES }, (_, i) => {
+          const from = performance.now();
+          return connection.publisher
+            .sendToQueue('work', { id: `m${i}`, BODY }, { messageId: `m${i}` })
+            .finally(() => tookMs.push(performance.now() - from));
+        }),
       );
-      expect(performance.now() - from).toBeLessThan(CONFIRM_TIMEOUT_MS + 1_000);
+      expect(Math.max(...tookMs)).toBeLessThan(CONFIRM_TIMEOUT_MS + 1_000);
       const codes = outcomes.map((outcome) =>
         outcome.status === 'fulfilled' ? 'confirmed' : (outcome.reason as { code: string }).code,
       );
