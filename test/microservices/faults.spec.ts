@@ -147,7 +147,7 @@ describe('the transport in accidents', () => {
     }, 60_000);
 
     it('gives up a request that cannot be sent in time', async () => {
-      const { client } = await working('ours', { publishTimeoutMs: 300 });
+      const { client } = await working('ours', { publishTimeoutMs: 1_500 });
       await faults.broker.stopApp();
       faults.afterwards(() => faults.broker.startApp());
       await expect(firstValueFrom(client.send('echo', 1))).rejects.toMatchObject({

@@ -303,12 +303,14 @@ describe('@Rpc', () => {
 
   it('finishes running calls when the application closes', async () => {
     let isRunning = false;
+    let letGo!: () => void;
+    const released = new Promise<void>((resolve) => (letGo = resolve));
     @Injectable()
     class Slow {
       @Rpc({ queue: 'slow' })
       async answer(): Promise<string> {
         isRunning = true;
-        await new Promise((resolve) => setTimeout(resolve, 300));
+        await released;
         return 'done';
       }
     }
@@ -316,7 +318,10 @@ describe('@Rpc', () => {
     const client = await nest.boot({});
     const answer = client.get(RmqRpcClient).request({ queue: 'slow' }, 1);
     await until('it runs', () => isRunning);
-    await server.close();
+    const closing = server.close();
+    await until('it is closing', () => server.get(RmqConnection).state.name === 'closing');
+    letGo();
+    await closing;
     expect(await answer).toBe('done');
     expect(server.get(RmqConnection).status().counters).toMatchObject({ requeued: 0 });
   });

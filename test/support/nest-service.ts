@@ -2,8 +2,8 @@
  * A Nest service as its users write it, in a process of its own: for specs that send it signals. `nest-service.ts <options
  * as JSON>`; prints one JSON fact a line.
  *
- * A message says what its handler does: `{ id, workMs, forward }`; without `workMs` the handler never ends, and with
- * `forward` it publishes to queue `forwarded` before it does.
+ * A message says what its handler does: `{ id, workMs, isUnderWay, forward }`; without `workMs` the handler never ends. With
+ * `isUnderWay` that time begins when the service is told to end, and with `forward` it publishes to queue `forwarded` at last.
  */
 import 'reflect-metadata';
 import { Injectable, Module, type LoggerService } from '@nestjs/common';
@@ -25,6 +25,7 @@ export interface NestServiceOptions {
 export interface Work {
   id: string;
   workMs?: number;
+  isUnderWay?: boolean;
   forward?: boolean;
 }
 
@@ -38,13 +39,18 @@ export type ServiceFact =
 const { connection, prefetch, abortOnSecondSignal } = JSON.parse(process.argv[2]!) as NestServiceOptions;
 const tell = (fact: ServiceFact): void => void process.stdout.write(`${JSON.stringify(fact)}\n`);
 
+const toldToEnd = new Promise((resolve) => {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
+});
+
 @Injectable()
 class Worker {
   constructor(private readonly publisher: RmqPublisher) {}
 
   @Subscribe({ queue: 'work', prefetch, deadLetter: false })
-  async onWork({ id, workMs, forward }: Work, delivery: Delivery): Promise<void> {
+  async onWork({ id, workMs, isUnderWay, forward }: Work, delivery: Delivery): Promise<void> {
     tell({ fact: 'begun', id });
+    if (isUnderWay === true) await toldToEnd;
     await new Promise((resolve) => workMs !== undefined && setTimeout(resolve, workMs));
     if (forward === true) await this.publisher.sendToQueue('forwarded', { id });
     tell({ fact: delivery.isSettled ? 'too-late' : 'finished', id });

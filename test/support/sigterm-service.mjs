@@ -3,7 +3,7 @@
 //
 //   node sigterm-service.mjs ours|bare-amqplib <url> <queue> <drainTimeoutMs>
 //
-// A message says how long its handler takes: { id, workMs }; without workMs the handler never ends.
+// A message says for how long its handler goes on when the service is told to end: { id, workMs }; without workMs it never ends.
 const [kind, url, queue, drainTimeout] = process.argv.slice(2);
 const drainTimeoutMs = Number(drainTimeout);
 const say = (fact) => process.stdout.write(`${JSON.stringify(fact)}\n`);
@@ -16,8 +16,10 @@ const resources = async () => {
     .toSorted();
 };
 
+const toldToEnd = new Promise((resolve) => process.once('SIGTERM', resolve));
 const work = async ({ id, workMs }) => {
   say({ started: id });
+  await toldToEnd;
   await new Promise((resolve) => workMs !== undefined && setTimeout(resolve, workMs));
   say({ finished: id });
 };
