@@ -8,6 +8,7 @@ import {
   type HeartbeatVerdict,
   heartbeatVerdict,
 } from '../../libs/rmq-keepalive/src/engine/heartbeat/heartbeat-policy.js';
+import { heardCall } from '../support/calls.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 
@@ -18,6 +19,8 @@ const THE_BROKERS_IS_OVER_MS = TIMEOUT_SECONDS * 4_000;
 const LONGER_TIMEOUT_SECONDS = 4;
 const OURS_IS_OVER_MS = LONGER_TIMEOUT_SECONDS * 1_500 + 200;
 const BACK_WITHIN_MS = 2_000;
+/** More than a broker needs for a confirm when the machine is busy. */
+const BEYOND_MS = 1_500;
 
 describe('F12: when a handler blocks the event loop', () => {
   const faults = useFaults();
@@ -89,8 +92,6 @@ describe('F12: when a handler blocks the event loop', () => {
       await connection.start();
       await connection.whenOpen({ timeoutMs: 5_000 });
       await connection.publisher.sendToQueue('work', { id: 'first' });
-      // More than its limit, by more than a broker needs for a confirm when the machine is busy.
-      const BEYOND_MS = 1_500;
       for (const timeoutMs of [200, 500]) {
         let isConfirmed = false;
         const publish = connection.publisher.sendToQueue('work', { id: `${timeoutMs}` }, { timeoutMs });
@@ -106,6 +107,26 @@ describe('F12: when a handler blocks the event loop', () => {
         expect(await outcome).toBe(true);
       }
       expect(connection.status().counters.publishFailed).toBe(0);
+    });
+  });
+
+  describe('for longer than a call may take', () => {
+    it('hears the answer that came meanwhile, though the time limit is over at the wake-up', async () => {
+      const connection = faults.connect({ heartbeat: { timeoutSeconds: 60 } });
+      await connection.start();
+      await connection.whenOpen({ timeoutMs: 5_000 });
+      const calls = connection.openCalls({ name: 'test' });
+      // The broker answers itself, so that no other process has to: nobody takes it.
+      const call = (timeoutMs: number) => heardCall(calls, 'nowhere', '', { timeoutMs });
+      expect(await call(10_000).over).toMatchObject({ code: 'RMQ_RPC_UNROUTABLE' });
+      for (const timeoutMs of [200, 500]) {
+        const { over, ends } = call(timeoutMs);
+        // Control: a timer of the same length that does not look at the sockets first, as the limit would be without it.
+        const hasty = new Promise((resolve) => setTimeout(() => resolve(ends.length), timeoutMs));
+        setImmediate(() => blockEventLoop(timeoutMs + BEYOND_MS));
+        expect(await hasty).toBe(0);
+        expect(await over).toMatchObject({ code: 'RMQ_RPC_UNROUTABLE' });
+      }
     });
   });
 

@@ -3,6 +3,9 @@
  *
  * The timer stands at the earliest deadline that was ever asked for since it last rang; then all calls are looked at. Calls
  * with one and the same limit, the usual case, are looked at once in that time.
+ *
+ * Danger: when our event loop was blocked, timers come before sockets at the wake-up, and the replies lie unread. So nobody
+ * is overdue before the sockets were polled.
  */
 import type { Clock, Timer } from '../clock.js';
 
@@ -40,12 +43,15 @@ export class CallDeadlines<C extends Limited> {
     this.#next = deadline;
     if (deadline === Infinity) return;
     const delayMs = Math.min(Math.max(deadline - this.clock.now(), TOGETHER_MS), 0x7fff_ffff);
-    this.#timer = this.clock.setTimer(() => this.#look(), delayMs, 'background');
+    this.#timer = this.clock.setTimer(() => void this.#look(), delayMs, 'background');
   }
 
-  #look(): void {
-    this.end();
+  /** No timer stands while it polls, but for what begins meanwhile. */
+  async #look(): Promise<void> {
     const now = this.clock.now();
+    this.end();
+    await this.clock.untilSocketsPolled();
+    this.end();
     let next = Infinity;
     const late: C[] = [];
     for (const call of this.all()) {
