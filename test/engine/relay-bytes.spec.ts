@@ -106,28 +106,39 @@ describe('the bytes through the heartbeat thread', () => {
   }, 60_000);
 
   it.each([
-    { flow: 'a busy flow', pieceBytes: 8_192, everyMs: 0, pieces: 60_000, naps: true },
+    { flow: 'a busy flow', pieceBytes: 8_192, everyMs: 0, pieces: 15_000, rounds: 4, naps: true },
     // Less than a busy flow has in the time of one trial, even if all of it comes at once because the machine stood still.
-    { flow: 'a quiet one, which is the control', pieceBytes: 2_000, everyMs: 2, pieces: 55, naps: false },
+    { flow: 'a quiet one, which is the control', pieceBytes: 2_000, everyMs: 2, pieces: 55, rounds: 1, naps: false },
   ])(
     'reach us in their order through the naps that the thread takes in $flow',
-    async ({ naps, ...flow }) => {
+    async ({ rounds, naps, ...flow }) => {
       const { peer, client, passage } = await joined();
       const piece = Buffer.alloc(flow.pieceBytes, 9);
       const received: Buffer[] = [];
-      client.on('data', (chunk: Buffer) => received.push(chunk));
-      for (let index = 0; index < flow.pieces; index++) {
-        const numbered = Buffer.from(piece);
-        numbered.writeUInt32BE(index);
-        if (!peer.write(numbered)) await once(peer, 'drain');
-        await (flow.everyMs > 0 ? pause(flow.everyMs) : new Promise((resolve) => setImmediate(resolve)));
+      let bytes = 0;
+      client.on('data', (chunk: Buffer) => {
+        received.push(chunk);
+        bytes += chunk.length;
+      });
+      // A machine that is busy makes a flow of fits and starts, which is no busy one; so that goes on until there were naps.
+      const deadline = performance.now() + 30_000;
+      for (let round = 0; round < rounds || (naps && passage.naps === 0 && performance.now() < deadline); round++) {
+        for (let index = 0; index < flow.pieces; index++) {
+          const numbered = Buffer.from(piece);
+          numbered.writeUInt32BE(index);
+          if (!peer.write(numbered)) await once(peer, 'drain');
+          await (flow.everyMs > 0 ? pause(flow.everyMs) : new Promise((resolve) => setImmediate(resolve)));
+        }
+        while (bytes < flow.pieces * piece.length) await once(client, 'data');
+        const all = Buffer.concat(received.splice(0));
+        bytes = 0;
+        expect(all.length).toBe(flow.pieces * piece.length);
+        const numbers = Array.from({ length: flow.pieces }, (_, index) => all.readUInt32BE(index * piece.length));
+        expect(numbers.every((number, index) => number === index)).toBe(true);
       }
       peer.end();
       await once(client, 'end');
-      const all = Buffer.concat(received);
-      expect(all.length).toBe(flow.pieces * piece.length);
-      const numbers = Array.from({ length: flow.pieces }, (_, index) => all.readUInt32BE(index * piece.length));
-      expect(numbers.every((number, index) => number === index)).toBe(true);
+      expect(received).toEqual([]);
       expect(passage.naps > 0).toBe(naps);
     },
     60_000,
