@@ -48,20 +48,26 @@ class Probe {
   }
 
   /**
-   * What 99 of a hundred answers took longer, at most, than a route that does nothing, asked at the same time, in ms:
-   * a machine that is busy with something else holds up both.
+   * What nine of ten answers took longer, at most, than a route that does nothing, asked at the same time, in ms: a machine
+   * that is busy with something else holds up both. Of one that is very busy a few hit only one of the two.
    */
   get slownessMs(): number {
-    const waited = quantile(
-      this.answers.map((answer) => answer.tookMs - this.#noiseAround(answer)),
-      0.99,
-    );
+    const waited = quantile(this.#waits, 0.9);
     // An answer that keeps the event loop busy holds up the other route with it; then even the quickest of them are slow.
     const worked = quantile(
       this.answers.map(({ tookMs }) => tookMs),
       0.1,
     );
     return Math.max(waited, worked);
+  }
+
+  /** The same of the slowest one. */
+  get longestWaitMs(): number {
+    return Math.max(...this.#waits);
+  }
+
+  get #waits(): number[] {
+    return this.answers.map((answer) => answer.tookMs - this.#noiseAround(answer));
   }
 
   #noiseAround({ at, tookMs }: Answer): number {
@@ -99,6 +105,12 @@ class Probe {
 function quantile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Infinity;
+}
+
+/** Whoever waits for the broker before he answers takes longer by whatever the accident lasts: seconds, and in most answers. */
+function expectQuickAnswers(probe: Probe): void {
+  expect(probe.slownessMs).toBeLessThanOrEqual(5);
+  expect(probe.longestWaitMs).toBeLessThanOrEqual(1_000);
 }
 
 describe('F32: while /health is asked a hundred times a second and the world breaks', () => {
@@ -166,7 +178,7 @@ describe('F32: while /health is asked a hundred times a second and the world bre
 
     expect(probe.failures).toEqual([]);
     expect(probe.answers.every(({ code }) => code === 200)).toBe(true);
-    expect(probe.slownessMs).toBeLessThanOrEqual(5);
+    expectQuickAnswers(probe);
   });
 
   it('never says well while the broker is frozen, says down after downAfterMs, and answers at once all the while', async () => {
@@ -188,7 +200,7 @@ describe('F32: while /health is asked a hundred times a second and the world bre
     expect(toldWhileFrozen.filter(({ body }) => body.status === 'ok')).toEqual([]);
     await until('health is well again', () => probe.last?.body.status === 'ok', { timeoutMs: 15_000 });
     expect(probe.failures).toEqual([]);
-    expect(probe.slownessMs).toBeLessThanOrEqual(5);
+    expectQuickAnswers(probe);
   }, 60_000);
 
   it('agrees with the connection at every answer while an operator closes it again and again', async () => {
