@@ -122,9 +122,9 @@ describe('the bytes through the heartbeat thread', () => {
       });
       // A machine that is busy makes a flow of fits and starts, which is no busy one; so that goes on until there were naps.
       const deadline = performance.now() + 30_000;
-      const isOver = (round: number): boolean =>
-        round >= rounds && (!naps || passage.naps > 0 || performance.now() >= deadline);
-      for (let round = 0; !isOver(round); round++) {
+      const goesOn = (round: number): boolean =>
+        round < rounds || (naps && passage.naps === 0 && performance.now() < deadline);
+      for (let round = 0; goesOn(round); round++) {
         for (let index = 0; index < flow.pieces; index++) {
           const numbered = Buffer.from(piece);
           numbered.writeUInt32BE(index);
