@@ -113,6 +113,30 @@ describe('F31: when the heartbeat thread dies', () => {
     });
   }, 20_000);
 
+  it('one that cannot be ended, being in a system call, is not waited for', async () => {
+    const threads = startedThreads();
+    const thread = new RelayThread(new URL('../support/worker-in-a-system-call.mjs', import.meta.url));
+    let hasExited = false;
+    threads[0]!.once('exit', () => (hasExited = true));
+    await once(threads[0]!, 'online');
+    let lastTurn = thread.workerTicks;
+    await until('it turns', () => thread.workerTicks > lastTurn);
+    await until(
+      'it does not turn any more',
+      () => {
+        const isStill = thread.workerTicks === lastTurn;
+        lastTurn = thread.workerTicks;
+        return isStill;
+      },
+      { everyMs: 1_000 },
+    );
+    const askedAt = performance.now();
+    await thread.end();
+    expect(performance.now() - askedAt).toBeLessThan(2_000);
+    expect(hasExited).toBe(false);
+    await until('it ends by itself', () => hasExited);
+  }, 20_000);
+
   it('whenever it dies on the way to a link, the dial fails at once or the door is closed, and no file stays behind', async () => {
     const threads = startedThreads();
     const folder = await mkdtemp(join(tmpdir(), 'f31-'));

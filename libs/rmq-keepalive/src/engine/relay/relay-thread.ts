@@ -15,8 +15,8 @@ import { settingsOfTheNetwork } from './worker-settings.js';
 
 /** A worker that does not turn its loop for so long, while we turn ours, is replaced. */
 const HUNG_AFTER_MS = 5_000;
-/** A worker that was asked to end, and has nothing to wait for, may take so long. */
-const END_PATIENCE_MS = 200;
+/** A worker that was asked to end, and has nothing to wait for, may take so long; and so long when it was told to. */
+const END_PATIENCE_MS = { asked: 200, terminated: 300 };
 
 interface PendingDial {
   ready(path: string): void;
@@ -55,7 +55,7 @@ export class RelayThread {
       process.off('exit', this.#leaveNoDoor);
       this.#leaveNoDoor();
     });
-    this.#worker.once('online', () => (this.#watch = new ObservedStall(TICK_MS, performance.now(), this.#workerTicks)));
+    this.#worker.once('online', () => (this.#watch = new ObservedStall(TICK_MS, performance.now(), this.workerTicks)));
     this.#worker.on('error', (error) => this.#died(error));
     this.#worker.once('exit', (code) => this.#died(`it exited with code ${code}`));
     this.#port.on('message', (message: FromWorker) => this.#hear(message));
@@ -101,27 +101,43 @@ export class RelayThread {
       this.#hear(got.message as FromWorker);
   }
 
-  /** Ends the worker, whose links are over. Resolves when it is gone. */
+  /**
+   * Ends the worker, whose links are over. Resolves when it is gone, or when it cannot be ended yet: a thread in the middle
+   * of a system call (a name server that does not answer) ends when that is over.
+   */
   async end(): Promise<void> {
     this.#stop(new HeartbeatThreadError('it was ended'));
     this.#tell({ type: 'end' });
-    const impatience = setTimeout(() => void this.#worker.terminate(), END_PATIENCE_MS);
     this.#worker.ref();
-    await this.#exited;
-    clearTimeout(impatience);
+    if (!(await this.#hasExitedWithin(END_PATIENCE_MS.asked))) {
+      void this.#worker.terminate();
+      await this.#hasExitedWithin(END_PATIENCE_MS.terminated);
+    }
+    this.#worker.unref();
+  }
+
+  #hasExitedWithin(patienceMs: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(false), patienceMs);
+      void this.#exited.then(() => {
+        clearTimeout(timer);
+        resolve(true);
+      });
+    });
   }
 
   readonly #leaveNoDoor = (): void => removeDoorFoldersOf(this.doors);
 
   #tick(): void {
     Atomics.add(this.#pulse, PULSE.mainTicks, 1);
-    const hungForMs = this.#watch?.look(performance.now(), this.#workerTicks) ?? 0;
+    const hungForMs = this.#watch?.look(performance.now(), this.workerTicks) ?? 0;
     if (hungForMs < HUNG_AFTER_MS) return;
     this.#died(`it did not turn for ${(hungForMs / 1000).toFixed(1)} s`);
     void this.#worker.terminate();
   }
 
-  get #workerTicks(): number {
+  /** How often the worker's event loop has turned, in ticks. */
+  get workerTicks(): number {
     return Atomics.load(this.#pulse, PULSE.workerTicks);
   }
 
