@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { describe, expect, it } from '@jest/globals';
 import { useFaults } from '../support/fault-fixture.js';
 import { canSeeSockets, isSocketHeld } from '../support/own-sockets.js';
@@ -45,6 +47,25 @@ import { until } from '../support/until.js';
     const { event } = await until('it was lost', () => faults.oracle.eventsOf('link-lost')[0]);
     expect(event.cause).toMatchObject({ code: 'RMQ_LINK_LOST', message: expect.stringContaining('go away') });
   });
+
+  it('says that the broker has closed the connection, and nothing of the door between the threads', async () => {
+    const peer = createServer((socket) => socket.on('error', () => undefined).end());
+    peer.listen(0, '127.0.0.1');
+    await once(peer, 'listening');
+    faults.afterwards(() => peer.close());
+    const { port } = peer.address() as AddressInfo;
+    // As at boot: the end has come before the main thread gets to the door.
+    const busy = setInterval(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60), 61);
+    faults.afterwards(() => clearInterval(busy));
+    const connection = faults.connect({ urls: `amqp://127.0.0.1:${port}`, heartbeat: onThread });
+    const failures = () => faults.oracle.eventsOf('attempt-failed').map(({ event }) => event.cause.message);
+    void connection.start();
+    await until('several have failed', () => failures().length >= 6, { timeoutMs: 20_000 });
+    const words = new Set(failures().map((message) => message.replace(/^.*?: /, '')));
+    expect([...words].filter((one) => !/^(the broker closed the connection|Socket closed abruptly)/.test(one))).toEqual(
+      [],
+    );
+  }, 30_000);
 
   it('lets go of a broker that reads nothing, without heartbeats that could tell', async () => {
     const proxy = await faults.proxy();

@@ -119,6 +119,7 @@ describe('F12: when a handler blocks the event loop, and a thread of its own sen
       expect((await service.told('woke')).isLive).toBe(false);
       const lost = await service.told('lost');
       expect(lost).toMatchObject({ code: 'RMQ_EVENT_LOOP_BLOCKED', message: expect.stringContaining('maxStallMs') });
+      expect(service.facts('stalled')[0]?.sentence).toContain('the heartbeat thread did not go on all the time');
       const { status } = await service.told('status');
       expect(status).toMatchObject({
         state: { name: 'open' },
@@ -148,6 +149,7 @@ describe('F12: when a handler blocks the event loop, and a thread of its own sen
       await until('it says so', () => service.child.stderr.includes('stopped sending its heartbeats'));
       expect((await service.told('woke', 15_000)).isLive).toBe(false);
       expect((await service.told('lost')).code).toBe('RMQ_EVENT_LOOP_BLOCKED');
+      expect(service.facts('stalled')[0]?.sentence).toContain('the heartbeat thread did not go on all the time');
     }, 40_000);
 
     it('silence that ends before the broker gives us up has cost nothing', async () => {
@@ -162,6 +164,7 @@ describe('F12: when a handler blocks the event loop, and a thread of its own sen
       // Heartbeats go out again: the link lives on.
       const { status } = await service.told('status');
       expect(status).toMatchObject({ state: { name: 'open' }, reconnects: 0, counters: { acked: 1 } });
+      expect(service.facts('stalled')[0]?.sentence).toContain('the heartbeat thread went on meanwhile');
     });
 
     it('counts only time in which the process ran: one that was stopped does not hang', async () => {

@@ -13,7 +13,7 @@ if (kind === 'ours') {
   const heartbeat = heartbeatOf({ timeoutSeconds: Number(heartbeatSeconds) });
   const connection = new RmqConnection({ urls: url, heartbeat });
   connection.on('link-lost', ({ cause }) => tell({ fact: 'lost', message: cause.message }));
-  connection.on('event-loop-stalled', ({ stalledForMs }) => tell({ fact: 'stalled', stalledForMs }));
+  connection.on('event-loop-stalled', (event) => tell({ ...event, fact: 'stalled', type: undefined }));
   connection.on('recovered', () => tell({ fact: 'ready' }));
   connection.subscribe({ queue: 'work' }, (payload) => tell({ fact: 'consumed', ...(payload as object) }));
   await connection.start();

@@ -63,6 +63,11 @@ export class AmqpLink implements Link {
     return this.passage !== undefined;
   }
 
+  /** Whether heartbeats went out although our event loop stood still until just now. */
+  wereHeartbeatsKept(stalledForMs: number): boolean {
+    return this.passage?.wereHeartbeatsKept(stalledForMs) ?? false;
+  }
+
   /** Why the session ended, of which amqplib reported `thrown`. */
   lossCause(thrown: unknown): Error {
     if (this.#destroyCause !== undefined) return this.#destroyCause;

@@ -3,6 +3,7 @@
  * are written from these, so nothing here carries a password, an unredacted URL or a payload.
  */
 import type { DeduplicationStep } from '../errors.js';
+import type { HeartbeatThread } from '../heartbeat/heartbeat-policy.js';
 import type { ConnectionState } from './connection-state.js';
 import type { LinkRole } from './link.js';
 import type { RecoveryReport } from './recovery.js';
@@ -39,7 +40,9 @@ export type ConnectionEvent =
   | {
       readonly type: 'event-loop-stalled';
       readonly stalledForMs: number;
-      /** The heartbeat thread went on meanwhile. */
+      /** Which thread sends the heartbeats. */
+      readonly thread: HeartbeatThread;
+      /** The heartbeat thread went on all the time, and the link is still there. */
       readonly heartbeatsKept: boolean;
       /** What helps; each advice is given once. */
       readonly advice?: string;

@@ -7,6 +7,7 @@ describe('stalls of the event loop, as a connection remembers them', () => {
   const stall = (stalledForMs: number, advice = 'split the work'): ConnectionEventOf<'event-loop-stalled'> => ({
     type: 'event-loop-stalled',
     stalledForMs,
+    thread: 'main',
     heartbeatsKept: false,
     advice,
   });

@@ -196,9 +196,11 @@ function recoveredSentence(event: ConnectionEventOf<'recovered'>): { level: Even
 }
 
 function stalledSentence(event: ConnectionEventOf<'event-loop-stalled'>): string {
-  const meanwhile = event.heartbeatsKept
-    ? 'the heartbeat thread went on meanwhile'
-    : 'no heartbeat could go out meanwhile';
+  const notKept =
+    event.thread === 'main'
+      ? 'no heartbeat could go out meanwhile'
+      : 'the heartbeat thread did not go on all the time (stopped as well, at its limit, or full)';
+  const meanwhile = event.heartbeatsKept ? 'the heartbeat thread went on meanwhile' : notKept;
   const advice = event.advice === undefined ? '' : `. ${event.advice}`;
   return `The event loop was blocked for ${seconds(event.stalledForMs)}; ${meanwhile}${advice}`;
 }

@@ -71,7 +71,7 @@ export class LinkSupervisor {
   #managed: ManagedLink | undefined;
   #heartbeats: HeartbeatScheduler | undefined;
   #plan: HeartbeatPlan | undefined;
-  #lastStall: { forMs: number; endedAt: number } | undefined;
+  #lastStall: { forMs: number; endedAt: number; heartbeatsKept: boolean } | undefined;
   /** Attempts of the present outage; 0 while the link is open. */
   #attempt = 0;
   #outageSince: number | undefined;
@@ -236,31 +236,34 @@ export class LinkSupervisor {
   #startHeartbeats(link: AmqpLink): void {
     const plan = heartbeatPlan(link.negotiatedHeartbeatSeconds, this.options.heartbeat);
     this.#plan = plan;
-    this.#heartbeats = new HeartbeatScheduler(link, plan, this.clock, {
+    // The heartbeat thread judges the broker, whose socket it has; ours may be empty while that one is still to be read.
+    const judged = link.isOnHeartbeatThread ? { ...plan, deadAfterMs: null } : plan;
+    this.#heartbeats = new HeartbeatScheduler(link, judged, this.clock, {
       peerDead: (silentForMs) => link.destroy(new PeerDeadError(silentForMs, plan.timeoutMs)),
-      loopStalled: (stalledForMs) => this.#stalled(stalledForMs, plan),
+      loopStalled: (stalledForMs) => this.#stalled(stalledForMs, plan, link),
     });
     this.#heartbeats.start();
   }
 
-  #stalled(stalledForMs: number, plan: HeartbeatPlan): void {
-    this.#lastStall = { forMs: stalledForMs, endedAt: this.clock.now() };
-    const advice = stallAdvice(stalledForMs, plan, this.heartbeatThread);
-    const heartbeatsKept = this.heartbeatThread === 'worker';
-    this.hooks.event({ type: 'event-loop-stalled', stalledForMs, heartbeatsKept, advice });
+  #stalled(stalledForMs: number, plan: HeartbeatPlan, link: AmqpLink): void {
+    const heartbeatsKept = link.wereHeartbeatsKept(stalledForMs);
+    this.#lastStall = { forMs: stalledForMs, endedAt: this.clock.now(), heartbeatsKept };
+    const thread = this.heartbeatThread;
+    const advice = stallAdvice(stalledForMs, plan, { thread, heartbeatsKept });
+    this.hooks.event({ type: 'event-loop-stalled', stalledForMs, thread, heartbeatsKept, advice });
   }
 
   /** A link that the broker ended during a long stall of ours was lost by the stall. */
-  #blame(cause: Error): Error {
+  #blame(link: AmqpLink, cause: Error): Error {
     const plan = this.#plan;
-    if (plan === undefined || this.heartbeatThread === 'worker' || !(cause instanceof LinkLostError)) return cause;
+    if (plan === undefined || !(cause instanceof LinkLostError)) return cause;
     // Also when the socket tells before our late timer can.
     const overdueMs = this.#heartbeats?.overdueMs() ?? 0;
-    if (overdueMs > 0) this.#stalled(overdueMs, plan);
-    const { forMs, endedAt } = this.#lastStall ?? { forMs: 0, endedAt: -Infinity };
-    const isFresh = this.clock.now() - endedAt < STALL_IS_OVER_MS;
-    if (!isFresh || !mayHaveCostTheLink(forMs, plan)) return cause;
-    return EventLoopBlockedError.byBroker(forMs, plan.timeoutMs, cause);
+    if (overdueMs > 0) this.#stalled(overdueMs, plan, link);
+    const stall = this.#lastStall;
+    const isFresh = stall !== undefined && this.clock.now() - stall.endedAt < STALL_IS_OVER_MS;
+    if (!isFresh || stall.heartbeatsKept || !mayHaveCostTheLink(stall.forMs, plan)) return cause;
+    return EventLoopBlockedError.byBroker(stall.forMs, plan.timeoutMs, cause);
   }
 
   #attemptFailed(cause: Error): void {
@@ -270,8 +273,8 @@ export class LinkSupervisor {
     this.hooks.event({ type: 'attempt-failed', role: this.role, attempt: this.#attempt, cause, retryInMs });
   }
 
-  #lost(link: Link, reported: Error): void {
-    const cause = this.#blame(reported);
+  #lost(link: AmqpLink, reported: Error): void {
+    const cause = this.#blame(link, reported);
     this.#heartbeats?.stop();
     this.hooks.lost(link, cause);
     if (this.#isEnding) return;

@@ -71,6 +71,12 @@ export class EventLoopBlockedError extends RmqError {
     return new EventLoopBlockedError(stalledForMs, `the broker gave us up after 2 x ${timeoutMs / 1000} s`, cause);
   }
 
+  /** The heartbeat thread held as much of the broker's bytes as it may, and read no more. */
+  static unread(stalledForMs: number, cause: unknown): EventLoopBlockedError {
+    const full = 'the broker gave us up, whose bytes nobody took any more (the heartbeat thread holds 32 MB of a link)';
+    return new EventLoopBlockedError(stalledForMs, full, cause);
+  }
+
   /** The heartbeat thread kept the link until `heartbeat.maxStallMs`, and no longer. */
   static atLimit(stalledForMs: number): EventLoopBlockedError {
     const limit = 'beyond heartbeat.maxStallMs the heartbeat thread gave the work back';

@@ -20,8 +20,13 @@ export function mayHaveCostTheLink(stalledForMs: number, { timeoutMs, sendAfterM
 }
 
 /** One of a few sentences, so that each can be logged once. */
-export function stallAdvice(stalledForMs: number, plan: HeartbeatPlan, thread: HeartbeatThread): string {
-  if (thread === 'worker') return `${THREAD_IS_NO_CURE}. ${SPLIT_THE_WORK}`;
+export function stallAdvice(
+  stalledForMs: number,
+  plan: HeartbeatPlan,
+  { thread, heartbeatsKept }: { thread: HeartbeatThread; heartbeatsKept: boolean },
+): string {
+  if (heartbeatsKept) return `${THREAD_IS_NO_CURE}. ${SPLIT_THE_WORK}`;
+  if (thread === 'worker') return SPLIT_THE_WORK;
   const isDangerous = plan.timeoutMs > 0 && stalledForMs >= plan.timeoutMs / 2;
   return isDangerous ? `${SPLIT_THE_WORK}; ${KEEP_THE_LINKS}` : SPLIT_THE_WORK;
 }

@@ -47,6 +47,17 @@ export class LinkHeartbeats {
     this.#arm();
   }
 
+  /** Whether a broker that hears nothing gives the link up. */
+  get isAgreedOn() {
+    return this.#timeoutMs > 0;
+  }
+
+  /** Whether the broker has heard nothing for a whole timeout: we may not send, or are in the middle of a frame whose rest does not come. */
+  get isSilent() {
+    const { lastSentAt, isBusySending } = this.#link;
+    return this.isAgreedOn && !isBusySending && performance.now() - lastSentAt >= this.#timeoutMs;
+  }
+
   stop() {
     this.#isStopped = true;
     clearTimeout(this.#timer);

@@ -19,7 +19,9 @@ export const LINK = {
   heartbeatsSent: 1,
   /** Times that the worker has slept under load, so that more comes together. */
   naps: 2,
-  words: 3,
+  /** 1 while the worker does not stand in for the main thread: it has been silent for a whole timeout, or reads no more. */
+  isStuck: 3,
+  words: 4,
 };
 
 /** @param {{ words: number }} layout */

@@ -47,7 +47,9 @@ export type LossReason =
   | { readonly kind: 'broker-closed' }
   | { readonly kind: 'failed'; readonly error: PlainError }
   | { readonly kind: 'peer-dead'; readonly silentForMs: number; readonly timeoutMs: number }
-  | { readonly kind: 'stall-limit'; readonly stalledForMs: number };
+  | { readonly kind: 'stall-limit'; readonly stalledForMs: number }
+  /** While we held as much as we may for a main loop that stood still. */
+  | { readonly kind: 'unread'; readonly stalledForMs: number };
 
 /** An error of node:net or node:tls with the fields that say what happened, in a form that survives the way. */
 export interface PlainError {

@@ -6,6 +6,8 @@ import type { LossReason, PlainError } from './relay-messages.js';
 /** What a passage needs of its thread. */
 export interface PassageThread {
   readonly deadBecause: Error | undefined;
+  /** Whether the worker's loop turned while ours stood still just now, for `stalledForMs`. */
+  wentOnFor(stalledForMs: number): boolean;
   catchUp(): void;
 }
 
@@ -45,6 +47,15 @@ export class RelayPassage {
     return Atomics.load(this.memory, LINK.naps);
   }
 
+  /**
+   * Whether the broker has heard of us during a stall that ends just now, and the link is still there. Not so if the worker
+   * was stopped as well, kept silent beyond the limit, stood in the middle of a frame, or was full.
+   */
+  wereHeartbeatsKept(stalledForMs: number): boolean {
+    const isStuck = Atomics.load(this.memory, LINK.isStuck) === 1;
+    return !isStuck && !this.isLost && this.thread.wentOnFor(stalledForMs);
+  }
+
   wasLost(reason: LossReason): void {
     this.#reason = reason;
   }
@@ -57,18 +68,26 @@ export class RelayPassage {
     this.thread.catchUp();
     const reason = this.#reason;
     if (reason?.kind === 'stall-limit') return EventLoopBlockedError.atLimit(reason.stalledForMs);
+    if (reason?.kind === 'unread') return EventLoopBlockedError.unread(reason.stalledForMs, thrown);
     if (reason?.kind === 'peer-dead') return new PeerDeadError(reason.silentForMs, reason.timeoutMs);
     if (!isMereSymptom(thrown)) return undefined;
     if (reason?.kind === 'failed') return errorFrom(reason.error);
-    if (reason?.kind === 'broker-closed') return undefined;
+    // Amqplib's words for it are better than those of a socket between two threads.
+    if (reason?.kind === 'broker-closed')
+      return isOfTheDoor(thrown) ? new Error('the broker closed the connection') : undefined;
     // The worker says why before it ends a link. If it has not, it is gone itself as a rule, whether we have heard of it yet or not.
     return this.thread.deadBecause ?? new HeartbeatThreadError('the local socket to it ended without a word');
   }
 }
 
 function isMereSymptom(thrown: unknown): boolean {
-  const { code, message } = (thrown ?? {}) as { code?: unknown; message?: unknown };
-  return thrown === undefined || SYMPTOM_CODES.has(String(code)) || SYMPTOM_MESSAGES.has(String(message));
+  const { message } = (thrown ?? {}) as { message?: unknown };
+  return thrown === undefined || isOfTheDoor(thrown) || SYMPTOM_MESSAGES.has(String(message));
+}
+
+function isOfTheDoor(thrown: unknown): boolean {
+  const { code } = (thrown ?? {}) as { code?: unknown };
+  return SYMPTOM_CODES.has(String(code));
 }
 
 export function errorFrom({ message, ...fields }: PlainError): Error {

@@ -17,6 +17,8 @@ import { settingsOfTheNetwork } from './worker-settings.js';
 const HUNG_AFTER_MS = 5_000;
 /** A worker that was asked to end, and has nothing to wait for, may take so long; and so long when it was told to. */
 const END_PATIENCE_MS = { asked: 200, terminated: 300 };
+/** Of a stall of ours: a worker whose loop turned for this part of it went on meanwhile. */
+const WENT_ON = 0.5;
 
 interface PendingDial {
   ready(path: string): void;
@@ -32,6 +34,8 @@ export class RelayThread {
   readonly #passages = new Map<number, RelayPassage>();
   readonly #exited: Promise<void>;
   #watch: ObservedStall | undefined;
+  /** Our last tick, and what the worker had counted then and at the tick before. */
+  #last = { at: performance.now(), afterMs: 0, workerTicks: 0, workerTicksBefore: 0 };
   #lastId = 0;
   #deadBecause: Error | undefined;
 
@@ -101,6 +105,14 @@ export class RelayThread {
       this.#hear(got.message as FromWorker);
   }
 
+  wentOnFor(stalledForMs: number): boolean {
+    const { at, afterMs, workerTicks, workerTicksBefore } = this.#last;
+    // Our own tick may be as late as whoever asks, and may have come in front of it or not.
+    const hasTicked = afterMs > performance.now() - at;
+    const ticks = hasTicked ? workerTicks - workerTicksBefore : this.workerTicks - workerTicks;
+    return (ticks + 1) * TICK_MS >= stalledForMs * WENT_ON;
+  }
+
   /**
    * Ends the worker, whose links are over. Resolves when it is gone, or when it cannot be ended yet: a thread in the middle
    * of a system call (a name server that does not answer) ends when that is over.
@@ -130,7 +142,10 @@ export class RelayThread {
 
   #tick(): void {
     Atomics.add(this.#pulse, PULSE.mainTicks, 1);
-    const hungForMs = this.#watch?.look(performance.now(), this.workerTicks) ?? 0;
+    const now = performance.now();
+    const workerTicks = this.workerTicks;
+    const hungForMs = this.#watch?.look(now, workerTicks) ?? 0;
+    this.#last = { at: now, afterMs: now - this.#last.at, workerTicks, workerTicksBefore: this.#last.workerTicks };
     if (hungForMs < HUNG_AFTER_MS) return;
     this.#died(`it did not turn for ${(hungForMs / 1000).toFixed(1)} s`);
     void this.#worker.terminate();

@@ -65,7 +65,7 @@ function tick() {
  * @param {RelayedLink[]} overLimit
  */
 function report(stalledForMs, overLimit) {
-  const closed = overLimit.filter(({ onStallLimit }) => onStallLimit === 'close').length;
+  const closed = overLimit.filter((link) => link.closesAtLimit).length;
   const done = closed > 0 ? `closed ${closed} of its links` : 'stopped sending its heartbeats';
   const text =
     `nestjs-rmq-keepalive: the event loop of process ${process.pid} has been blocked for ${(stalledForMs / 1000).toFixed(1)} s, ` +

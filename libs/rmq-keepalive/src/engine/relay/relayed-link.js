@@ -90,13 +90,15 @@ export class RelayedLink {
     const wasSilenced = this.#heartbeats.isSilenced;
     this.#heartbeats.isSilenced = isOverLimit;
     this.#stalledForMs = stalledForMs;
+    Atomics.store(this.#memory, LINK.isStuck, this.#heartbeats.isSilent || this.#downstream.isPaused ? 1 : 0);
     if (!isOverLimit || wasSilenced) return false;
-    if (this.#dial.onStallLimit === 'close') this.#giveBack(stalledForMs);
+    if (this.closesAtLimit) this.#giveBack(stalledForMs);
     return true;
   }
 
-  get onStallLimit() {
-    return this.#dial.onStallLimit;
+  /** Without heartbeats silence tells the broker nothing. */
+  get closesAtLimit() {
+    return this.#dial.onStallLimit === 'close' || this.#heartbeats?.isAgreedOn !== true;
   }
 
   #connected() {
@@ -177,6 +179,8 @@ export class RelayedLink {
   }
 
   #brokerEnded() {
+    // Nobody has come through the door yet: whoever dials is told in the words of a dial.
+    if (this.#local === undefined) return this.#failed(new Error('the broker closed the connection'));
     this.#lose({ kind: 'broker-closed' });
     this.#brokerGone();
   }
@@ -201,9 +205,17 @@ export class RelayedLink {
   /** First in memory, for who looks there; then with its reason. @param {LossReason} reason */
   #lose(reason) {
     if (this.#hasEnded || Atomics.exchange(this.#memory, LINK.isLost, 1) === 1) return;
-    // Whatever the broker did then, it did for want of the heartbeats that we kept to ourselves.
-    const isSilenced = this.#heartbeats?.isSilenced === true;
-    this.#hooks.lost(isSilenced ? { kind: 'stall-limit', stalledForMs: this.#stalledForMs } : reason);
+    this.#hooks.lost(this.#stallBehind() ?? reason);
+  }
+
+  /** @returns {LossReason | undefined} the stall of the main loop to which the broker has answered, whatever it did then */
+  #stallBehind() {
+    const stalledForMs = this.#stalledForMs;
+    // For want of the heartbeats that we kept to ourselves.
+    if (this.#heartbeats?.isSilenced === true) return { kind: 'stall-limit', stalledForMs };
+    // For want of a reader: RabbitMQ waits for 30 s on a socket that is full.
+    if (this.#downstream.isPaused && stalledForMs > 0) return { kind: 'unread', stalledForMs };
+    return undefined;
   }
 
   #destroy() {
