@@ -16,7 +16,7 @@ import { settingsOfTheNetwork } from './worker-settings.js';
 /** A worker that does not turn its loop for so long, while we turn ours, is replaced. */
 const HUNG_AFTER_MS = 5_000;
 /** A worker that was asked to end, and has nothing to wait for, may take so long; and so long when it was told to. */
-const END_PATIENCE_MS = { asked: 200, terminated: 300 };
+const END_PATIENCE_MS = { asked: 200, terminated: 100 };
 /** Of a stall of ours: a worker whose loop turned for this part of it went on meanwhile. */
 const WENT_ON = 0.5;
 
