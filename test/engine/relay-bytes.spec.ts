@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { dirname } from 'node:path';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { afterEach, describe, expect, it } from '@jest/globals';
-import type { RelayDial } from '../../libs/rmq-keepalive/src/engine/relay/relay-messages.js';
+import type { RelayRequest } from '../../libs/rmq-keepalive/src/engine/relay/relay-messages.js';
 import type { RelayPassage } from '../../libs/rmq-keepalive/src/engine/relay/relay-passage.js';
 import { Relay } from '../../libs/rmq-keepalive/src/engine/relay/relay.js';
 import { encodeContent, encodeMethod, HEARTBEAT_FRAME } from '../../tools/broker/amqp-codec.js';
@@ -32,7 +32,7 @@ describe('the bytes through the heartbeat thread', () => {
   });
 
   /** A peer and a client with the thread in between, which sends a heartbeat whenever it can for a millisecond. */
-  async function joined(dial: Partial<RelayDial> = {}): Promise<Joined> {
+  async function joined(dial: Partial<RelayRequest> = {}): Promise<Joined> {
     const server = createServer({ noDelay: true, allowHalfOpen: true });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -256,7 +256,7 @@ describe('the bytes through the heartbeat thread', () => {
   });
 });
 
-function dialTo(server: Server): RelayDial {
+function dialTo(server: Server): RelayRequest {
   return {
     host: '127.0.0.1',
     port: (server.address() as { port: number }).port,

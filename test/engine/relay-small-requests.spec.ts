@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
 import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
-import type { RelayDial } from '../../libs/rmq-keepalive/src/engine/relay/relay-messages.js';
+import type { RelayRequest } from '../../libs/rmq-keepalive/src/engine/relay/relay-messages.js';
 import { Relay } from '../../libs/rmq-keepalive/src/engine/relay/relay.js';
 import { HEARTBEAT_FRAME } from '../../tools/broker/amqp-codec.js';
 import { CertificateAuthority } from '../../tools/broker/certificates.js';
@@ -64,7 +64,7 @@ describe('a small request in two parts', () => {
 
   it.each(['tcp', 'tls'] as const)('is not held back by the heartbeat thread: %s', async (kind) => {
     const port = await peer(kind);
-    const dial: RelayDial = {
+    const dial: RelayRequest = {
       host: 'localhost',
       port,
       tls: kind === 'tls' ? { ca } : null,

@@ -8,7 +8,7 @@ import type { Worker } from 'node:worker_threads';
 import { describe, expect, it } from '@jest/globals';
 import { connect } from 'amqplib';
 import type { RmqConnectionOptions } from '../../libs/rmq-keepalive/src/engine/connection/connection-options.js';
-import type { RelayDial } from '../../libs/rmq-keepalive/src/engine/relay/relay-messages.js';
+import type { RelayRequest } from '../../libs/rmq-keepalive/src/engine/relay/relay-messages.js';
 import { newDoorPlace } from '../../libs/rmq-keepalive/src/engine/relay/door-folders.js';
 import { RelayThread } from '../../libs/rmq-keepalive/src/engine/relay/relay-thread.js';
 import { Relay } from '../../libs/rmq-keepalive/src/engine/relay/relay.js';
@@ -39,7 +39,7 @@ describe('F31: when the heartbeat thread dies', () => {
     return connection;
   }
 
-  const dialTo = (port: number): RelayDial => ({
+  const dialTo = (port: number): RelayRequest => ({
     host: '127.0.0.1',
     port,
     tls: null,

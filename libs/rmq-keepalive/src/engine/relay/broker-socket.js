@@ -1,6 +1,7 @@
 /** The socket between the worker and the broker: TCP, or TLS on it. */
 import { connect, isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { adoptDefaults } from './network-defaults.js';
 
 /** @typedef {import('node:net').Socket} Socket */
 /** @typedef {import('./relay-messages.js').RelayDial} RelayDial */
@@ -16,7 +17,8 @@ const KEEP_ALIVE_AFTER_MS = 30_000;
  * @param {() => void} connected TCP, and TLS where asked for
  * @returns {Socket}
  */
-export function dialBroker({ host, port, tls }, onread, connected) {
+export function dialBroker({ host, port, tls, defaults }, onread, connected) {
+  adoptDefaults(defaults);
   const options = { host, port, onread, allowHalfOpen: true };
   const socket = tls === null ? connect(options, connected) : dialWithTls({ ...tls, ...options }, connected);
   socket.once('connect', () => {

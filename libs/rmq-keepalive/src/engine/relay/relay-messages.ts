@@ -1,5 +1,5 @@
 /** What the two threads of a relay say to each other. Types only: the worker's files are JavaScript and import no TypeScript. */
-import type { ConnectionOptions as TlsOptions } from 'node:tls';
+import type { ConnectionOptions as TlsOptions, SecureVersion } from 'node:tls';
 import type { MessagePort } from 'node:worker_threads';
 
 /** How the worker paces the heartbeats of one link; the timeout itself is in the tune-ok that passes through it. */
@@ -25,6 +25,25 @@ export interface RelayDial {
   readonly pace: RelayPace;
   readonly maxStallMs: number;
   readonly onStallLimit: OnStallLimit;
+  readonly defaults: RelayDefaults;
+}
+
+/** A dial as it is asked for; the defaults are those of the moment it goes to the worker. */
+export type RelayRequest = Omit<RelayDial, 'defaults'>;
+
+/** Where the options of a dial say nothing. */
+export interface RelayDefaults {
+  readonly resultOrder: 'ipv4first' | 'ipv6first' | 'verbatim';
+  readonly autoSelectFamily: boolean;
+  readonly autoSelectFamilyAttemptTimeoutMs: number;
+  readonly minVersion: SecureVersion;
+  readonly maxVersion: SecureVersion;
+  readonly ciphers: string;
+  readonly ecdhCurve: string;
+  /** NODE_TLS_REJECT_UNAUTHORIZED, which Node reads at every dial. */
+  readonly rejectUnauthorized: string | undefined;
+  /** Certificates in the place of those that the worker trusts, PEM; null: no change. */
+  readonly newlyTrusted: readonly string[] | null;
 }
 
 export type ToWorker =

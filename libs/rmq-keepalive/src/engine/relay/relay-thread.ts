@@ -7,9 +7,10 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import { asError, HeartbeatThreadError } from '../errors.js';
 import { newDoorPlace, removeDoorFoldersOf } from './door-folders.js';
+import { DefaultsForThread } from './network-defaults.js';
 import { ObservedStall } from './observed-stall.js';
 import { LINK, PULSE, sharedWords, TICK_MS } from './relay-memory.js';
-import type { FromWorker, RelayDial, RelayWorkerData, ToWorker } from './relay-messages.js';
+import type { FromWorker, RelayRequest, RelayWorkerData, ToWorker } from './relay-messages.js';
 import { errorFrom, RelayPassage } from './relay-passage.js';
 import { settingsOfTheNetwork } from './worker-settings.js';
 
@@ -30,6 +31,7 @@ export class RelayThread {
   readonly #port: MessagePort;
   readonly #worker: Worker;
   readonly #ticking: NodeJS.Timeout;
+  readonly #defaults = new DefaultsForThread();
   readonly #dials = new Map<number, PendingDial>();
   readonly #passages = new Map<number, RelayPassage>();
   readonly #exited: Promise<void>;
@@ -79,7 +81,7 @@ export class RelayThread {
    * Connects to a broker, and opens a local door to it.
    * @throws the error of the dial with its original `code`; {@link HeartbeatThreadError}; or the reason of `signal`
    */
-  dial(dial: RelayDial, signal: AbortSignal): Promise<RelayPassage> {
+  dial(request: RelayRequest, signal: AbortSignal): Promise<RelayPassage> {
     const id = ++this.#lastId;
     const memory = sharedWords(LINK);
     return new Promise((resolve, reject) => {
@@ -95,6 +97,7 @@ export class RelayThread {
       });
       // Also when it has come to the door already: if we do not go through it, nobody does.
       signal.addEventListener('abort', () => this.#abandon(id, signal, reject), { once: true });
+      const dial = { ...request, defaults: this.#defaults.forDial(request.tls) };
       this.#tell({ type: 'dial', id, dial, memory });
     });
   }

@@ -3,14 +3,14 @@
  * with the last link. A thread that died is replaced at the next dial.
  */
 import { OptionsError } from '../errors.js';
-import type { RelayDial } from './relay-messages.js';
+import type { RelayRequest } from './relay-messages.js';
 import type { RelayPassage } from './relay-passage.js';
 import { RelayThread } from './relay-thread.js';
 
 /** The share that one user has in the thread. */
 export interface RelayShare {
   /** @throws the error of the dial with its original `code`; OptionsError for TLS options that cannot go to a thread */
-  dial(dial: RelayDial, signal: AbortSignal): Promise<RelayPassage>;
+  dial(dial: RelayRequest, signal: AbortSignal): Promise<RelayPassage>;
   /** Idempotent; resolves when the thread is gone, if this share was the last one. */
   release(): Promise<void>;
 }
@@ -51,7 +51,7 @@ export class Relay {
 export const processRelay = new Relay();
 
 /** Certificates and keys can be handed to another thread; functions and secure contexts cannot. */
-function checkThatTlsCanGo(tls: RelayDial['tls']): void {
+function checkThatTlsCanGo(tls: RelayRequest['tls']): void {
   for (const [option, value] of Object.entries(tls ?? {})) {
     try {
       structuredClone(value);
