@@ -48,12 +48,19 @@ export class RelayThread {
   ) {
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
-    this.#worker = new Worker(file, {
-      name: 'rmq-keepalive heartbeats',
-      workerData: { pulse: this.#pulse, doors: this.doors, port: port2 } satisfies RelayWorkerData,
-      transferList: [port2],
-      ...settingsOfTheNetwork(process.execArgv, process.env),
-    });
+    try {
+      this.#worker = new Worker(file, {
+        name: 'rmq-keepalive heartbeats',
+        workerData: { pulse: this.#pulse, doors: this.doors, port: port2 } satisfies RelayWorkerData,
+        transferList: [port2],
+        ...settingsOfTheNetwork(process.execArgv, process.env),
+      });
+    } catch (thrown) {
+      // With --permission, for want of --allow-worker. Every attempt comes here, and open ports are never collected.
+      port1.close();
+      port2.close();
+      throw thrown;
+    }
     this.#exited = new Promise((resolve) => this.#worker.once('exit', () => resolve()));
     // The worker cannot clean up behind itself when it is ended in the middle, be it with the process.
     process.once('exit', this.#leaveNoDoor);
