@@ -1,3 +1,4 @@
+import { createSecureContext } from 'node:tls';
 import { describe, expect, it } from '@jest/globals';
 import { OptionsError } from '../errors.js';
 import { type RmqConnectionOptions, resolveConnectionOptions } from './connection-options.js';
@@ -44,6 +45,35 @@ describe('when an option of the connection cannot work', () => {
   it('shows nothing of a value that may be a secret', () => {
     const make = (): unknown => resolveConnectionOptions({ urls: 'amqp://localhost', tls: 'secret-key' as never });
     expect(make).not.toThrow(/secret-key/);
+  });
+
+  describe('TLS options that cannot be handed to the heartbeat thread', () => {
+    const onThread = {
+      heartbeat: { thread: 'worker' },
+      tls: { ca: 'x', checkServerIdentity: () => undefined },
+    } as const;
+    const make = (options: RmqConnectionOptions) => (): unknown => resolveConnectionOptions(options);
+
+    it.each([
+      ['a function', onThread.tls, 'tls.checkServerIdentity'],
+      ['a secure context', { secureContext: createSecureContext() }, 'tls.secureContext'],
+    ])('are refused at boot: %s', (_, tls, option) => {
+      for (const urls of ['amqps://localhost', ['amqp://localhost', 'AMQPS://localhost'], () => []]) {
+        const refused = make({ ...onThread, urls, tls });
+        expect(refused).toThrow(expect.objectContaining({ option, code: 'RMQ_OPTIONS_INVALID' }));
+        expect(refused).toThrow("or use heartbeat.thread: 'main'");
+      }
+    });
+
+    it('are taken without the thread, from a function that is asked later, and where nothing uses them', () => {
+      const urls = 'amqps://localhost';
+      expect(make({ ...onThread, urls, heartbeat: { thread: 'main' } })).not.toThrow();
+      expect(make({ ...onThread, urls, tls: () => onThread.tls })).not.toThrow();
+      expect(make({ ...onThread, urls: 'amqp://localhost' })).not.toThrow();
+      expect(
+        make({ ...onThread, urls, tls: { ca: Buffer.from('x'), cert: ['y'], minVersion: 'TLSv1.3' } }),
+      ).not.toThrow();
+    });
   });
 
   it('takes what is right', () => {

@@ -12,6 +12,7 @@ import {
   type ResolvedPublishDefaults,
   resolvePublishDefaults,
 } from '../publishing/publish-options.js';
+import { checkThatTlsCanGo } from '../relay/tls-for-thread.js';
 import { type ResolvedRpc, resolveRpc, type RpcOptions } from '../rpc/rpc-options.js';
 import type { TopologyOptions } from '../topology/topology.js';
 import { type AddressProvider, BrokerEndpoints } from './broker-endpoints.js';
@@ -55,7 +56,7 @@ export interface RmqConnectionOptions {
   downAfterMs?: number;
   /** Exchanges, queues and bindings to declare, beside those of the subscriptions. */
   topology?: TopologyOptions;
-  /** `ca`, `cert`, `key`, `servername` ... as in node:tls, for URLs with `amqps://`, which is what switches TLS on; a function is asked before every attempt, so that rotated files are read again. */
+  /** `ca`, `cert`, `key`, `servername` ... as in node:tls, for URLs with `amqps://`, which is what switches TLS on; a function is asked before every attempt, so that rotated files are read again. With `heartbeat.thread: 'worker'` only what can be handed to a thread: text and buffers, no functions. */
   tls?: TlsOptions | (() => TlsOptions);
   /** Bounds of the JSON codec, the default: what it takes from a queue, and what it makes of a payload. */
   json?: JsonCodecOptions;
@@ -128,6 +129,9 @@ export function resolveConnectionOptions(options: RmqConnectionOptions): Resolve
   const urls = resolveUrls(options.urls);
   const { wish, warnings } = resolveHeartbeat(options.heartbeat);
   const publish = resolvePublishDefaults(options.publish);
+  const tls = resolveTls(options.tls);
+  // What a function returns is checked when it does. Nor does it matter where no address switches TLS on.
+  if (wish.worker !== undefined && typeof options.tls === 'object' && mayUseTls(urls)) checkThatTlsCanGo(options.tls);
   const makeEndpoints = (): BrokerEndpoints => new BrokerEndpoints(urls);
   return {
     endpoints: makeEndpoints,
@@ -145,7 +149,7 @@ export function resolveConnectionOptions(options: RmqConnectionOptions): Resolve
     drainTimeoutMs: milliseconds(options.drainTimeoutMs ?? 10_000, 0, 'drainTimeoutMs'),
     downAfterMs: milliseconds(options.downAfterMs ?? 30_000, 0, 'downAfterMs'),
     topology: options.topology ?? {},
-    tls: resolveTls(options.tls),
+    tls,
     codec: resolveCodec(options, publish),
     clientProperties: resolveClientProperties(options.clientProperties),
     warnings,
@@ -211,6 +215,10 @@ function resolveTls(tls: RmqConnectionOptions['tls'] = {}): () => TlsOptions {
     `a ${typeof tls} is not what node:tls takes`,
     'Give { ca, cert, key, ... } or a function that returns it; amqps:// in the URL is what switches TLS on',
   );
+}
+
+function mayUseTls(urls: readonly string[] | AddressProvider): boolean {
+  return typeof urls === 'function' || urls.some((url) => /^\s*amqps:/i.test(url));
 }
 
 function resolveClientProperties(properties: Record<string, unknown> = {}): Readonly<Record<string, unknown>> {

@@ -2,10 +2,10 @@
  * The heartbeat threads of this event loop: one, for all links of all connections, started with the first dial and ended
  * with the last link. A thread that died is replaced at the next dial.
  */
-import { OptionsError } from '../errors.js';
 import type { RelayRequest } from './relay-messages.js';
 import type { RelayPassage } from './relay-passage.js';
 import { RelayThread } from './relay-thread.js';
+import { checkThatTlsCanGo } from './tls-for-thread.js';
 
 /** The share that one user has in the thread. */
 export interface RelayShare {
@@ -49,18 +49,3 @@ export class Relay {
  * counted by shares, and gone with the last one.
  */
 export const processRelay = new Relay();
-
-/** Certificates and keys can be handed to another thread; functions and secure contexts cannot. */
-function checkThatTlsCanGo(tls: RelayRequest['tls']): void {
-  for (const [option, value] of Object.entries(tls ?? {})) {
-    try {
-      structuredClone(value);
-    } catch {
-      throw new OptionsError(
-        `tls.${option}`,
-        'it cannot be handed to the heartbeat thread, as functions and secure contexts cannot',
-        "Give certificates and keys as text or buffers and leave it out, or use heartbeat.thread: 'main'",
-      );
-    }
-  }
-}
