@@ -98,7 +98,8 @@ function tryToRemove(folder) {
  */
 function unusable(parent, thrown) {
   const { message, code, syscall } = /** @type {NodeJS.ErrnoException} */ (thrown);
-  const wayOut = "Set TMPDIR to a folder that can be written to, or use heartbeat.thread: 'main'";
+  const fitting = `a folder that can be written to, with a path of at most ${LONGEST_PARENT_BYTES} bytes`;
+  const wayOut = `Set TMPDIR to ${fitting}, or use heartbeat.thread: 'main'`;
   const text = `the heartbeat thread needs a folder for its local socket, and cannot make one in ${parent}: ${message}. ${wayOut}`;
   return Object.assign(new Error(text, { cause: thrown }), { code, syscall });
 }

@@ -59,6 +59,10 @@ describe('the folders of local doors', () => {
   it('cannot be made everywhere, which is no accident of a thread', () => {
     const place = newDoorPlace(join(parent, 'missing'));
     expect(() => makeDoorFolder(place)).toThrow(expect.objectContaining({ code: 'ENOENT' }));
+    // Of a longer TMPDIR nothing is seen: /tmp is taken.
+    expect(() => makeDoorFolder(place)).toThrow(
+      'Set TMPDIR to a folder that can be written to, with a path of at most 60',
+    );
     expect(Atomics.load(place.open, 0)).toBe(0);
     rmSync(parent, { recursive: true });
     expect(() => removeDoorFoldersOf(newDoorPlace(parent))).not.toThrow();
