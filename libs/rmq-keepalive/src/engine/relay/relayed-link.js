@@ -30,7 +30,7 @@ import { HEARTBEAT, Upstream } from './upstream.js';
 const LINGER_MS = 500;
 
 export class RelayedLink {
-  #dial;
+  #terms;
   #doors;
   #memory;
   #hooks;
@@ -57,7 +57,9 @@ export class RelayedLink {
    * @param {RelayedLinkHooks} hooks
    */
   constructor(dial, { memory, doors }, hooks) {
-    this.#dial = dial;
+    const { pace, maxStallMs, onStallLimit } = dial;
+    // Not the whole dial, which may carry a megabyte of certificates.
+    this.#terms = { pace, maxStallMs, onStallLimit };
     this.#doors = doors;
     this.#memory = memory;
     this.#hooks = hooks;
@@ -85,7 +87,7 @@ export class RelayedLink {
    * @returns {boolean} whether this link was over its limit just now
    */
   stalled(stalledForMs) {
-    const isOverLimit = stalledForMs >= this.#dial.maxStallMs;
+    const isOverLimit = stalledForMs >= this.#terms.maxStallMs;
     if (this.#heartbeats === undefined || this.#hasEnded) return false;
     const wasSilenced = this.#heartbeats.isSilenced;
     this.#heartbeats.isSilenced = isOverLimit;
@@ -98,7 +100,7 @@ export class RelayedLink {
 
   /** Without heartbeats silence tells the broker nothing. */
   get closesAtLimit() {
-    return this.#dial.onStallLimit === 'close' || this.#heartbeats?.isAgreedOn !== true;
+    return this.#terms.onStallLimit === 'close' || this.#heartbeats?.isAgreedOn !== true;
   }
 
   #connected() {
@@ -157,7 +159,7 @@ export class RelayedLink {
         },
         peerDead,
       },
-      this.#dial.pace,
+      this.#terms.pace,
       timeoutSeconds,
     );
   }
