@@ -16,6 +16,13 @@ describe('what start() waits for', () => {
     expect(connection.status().consumers).toMatchObject({ wanted: 1, attached: 1 });
   });
 
+  it("'background' waits for nothing, and whatever is subscribed right after it is attached", async () => {
+    const connection = faults.connect();
+    await connection.start();
+    connection.subscribe({ queue: 'work' }, faults.oracle.consume);
+    await until('it is attached', () => connection.status().consumers.attached === 1);
+  });
+
   it("'fail-fast' tries every address before it gives up, also with an early publish", async () => {
     const connection = faults.connect({ startup: 'fail-fast', urls: [await deadUrl(), faults.vhost.url] });
     connection.subscribe({ queue: 'work' }, faults.oracle.consume);

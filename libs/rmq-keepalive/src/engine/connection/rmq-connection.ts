@@ -78,6 +78,8 @@ export class RmqConnection {
   readonly #subscriptions: Subscriptions;
   readonly #publishers: Publishers;
   readonly #rpc: Rpc;
+  /** Or needed, for a publish, before it was. */
+  #isStarted = false;
   #closing: Closing | undefined;
   #gaveUp: Error | undefined;
 
@@ -156,7 +158,7 @@ export class RmqConnection {
       },
       {
         mayStart: () => this.#closing?.mayDialToPublish !== false,
-        starts: (link) => this.#state.linkStarts(link),
+        starts: (link) => this.#linkStarts(link),
         stateChanged: (link, to) => this.#linkStateChanged(link, to),
         lost: (link, cause) => this.#linkLost(link, cause),
         event: (event) => this.#linkEvent(event),
@@ -286,7 +288,7 @@ export class RmqConnection {
     const consumer = this.#subscriptions.add(options, handler, kind);
     // Also while recovery is under way: it may have passed by already.
     if (this.#links.consuming.link !== undefined) this.#consumers.scheduleRepair(consumer, 0);
-    else if (this.state.name !== 'idle') this.#links.start(this.#links.consuming);
+    else if (this.#isStarted) this.#links.start(this.#links.consuming);
     return this.#subscriptions.handleOf(consumer);
   }
 
@@ -297,6 +299,7 @@ export class RmqConnection {
    */
   async start(): Promise<void> {
     if (this.#closing !== undefined) throw new ConnectionClosedError();
+    this.#isStarted = true;
     const first = this.#consumers.size > 0 ? this.#links.consuming : this.#links.publishing;
     this.#links.start(first);
     await this.#startup.untilStarted(first, this.#options.startup);
@@ -373,6 +376,11 @@ export class RmqConnection {
     this.#emit({ type: 'drained', report });
     this.#state.end();
     this.#bus.end();
+  }
+
+  #linkStarts(link: LinkSupervisor): void {
+    this.#isStarted = true;
+    this.#state.linkStarts(link);
   }
 
   #linkStateChanged(supervisor: LinkSupervisor, to: ConnectionState): void {
