@@ -56,7 +56,7 @@ describe('a stream whose sender is a stranger', () => {
       heard,
       open: (messageId: string, others: object = { replyTo: REPLY_TO }) => say('rpc.open', { messageId, ...others }),
       item: (messageId: string, item: number) => say('rpc.item', { messageId, ...json }, `${item}`),
-      end: (messageId: string) => say('rpc.end', { messageId }),
+      end: (messageId: string, count = '') => say('rpc.end', { messageId }, count),
     };
   }
 
@@ -69,6 +69,18 @@ describe('a stream whose sender is a stranger', () => {
     end('mine');
     expect(await first).toEqual({ done: false, value: 2 });
     expect(await stream.next()).toEqual({ done: true, value: undefined });
+  });
+
+  it('ends with an error when its end tells of more items than have come', async () => {
+    const { first, stream, open, item, end } = await asked();
+    open('mine');
+    item('mine', 1);
+    end('mine', '3');
+    expect(await first).toEqual({ done: false, value: 1 });
+    await expect(stream.next()).rejects.toMatchObject({
+      code: 'RMQ_RPC_LINK_LOST',
+      message: expect.stringContaining('2 of its 3 items were lost'),
+    });
   });
 
   it('ends with an error, and tells the sender, when there are more items than were asked for', async () => {

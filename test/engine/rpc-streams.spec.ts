@@ -63,6 +63,39 @@ describe('a stream of replies', () => {
     expect(items).toEqual([1]);
   });
 
+  it('is complete, however much of it waits for the socket', async () => {
+    const item = 'x'.repeat(500_000);
+    const { rpc, asking, answering } = await streaming(async function* () {
+      for (let n = 0; n < 150; n++) yield item;
+    });
+    let items = 0;
+    for await (const one of rpc.stream<string>(rows, 1, { window: 100 })) items += one.length === item.length ? 1 : 0;
+    expect(items).toBe(150);
+    expect(rpcOf(answering.status())).toMatchObject({ repliesLost: 0 });
+    expect(asking.status().outbox.maxMessages).toBeLessThan(1e6);
+    expect(answering.status().outbox.maxMessages).toBeLessThan(1e6);
+  });
+
+  it('reports what the handler threw, once, and does not try it again', async () => {
+    const both = await rpcPair(faults);
+    let runs = 0;
+    both.answering.answer({ ...rows, retry: { attempts: 3, firstDelayMs: 10 } }, async function* () {
+      runs += 1;
+      yield 1;
+      throw new Error('the cursor is gone');
+    });
+    await both.untilAttached();
+    const reported: string[] = [];
+    both.answering.on('handler-failed', ({ cause }) => reported.push(cause.message));
+    const stream = both.rpc.stream(rows, 1);
+    expect(await stream.next()).toMatchObject({ value: 1 });
+    await expect(stream.next()).rejects.toMatchObject({ remoteMessage: 'the cursor is gone' });
+    await until('it is acked', () => both.answering.status().counters.acked === 1);
+    expect(reported).toEqual(['the cursor is gone']);
+    expect(runs).toBe(1);
+    expect(rpcOf(both.answering.status())).toMatchObject({ errorsSent: 1, streaming: 0 });
+  });
+
   it('does not run ahead of a slow reader by more than its window', async () => {
     let produced = 0;
     const { rpc } = await streaming(async function* () {

@@ -1,5 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
-import { DEAD_LETTER_HEADERS, defineRpc, RpcFailure, RpcRemoteError, Settlement } from 'nestjs-rmq-keepalive';
+import {
+  type Codec,
+  DEAD_LETTER_HEADERS,
+  defineRpc,
+  RpcFailure,
+  RpcRemoteError,
+  Settlement,
+} from 'nestjs-rmq-keepalive';
 import { z } from 'zod';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';
@@ -88,6 +95,53 @@ describe('a request', () => {
     expect(asking.status().rpc).toMatchObject({ failed: 3, finished: 0 });
     const fates = faults.oracle.eventsOf('handler-failed').map(({ event }) => event.fate);
     expect(fates).toEqual([true, true, false].map((isDeliberate) => ({ kind: 'answered', isDeliberate })));
+  });
+
+  it('is answered, however much all the answers of one moment are together', async () => {
+    const { rpc, answering, untilAttached } = await rpcPair(faults);
+    const answer = 'x'.repeat(100_000);
+    let release = (): void => undefined;
+    const all = new Promise<void>((resolve) => (release = resolve));
+    let running = 0;
+    answering.answer({ queue: 'large', prefetch: 400 }, async () => {
+      if (++running === 400) release();
+      await all;
+      return answer;
+    });
+    await untilAttached();
+    const answers = await Promise.all(Array.from({ length: 400 }, () => rpc.request<string>({ queue: 'large' }, 1)));
+    expect(answers.every((one) => one.length === answer.length)).toBe(true);
+    expect(answering.status().rpc).toMatchObject({ repliesSent: 400, repliesLost: 0 });
+  });
+
+  it('is told of an error whatever the codec can write, and acked', async () => {
+    // Bytes and nothing else.
+    const codec: Codec = {
+      contentType: 'application/x-bytes',
+      encode(payload) {
+        if (!Buffer.isBuffer(payload)) throw new TypeError('bytes only');
+        return { content: payload, contentType: this.contentType };
+      },
+      decode: (body) => body,
+    };
+    const [asking, answering] = [await openConnection(faults, { codec }), await openConnection(faults, { codec })];
+    answering.answer<Buffer>({ queue: 'bytes' }, (bytes) => {
+      if (bytes.length === 0) throw new RpcFailure('nothing came', { code: 'EMPTY', data: { cyclic: cyclic() } });
+      if (bytes.length === 1) return { not: 'bytes' };
+      return bytes;
+    });
+    await until('it consumes', () => answering.status().consumers.attached === 1);
+    const ask = (text: string) => asking.rpc.request<Buffer>({ queue: 'bytes' }, Buffer.from(text));
+    expect((await ask('two')).toString()).toBe('two');
+    await expect(ask('')).rejects.toMatchObject({ remoteMessage: 'nothing came', remoteCode: 'EMPTY' });
+    await expect(ask('1')).rejects.toMatchObject({ code: 'RMQ_RPC_REMOTE' });
+    await until('all are acked', () => answering.status().counters.acked === 3);
+
+    function cyclic(): object {
+      const ring: { self?: object } = {};
+      ring.self = ring;
+      return ring;
+    }
   });
 
   it('is tried again by `retry`, and answered by the attempt that works or by the last one', async () => {

@@ -34,6 +34,13 @@ export interface OutboxOptions {
 
 export type ResolvedOutbox = Required<OutboxOptions>;
 
+/** For messages that something else bounds: each waits until the socket takes it. */
+export const UNBOUNDED: ResolvedOutbox = {
+  maxMessages: Number.MAX_SAFE_INTEGER,
+  maxBytes: Number.MAX_SAFE_INTEGER,
+  whenFull: 'reject',
+};
+
 /** The waiting room's bounds, of the outbox's. */
 const WAITING_ROOM_SHARE = 1 / 4;
 

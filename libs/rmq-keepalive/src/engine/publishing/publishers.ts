@@ -5,7 +5,7 @@ import type { Link } from '../connection/link.js';
 import { checkOptionsObject } from '../option-checks.js';
 import { ChannelPublisher } from './channel-publisher.js';
 import { Dispatcher, type DispatcherOptions, type PublisherHost, type PublisherStatus } from './dispatcher.js';
-import { type OutboxOptions, type ResolvedOutbox, resolveOutbox } from './outbox.js';
+import { type OutboxOptions, type ResolvedOutbox, resolveOutbox, UNBOUNDED } from './outbox.js';
 import { type PublisherDefaults, type ResolvedPublishDefaults, resolvePublishDefaults } from './publish-options.js';
 import type { RmqPublisher } from './publisher.js';
 
@@ -29,6 +29,8 @@ interface Defaults {
   readonly outbox: ResolvedOutbox;
   readonly publish: ResolvedPublishDefaults;
 }
+
+type OpenOptions = Omit<DispatcherOptions, 'opens' | 'bounds'> & Partial<Pick<DispatcherOptions, 'bounds'>>;
 
 export class Publishers {
   /** The one that is injected by its class. Its channel is opened with every link. */
@@ -57,13 +59,15 @@ export class Publishers {
     return this.#add({ bounds, confirms: confirm ? 'on' : 'off', opens: 'on-demand' }, defaults);
   }
 
-  /** A channel of its own kind for a caller that makes its messages itself, with a host of its own. Otherwise as {@link create}. */
+  /**
+   * A channel of its own kind for a caller that makes its messages itself, with a host of its own. Otherwise as {@link create}.
+   * @param options.bounds where something else than the outbox bounds what is sent
+   */
   open(
-    options: Omit<DispatcherOptions, 'opens' | 'bounds'>,
+    { bounds = { ...this.#defaults.outbox, whenFull: 'reject' }, ...options }: OpenOptions,
     told: Pick<PublisherHost, 'published' | 'failed' | 'returned'>,
   ): Dispatcher {
     const host: PublisherHost = { ...this.#host, republished: () => undefined, ...told };
-    const bounds: ResolvedOutbox = { ...this.#defaults.outbox, whenFull: 'reject' };
     return this.#addDispatcher({ ...options, bounds, opens: 'on-demand' }, host);
   }
 
@@ -83,6 +87,7 @@ export class Publishers {
       sum.inFlight += status.inFlight;
       sum.waiting += status.waiting;
       sum.bytes += status.bytes;
+      if (bounds === UNBOUNDED) continue;
       sum.maxMessages += bounds.maxMessages;
       sum.maxBytes += bounds.maxBytes;
     }

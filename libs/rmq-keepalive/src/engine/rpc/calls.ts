@@ -30,6 +30,7 @@ import {
 import { AbortWatch } from '../publishing/abort-watch.js';
 import type { Dispatcher } from '../publishing/dispatcher.js';
 import { type MessageProperties, Outgoing, type OutgoingMessage } from '../publishing/outgoing-message.js';
+import type { ResolvedOutbox } from '../publishing/outbox.js';
 import type { Publishers } from '../publishing/publishers.js';
 import { Call, type CallEnd, type CallListener, type CallRequest } from './call.js';
 import { CallDeadlines } from './call-deadlines.js';
@@ -46,6 +47,8 @@ export interface ResolvedCallsOptions {
   readonly replyQueue: string;
   /** Outstanding at a time. */
   readonly maxCalls: number;
+  /** Of what waits for the link or the socket; by default that of a publisher, which refuses what is beyond. */
+  readonly outbox?: ResolvedOutbox;
   /** Hears replies that came after the end of their call. Must not throw. */
   readonly late?: (message: ConsumeMessage) => void;
 }
@@ -214,6 +217,7 @@ export class Calls {
     return this.#publishers.open(
       {
         confirms: 'off',
+        bounds: this.#options.outbox,
         replies: {
           owner: `RPC "${this.name}"`,
           queue: this.#options.replyQueue,

@@ -10,7 +10,7 @@ import { encodePayload } from '../publishing/encode-payload.js';
 import { isThenable } from '../thenable.js';
 import type { Call, CallListener, CallRequest } from './call.js';
 import type { Calls } from './calls.js';
-import { RpcBadReplyError, RpcRemoteError, toRemoteFields } from './remote-error.js';
+import { decodedError, RpcBadReplyError, RpcRemoteError } from './remote-error.js';
 import { ReplyStream } from './reply-stream.js';
 import { cancelLateStream } from './stream-control.js';
 import { RmqRpcClient, type RpcRequestOptions, type RpcStreamOptions } from './rpc-client.js';
@@ -158,13 +158,19 @@ export class ChannelRpcClient extends RmqRpcClient {
     const type = typeOf(message);
     if (type === RPC_TYPES.open) throw new RpcBadReplyError(call, 'with a stream, which was not asked for');
     if (isNothing(message)) return contract === undefined ? undefined : checkAgainst(contract.response, undefined);
-    let value: unknown;
-    try {
-      value = this.#parts.codec.decode(message.content, message.properties);
-    } catch (thrown) {
-      throw new RpcBadReplyError(call, 'the reply cannot be decoded', thrown);
-    }
-    if (type === RPC_TYPES.error) throw new RpcRemoteError(call, toRemoteFields(value));
+    const decoded = <T>(decode: () => T): T => {
+      try {
+        return decode();
+      } catch (thrown) {
+        throw new RpcBadReplyError(call, 'the reply cannot be decoded', thrown);
+      }
+    };
+    if (type === RPC_TYPES.error)
+      throw new RpcRemoteError(
+        call,
+        decoded(() => decodedError(message)),
+      );
+    const value: unknown = decoded(() => this.#parts.codec.decode(message.content, message.properties));
     return contract === undefined ? value : checkAgainst(contract.response, value);
   }
 }

@@ -1,4 +1,7 @@
 /** Errors on their way from whoever answers to whoever asked: name, message, code and data; never a stack. */
+import type { ConsumeMessage } from 'amqplib';
+import type { EncodedBody } from '../codec/codec.js';
+import { JsonCodec } from '../codec/json-codec.js';
 import { type CallAddress, errorNameOf, reasonOf, RmqRpcError } from '../errors.js';
 
 /** What is told of an error. */
@@ -19,7 +22,7 @@ export interface RemoteErrorFields {
  */
 export class RpcFailure extends Error {
   readonly code: string | undefined;
-  /** Whatever the codec can carry. */
+  /** Whatever has a JSON form, whichever codec carries the payloads. */
   readonly data: unknown;
   constructor(message: string, options: { code?: string; data?: unknown; cause?: unknown } = {}) {
     super(message, { cause: options.cause });
@@ -68,8 +71,26 @@ export function remoteFieldsOf(thrown: unknown): RemoteErrorFields {
   }
 }
 
+/** JSON whatever the connection's codec is: that one may know nothing of errors. */
+const ERRORS = new JsonCodec();
+
+export function encodedError(fields: RemoteErrorFields): EncodedBody {
+  try {
+    return ERRORS.encode(fields);
+  } catch {
+    // Its data have no JSON form.
+    const { name, message, code } = fields;
+    return ERRORS.encode({ name, message, code });
+  }
+}
+
+/** @throws PayloadNotDecodableError */
+export function decodedError({ content, properties }: ConsumeMessage): RemoteErrorFields {
+  return toRemoteFields(ERRORS.decode(content, properties));
+}
+
 /** From the wire: nothing of it is taken on trust. */
-export function toRemoteFields(value: unknown): RemoteErrorFields {
+function toRemoteFields(value: unknown): RemoteErrorFields {
   const { name, message, code, data } = (typeof value === 'object' && value !== null ? value : {}) as Record<
     string,
     unknown

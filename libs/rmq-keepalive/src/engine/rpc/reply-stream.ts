@@ -16,7 +16,7 @@ import type { Call, CallListener } from './call.js';
 import type { Calls } from './calls.js';
 import { RpcBadReplyError, RpcRemoteError } from './remote-error.js';
 import { cancel, grant, type StreamAddress, streamAddress } from './stream-control.js';
-import { RPC_TYPES, STREAM_ALIVE, typeOf } from './wire.js';
+import { countOf, RPC_TYPES, STREAM_ALIVE, typeOf } from './wire.js';
 
 export interface StreamParts {
   readonly calls: Calls;
@@ -37,6 +37,7 @@ export class ReplyStream<T> implements AsyncIterableIterator<T>, CallListener {
   #address: StreamAddress | undefined;
   /** Items that the sender may still send. */
   #credit: number;
+  #came = 0;
   /** Items taken since the last grant. */
   #taken = 0;
   #over: { error?: unknown } | undefined;
@@ -77,8 +78,9 @@ export class ReplyStream<T> implements AsyncIterableIterator<T>, CallListener {
     if (message.properties.messageId !== this.#address?.streamId) return;
     if (type === RPC_TYPES.end) {
       this.#address = undefined;
-      return call.end();
+      return this.#ended(message, call);
     }
+    this.#came += 1;
     this.#credit -= 1;
     if (this.#credit < 0) throw new RpcBadReplyError(call, 'with more items than were asked for');
     if (this.#credit === 0) call.pause();
@@ -93,6 +95,14 @@ export class ReplyStream<T> implements AsyncIterableIterator<T>, CallListener {
     if (this.#address !== undefined) cancel(this.parts.calls, this.#address);
     this.#address = undefined;
     for (const settle of this.#pulls.takeAll()) settle(this.#atTheEnd(this.#over));
+  }
+
+  /** Its sender's link may have been lost with items, and come back for the end. */
+  #ended(message: ConsumeMessage, call: Call): void {
+    const sent = countOf(message);
+    if (sent !== undefined && sent !== this.#came)
+      throw new RpcLinkLostError(call, `${sent - this.#came} of its ${sent} items were lost on the way`);
+    call.end();
   }
 
   #begin(): void {

@@ -21,7 +21,7 @@ import { isThenable } from '../thenable.js';
 import { isStreaming, itemsOf, lastItemOf } from './async-items.js';
 import type { Asker, Replies } from './replies.js';
 import type { ReplyAddresses } from './reply-addresses.js';
-import { type RemoteErrorFields, remoteFieldsOf, RpcFailure } from './remote-error.js';
+import { encodedError, type RemoteErrorFields, remoteFieldsOf, RpcFailure } from './remote-error.js';
 import { StreamSender } from './stream-sender.js';
 import { CREDIT_HEADER, DEADLINE_HEADER, NO_CONTENT, RPC_TYPES } from './wire.js';
 
@@ -51,6 +51,9 @@ export interface ResponderCounters {
 }
 
 export class Responder {
+  /** Their streams have failed, and their askers know. */
+  readonly #told = new WeakSet<Delivery>();
+
   constructor(
     private readonly parts: ResponderParts,
     private readonly handler: DeliveryHandler<never>,
@@ -77,6 +80,7 @@ export class Responder {
   readonly answers: FailureAnswers = {
     isDeliberate: (error) => error instanceof RpcFailure || this.parts.describeError(error) !== undefined,
     answer: (delivery, reason, error) => {
+      if (this.#told.has(delivery)) return Promise.resolve();
       if (this.parts.addresses.refusalOf(delivery.properties.replyTo) !== undefined) return undefined;
       const isAnswer = reason === 'handler-failed' || reason === 'attempts-spent';
       const told = this.#sendError(error ?? notHandled(reason), delivery);
@@ -124,7 +128,8 @@ export class Responder {
         calls: replies.calls,
         asker: askerOf(delivery),
         credit,
-        send: (item, messageId) => this.#sendPayload(item, { type: RPC_TYPES.item, messageId }, delivery, ignore),
+        send: (item, messageId, written) =>
+          this.#sendPayload(item, { type: RPC_TYPES.item, messageId }, delivery, written),
       },
       source,
     );
@@ -137,38 +142,40 @@ export class Responder {
     counters.streaming -= 1;
     signal.removeEventListener('abort', stop);
     if (outcome.kind === 'cancelled') delivery.abort(new Error('Whoever asked wants no more items'));
-    else if (outcome.kind === 'ended') await this.#sendEnd(sender.streamId, delivery);
-    // Not tried again: the items before it are out.
+    else if (outcome.kind === 'ended') await this.#sendEnd(sender, delivery);
     else await this.#sendError(outcome.error, delivery);
     sender.close();
     delivery.ack();
+    // Reported like any failure of a handler. Not tried again: its reader was told, and has had the items before it.
+    if (outcome.kind !== 'threw') return;
+    this.#told.add(delivery);
+    throw outcome.error;
   }
 
-  #sendEnd(messageId: string, delivery: Delivery): Promise<void> {
-    const properties = { type: RPC_TYPES.end, messageId };
+  #sendEnd({ streamId: messageId, sent }: StreamSender, delivery: Delivery): Promise<void> {
+    const reply = { content: Buffer.from(String(sent), 'latin1'), properties: { type: RPC_TYPES.end, messageId } };
     return new Promise((resolve) => {
-      this.parts.replies.send(askerOf(delivery), { content: NO_CONTENT, properties }, () => resolve());
+      this.parts.replies.send(askerOf(delivery), reply, () => resolve());
     });
   }
 
-  /** Resolves when it was handed to the socket, or cannot be. */
+  /** Resolves when it was handed to the socket, or cannot be. Does not reject. */
   #sendError(thrown: unknown, delivery: Delivery): Promise<void> {
     this.parts.counters.failed += 1;
-    const fields = this.parts.describeError(thrown) ?? remoteFieldsOf(thrown);
+    const { content, contentType } = encodedError(this.parts.describeError(thrown) ?? remoteFieldsOf(thrown));
+    const reply = { content, properties: { type: RPC_TYPES.error, contentType } };
     return new Promise((resolve) => {
-      const properties = { type: RPC_TYPES.error };
-      try {
-        this.#sendPayload(fields, properties, delivery, resolve);
-      } catch {
-        // Its data cannot be encoded.
-        const { name, message, code } = fields;
-        this.#sendPayload({ name, message, code }, properties, delivery, resolve);
-      }
+      this.parts.replies.send(askerOf(delivery), reply, () => resolve());
     });
   }
 
   /** @throws what keeps it from being encoded */
-  #sendPayload(value: unknown, properties: MessageProperties, delivery: Delivery, written: () => void): void {
+  #sendPayload(
+    value: unknown,
+    properties: MessageProperties,
+    delivery: Delivery,
+    written: (error?: Error) => void,
+  ): void {
     const { codec, replies, maxMessageBytes } = this.parts;
     const asker = askerOf(delivery);
     if (value === undefined) return replies.send(asker, { content: NO_CONTENT, properties }, written);
@@ -192,8 +199,4 @@ async function* checkedItems(items: AsyncGenerator, check: (item: unknown) => un
 
 function notHandled(reason: DeadLetterReason): Error {
   return new RpcFailure('The request was not handled', { code: reason });
-}
-
-function ignore(): void {
-  // Whether an item was written shows in the stream's own call.
 }

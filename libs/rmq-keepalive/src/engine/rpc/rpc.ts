@@ -5,6 +5,7 @@ import type { Codec } from '../codec/codec.js';
 import type { DeliveryHandler, FailureAnswers, SubscriptionOptions } from '../consuming/subscription.js';
 import { OptionsError } from '../errors.js';
 import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
+import { UNBOUNDED } from '../publishing/outbox.js';
 import type { Publishers } from '../publishing/publishers.js';
 import type { RpcStatus } from '../status.js';
 import { type AnswerOptions, resolveAnswers } from './answer-options.js';
@@ -109,8 +110,9 @@ export class Rpc {
 
   #openReplies(): Replies {
     const { publishers, clock } = this.#parts;
-    // Each stream that is sent is a call; the concurrency of the handlers is their bound.
-    const options = { name: 'replies', replyQueue: DIRECT_REPLY_TO, maxCalls: Infinity };
+    // Each stream that is sent is a call. The concurrency of the handlers is the bound of both, and a reply that was refused
+    // would leave its asker waiting.
+    const options = { name: 'replies', replyQueue: DIRECT_REPLY_TO, maxCalls: Infinity, outbox: UNBOUNDED };
     return new Replies(new Calls(options, publishers, clock, () => undefined));
   }
 }

@@ -16,20 +16,27 @@ export type StreamOutcome =
   | { readonly kind: 'ended' }
   /** The reader had enough, or is gone. */
   | { readonly kind: 'cancelled' }
-  /** The handler, the link, or the time. */
-  | { readonly kind: 'failed'; readonly error: unknown };
+  /** The link, or the time. */
+  | { readonly kind: 'failed'; readonly error: unknown }
+  /** The handler has. */
+  | { readonly kind: 'threw'; readonly error: unknown };
 
 export interface SendingParts {
   readonly calls: Calls;
   readonly asker: Asker;
   /** Items that may be sent without being asked again. */
   readonly credit: number;
-  /** Sends one. What it throws fails the stream. */
-  send(item: unknown, streamId: string): void;
+  /** Sends one; `written` is called when the socket has it, or with the reason why it never will. What it throws fails the stream. */
+  send(item: unknown, streamId: string, written: (error?: Error) => void): void;
 }
+
+/** Items of one stream that wait for the socket: enough for one write, and no more in memory. */
+const MOST_UNWRITTEN = 16;
 
 export class StreamSender implements CallListener {
   #credit: number;
+  #sent = 0;
+  #unwritten = 0;
   #isOver = false;
   #settle!: (outcome: StreamOutcome) => void;
   readonly #outcome = new Promise<StreamOutcome>((resolve) => (this.#settle = resolve));
@@ -56,6 +63,11 @@ export class StreamSender implements CallListener {
 
   get streamId(): string {
     return this.#call.id;
+  }
+
+  /** Items so far. */
+  get sent(): number {
+    return this.#sent;
   }
 
   /** Resolves when it is over; the iterator was told, and may take its time. Then say the last word, and {@link close}. */
@@ -98,18 +110,34 @@ export class StreamSender implements CallListener {
       while (await this.#mayGoOn()) {
         const { done = false, value } = await this.iterator.next();
         if (this.#isOver) return;
-        if (done) return this.stop({ kind: 'ended' });
+        if (done) break;
         this.#credit -= 1;
-        this.parts.send(value, this.streamId);
+        this.#sent += 1;
+        this.#unwritten += 1;
+        this.parts.send(value, this.streamId, (error) => this.#written(error));
       }
+      // An end in front of an item that is still to be written, or never will be, would be a lie.
+      await this.#until(() => this.#unwritten === 0);
+      this.stop({ kind: 'ended' });
     } catch (thrown) {
-      this.stop({ kind: 'failed', error: thrown });
+      this.stop({ kind: 'threw', error: thrown });
     }
   }
 
+  #written(error: Error | undefined): void {
+    this.#unwritten -= 1;
+    if (error !== undefined) this.stop({ kind: 'failed', error });
+    this.#wake();
+  }
+
   async #mayGoOn(): Promise<boolean> {
-    while (this.#credit === 0 && !this.#isOver) await new Promise<void>((resolve) => (this.#wake = resolve));
+    await this.#until(() => this.#credit > 0 && this.#unwritten < MOST_UNWRITTEN);
     return !this.#isOver;
+  }
+
+  /** Or until it is over. */
+  async #until(isSo: () => boolean): Promise<void> {
+    while (!this.#isOver && !isSo()) await new Promise<void>((resolve) => (this.#wake = resolve));
   }
 
   async #endIterator(): Promise<void> {

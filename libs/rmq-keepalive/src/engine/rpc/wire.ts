@@ -9,7 +9,7 @@
  * | error | `rpc.error` | `{ name, message, code?, data? }` | `correlationId` |
  * | stream begins | `rpc.open` | - | `correlationId`, `messageId`: the stream's id, `replyTo`: for credit |
  * | item | `rpc.item` | payload | `correlationId`, `messageId` |
- * | stream ends | `rpc.end` | - | `correlationId`, `messageId` |
+ * | stream ends | `rpc.end` | how many items there were, in digits; may be left out | `correlationId`, `messageId` |
  * | credit | `rpc.credit` | how many more items, in digits; 0 says "still here" | `correlationId`: the stream's id |
  * | cancel | `rpc.cancel` | - | `correlationId`: the stream's id |
  */
@@ -38,8 +38,18 @@ export const MAX_CREDIT = 65_535;
 
 /** The credit that a message grants: digits, or `undefined` where it is none. */
 export function creditOf(message: ConsumeMessage): number | undefined {
-  const text = message.content.length > 5 ? '' : message.content.toString('latin1');
-  return /^\d+$/.test(text) ? Math.min(Number(text), MAX_CREDIT) : undefined;
+  const credit = digitsOf(message, 5);
+  return credit === undefined ? undefined : Math.min(credit, MAX_CREDIT);
+}
+
+/** Of how many items a stream has had, by its end; `undefined` where that does not say. */
+export function countOf(message: ConsumeMessage): number | undefined {
+  return digitsOf(message, 15);
+}
+
+function digitsOf({ content }: ConsumeMessage, most: number): number | undefined {
+  const text = content.length > most ? '' : content.toString('latin1');
+  return /^\d+$/.test(text) ? Number(text) : undefined;
 }
 
 export function typeOf(message: ConsumeMessage): string | undefined {
