@@ -152,7 +152,7 @@ export class ReplyStream<T> implements AsyncIterableIterator<T>, CallListener {
 
   async #itemTaken(item: unknown): Promise<IteratorResult<T>> {
     this.#taken += 1;
-    if (this.#address !== undefined && this.#taken * 2 >= this.parts.window) this.#grant();
+    if (this.#address !== undefined && this.#isGrantDue) this.#grant();
     try {
       return { done: false, value: (await item) as T };
     } catch (thrown) {
@@ -163,19 +163,28 @@ export class ReplyStream<T> implements AsyncIterableIterator<T>, CallListener {
     }
   }
 
+  get #isGrantDue(): boolean {
+    return this.#taken * 2 >= this.parts.window;
+  }
+
   #grant(): void {
-    const { calls } = this.parts;
-    grant(calls, this.#address as StreamAddress, this.#taken);
-    this.#credit += this.#taken;
+    const items = this.#taken;
+    this.#credit += items;
     this.#taken = 0;
     this.#call?.renew();
+    grant(this.parts.calls, this.#address as StreamAddress, items, () => {
+      this.#credit -= items;
+      this.#taken += items;
+    });
   }
 
   #sayAlive(): void {
     this.#alive = this.parts.clock.setTimer(
       () => {
         if (this.#address === undefined) return;
-        grant(this.parts.calls, this.#address, 0);
+        // Also what could not be said before.
+        if (this.#isGrantDue) this.#grant();
+        else grant(this.parts.calls, this.#address, 0);
         this.#sayAlive();
       },
       STREAM_ALIVE.sayEveryMs,

@@ -22,12 +22,14 @@ export function streamAddress({ properties }: ConsumeMessage): StreamAddress | u
   return { streamId, replyTo: replyTo as string };
 }
 
-export function grant(calls: Calls, address: StreamAddress, items: number): void {
-  say(calls, address, RPC_TYPES.credit, Buffer.from(String(items), 'latin1'));
+/** @param failed called if it could not be said: the outbox of the calls is full, or the link is down */
+export function grant(calls: Calls, address: StreamAddress, items: number, failed: () => void = () => undefined): void {
+  say(calls, address, { type: RPC_TYPES.credit, content: Buffer.from(String(items), 'latin1') }, failed);
 }
 
 export function cancel(calls: Calls, address: StreamAddress): void {
-  say(calls, address, RPC_TYPES.cancel, NO_CONTENT);
+  // Whoever is not told hears nothing more of the reader, and stops for that.
+  say(calls, address, { type: RPC_TYPES.cancel, content: NO_CONTENT }, () => undefined);
 }
 
 /** A stream that begins after its call has ended: nobody will read it. */
@@ -36,8 +38,14 @@ export function cancelLateStream(message: ConsumeMessage, calls: Calls): void {
   if (address !== undefined) cancel(calls, address);
 }
 
-function say(calls: Calls, { streamId, replyTo }: StreamAddress, type: string, content: Buffer): void {
+function say(
+  calls: Calls,
+  { streamId, replyTo }: StreamAddress,
+  { type, content }: { type: string; content: Buffer },
+  failed: () => void,
+): void {
   const properties = { type, correlationId: streamId };
-  // Without a link there is no stream any more, and nobody to be told.
-  calls.post({ exchange: '', routingKey: replyTo, content, properties, timeoutMs: TIMEOUT_MS }, () => undefined);
+  calls.post({ exchange: '', routingKey: replyTo, content, properties, timeoutMs: TIMEOUT_MS }, (error) => {
+    if (error !== undefined) failed();
+  });
 }
