@@ -1,10 +1,19 @@
 import { describe, expect, it } from '@jest/globals';
 import { Controller } from '@nestjs/common';
-import { type ClientProxy, MessagePattern, type RmqOptions, type RmqStatus } from '@nestjs/microservices';
+import {
+  type ClientProxy,
+  Ctx,
+  MessagePattern,
+  Payload,
+  RmqContext,
+  type RmqOptions,
+  RmqRecordBuilder,
+  type RmqStatus,
+} from '@nestjs/microservices';
 import { RmqConnection } from 'nestjs-rmq-keepalive';
 import { RmqClient, type RmqClientOptions, RmqServer, type RmqServerOptions } from 'nestjs-rmq-keepalive/microservices';
 import { connect } from 'amqplib';
-import { firstValueFrom, lastValueFrom, NEVER, type Observable, toArray } from 'rxjs';
+import { firstValueFrom, lastValueFrom, NEVER, type Observable, Subject, take, takeUntil, timer, toArray } from 'rxjs';
 import { SIDES, useTransport } from '../support/transport-fixture.js';
 import { TypescriptChild } from '../support/typescript-child.js';
 import { until } from '../support/until.js';
@@ -56,6 +65,54 @@ describe('RmqClient', () => {
     ]);
     const client = transport.client('ours');
     for (let n = 0; n < 3; n++) expect(await outcome(client)).toEqual([1]);
+  });
+
+  describe('when a record names a message id', () => {
+    const attempt = (tag: string) => new RmqRecordBuilder(tag).setOptions({ messageId: 'order-1' }).build();
+
+    it.each(SIDES)(
+      'gives each request its own answer, also two of one id at a time ($side client)',
+      async ({ side }) => {
+        const answers = new Map<string, Subject<string>>();
+        const ids: unknown[] = [];
+        @Controller()
+        class Orders {
+          @MessagePattern('order')
+          order(@Payload() tag: string, @Ctx() context: RmqContext): Observable<string> {
+            ids.push((context.getMessage() as { properties: { messageId: unknown } }).properties.messageId);
+            const answer = new Subject<string>();
+            answers.set(tag, answer);
+            return answer.pipe(take(1));
+          }
+        }
+        await transport.serve('ours', { controllers: [Orders] });
+        const client = transport.client(side);
+        const given = firstValueFrom(client.send('order', attempt('given up')).pipe(takeUntil(timer(300))), {
+          defaultValue: 'nothing',
+        });
+        await until('the first is there', () => answers.has('given up'));
+        expect(await given).toBe('nothing');
+        const second = firstValueFrom(client.send('order', attempt('second')));
+        const third = firstValueFrom(client.send('order', attempt('third')));
+        await until('all are there', () => answers.size === 3);
+        for (const tag of ['given up', 'third', 'second']) answers.get(tag)!.next(`answer to ${tag}`);
+        expect(await Promise.all([second, third])).toEqual(['answer to second', 'answer to third']);
+        expect(ids).toEqual(['order-1', 'order-1', 'order-1']);
+      },
+    );
+
+    it('still ends the request that no queue takes', async () => {
+      const client = transport.client('ours', { exchange: 'shop', exchangeType: 'topic', wildcards: true });
+      await expect(firstValueFrom(client.send('order', attempt('nowhere')))).rejects.toMatchObject({
+        code: 'RMQ_RPC_UNROUTABLE',
+      });
+    });
+
+    it('takes no correlation id from it', async () => {
+      await transport.serve('ours', { controllers: [Service] });
+      const record = new RmqRecordBuilder('a').setOptions({ correlationId: 'mine' } as object).build();
+      expect(await firstValueFrom(transport.client('ours').send('echo', record))).toBe('a');
+    });
   });
 
   it('takes a reply that is no packet of Nest’s as the whole answer', async () => {

@@ -54,11 +54,12 @@ export class AmqpPublishingChannel implements PublishingChannel {
     channel.on('nack', ({ deliveryTag, multiple }: Confirm) => events.nacked(deliveryTag, multiple));
     channel.on('return', ({ fields, properties }) => {
       const { exchange, routingKey, replyCode, replyText } = fields as unknown as ReturnFields;
-      const messageId: unknown = properties.messageId;
+      const { messageId, correlationId } = properties as { messageId: unknown; correlationId: unknown };
       events.returned({
         exchange,
         routingKey,
         messageId: typeof messageId === 'string' ? messageId : undefined,
+        correlationId: typeof correlationId === 'string' ? correlationId : undefined,
         replyCode,
         replyText,
       });

@@ -64,6 +64,7 @@ export interface ReturnedPublish {
   readonly exchange: string;
   readonly routingKey: string;
   readonly messageId: string | undefined;
+  readonly correlationId: string | undefined;
   readonly replyCode: number;
   readonly replyText: string;
 }

@@ -116,7 +116,8 @@ export class RmqConnection {
         failed: (cause) => this.#publishFailedWith(cause),
         failedUnheard: (cause, times) => this.#publishFailedWith(cause, times),
         republished: (count) => this.#republished(count),
-        returned: (message) => this.#emit({ type: 'publish-returned', ...message }),
+        returned: ({ exchange, routingKey, messageId, replyCode, replyText }) =>
+          this.#emit({ type: 'publish-returned', exchange, routingKey, messageId, replyCode, replyText }),
       },
       this.#clock,
     );

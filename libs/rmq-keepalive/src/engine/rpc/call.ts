@@ -9,7 +9,7 @@ export interface CallRequest {
   readonly exchange: string;
   readonly routingKey: string;
   readonly content: Buffer;
-  /** The call sets `replyTo`, `messageId` and, unless it is here, `correlationId` and `mandatory`. */
+  /** The call sets `replyTo` and, unless it is here, `correlationId`, `messageId` and `mandatory`. */
   readonly properties: MessageProperties;
   /** From `newId()`, when the id has to be known before the request is encoded. */
   readonly id?: string;

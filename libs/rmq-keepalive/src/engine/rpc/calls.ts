@@ -309,8 +309,8 @@ export class Calls {
     this.#options.late?.(message);
   }
 
-  #returned({ messageId, replyCode, replyText }: ReturnedPublish): void {
-    const call = messageId === undefined ? undefined : this.#outstanding.get(messageId);
+  #returned({ correlationId, replyCode, replyText }: ReturnedPublish): void {
+    const call = correlationId === undefined ? undefined : this.#outstanding.get(correlationId);
     if (call !== undefined) this.#end(call, 'unroutable', new RpcUnroutableError(call, replyCode, replyText));
   }
 

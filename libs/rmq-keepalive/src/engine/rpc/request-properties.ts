@@ -28,7 +28,7 @@ export class RequestProperties implements MessageProperties {
   ) {
     this.mandatory = given.mandatory ?? true;
     this.persistent = given.persistent;
-    this.messageId = call.id;
+    this.messageId = given.messageId ?? call.id;
     this.headers = given.headers;
     this.contentType = given.contentType;
     this.contentEncoding = given.contentEncoding;

@@ -26,11 +26,17 @@ export class PacketWriter {
     this.#isRoutedByPattern = isRoutedByPattern(options);
   }
 
-  /** A request carries its id in its body too. Worthless after a broker's restart, because its caller has gone: not stored, unless asked for. */
-  request(packet: ReadPacket, newId: () => string): OutgoingPacket {
-    const id = recordId(packet) ?? newId();
+  /**
+   * A request carries its id in its body too. Worthless after a broker's restart, because its caller has gone: not stored,
+   * unless asked for.
+   *
+   * Danger: a `messageId` in the record is the caller's own, the same for each of his attempts. As the id it would give the
+   * second one the reply of the first.
+   */
+  request(packet: ReadPacket, id: string): OutgoingPacket {
     const request: ReadPacket & PacketId = { ...packet, id };
-    return this.#message(request, id, { persistent: false });
+    const { properties, ...message } = this.#message(request, id, { persistent: false });
+    return { ...message, properties: { ...properties, correlationId: id } };
   }
 
   /** What was confirmed survives a broker's restart, unless told otherwise. */

@@ -102,7 +102,7 @@ export class RmqClient extends ClientProxy<RmqTransportEvents> implements Connec
     const { timeoutMs = false, publishTimeoutMs: sendTimeoutMs = PUBLISH_TIMEOUT_MS } = this.#options;
     try {
       const { calls } = this.#begun();
-      const { exchange, routingKey, content, properties, id } = this.#writer.request(packet, () => calls.newId());
+      const { exchange, routingKey, content, properties, id } = this.#writer.request(packet, calls.newId());
       const reader = new ReplyReader(this.deserializer, callback);
       const call = calls.call(
         { exchange, routingKey, content, properties, id, sendTimeoutMs, timeoutMs: timeoutMs || undefined },
