@@ -3,13 +3,14 @@ import type { MessageHandler, ReadPacket, WritePacket } from '@nestjs/microservi
 import { EMPTY, fromEvent, isObservable, lastValueFrom, type Observable, type OperatorFunction, takeUntil } from 'rxjs';
 import type { Delivery } from '../../engine/consuming/delivery.js';
 import { Settlement } from '../../engine/consuming/settlement.js';
-import { HandlerTimeoutError, reasonOf } from '../../engine/errors.js';
+import { HandlerTimeoutError, PublishRefusedError, reasonOf } from '../../engine/errors.js';
 import { shown } from '../../engine/option-checks.js';
-import type { Replies } from '../../engine/rpc/replies.js';
+import type { MessageProperties } from '../../engine/publishing/outgoing-message.js';
+import type { Asker, Replies } from '../../engine/rpc/replies.js';
 import { messageProperties, type RecordOptions } from './message-properties.js';
 import { packetCodec } from './packet-codec.js';
 import type { ReplyRefusal } from './reply-addresses.js';
-import { type AnswerOutcome, ReplyStream } from './reply-stream.js';
+import { type AnswerOutcome, type PacketFate, ReplyStream } from './reply-stream.js';
 import { messageOf, RmqServerContext } from './rmq-server-context.js';
 import type { TransportChannel } from './transport-channel.js';
 
@@ -122,22 +123,43 @@ export class PacketHandling {
   }
 
   /** Resolves when it was written. Does not reject: a caller whom no reply can reach knows it by its own link or time limit. */
-  async #reply({ properties }: Delivery, reply: WritePacket): Promise<void> {
-    const { replyTo, correlationId } = properties as { replyTo?: string; correlationId?: string };
+  async #reply(delivery: Delivery, reply: WritePacket): Promise<PacketFate> {
+    const asker = askerOf(delivery);
     // Somebody who wants no answer.
-    if (replyTo === undefined) return;
+    if (asker === undefined) return 'sent';
+    const failure = await this.#failureOfSending(asker, reply);
+    if (failure === undefined) return 'sent';
+    this.host.warn(`A reply to ${shown(asker.correlationId)} could not be sent: ${reasonOf(failure.thrown)}`);
+    if (!failure.isOfReply) return 'sent';
+    await this.#failureOfSending(asker, { err: { status: 'error', message: INTERNAL_ERROR }, isDisposed: true });
+    return 'replaced';
+  }
+
+  /** `isOfReply`: it is the reply that cannot be sent, and another one may. */
+  async #failureOfSending(
+    asker: Asker,
+    reply: WritePacket,
+  ): Promise<{ thrown: unknown; isOfReply: boolean } | undefined> {
+    let message: { content: Buffer; properties: MessageProperties };
     try {
       const { options = {}, ...packet } = this.host.serialize(reply) as { options?: RecordOptions };
-      const message = { content: packetCodec.encode(packet), properties: messageProperties(options) };
-      await new Promise<void>((resolve, reject) => {
-        this.host.replies.send({ replyTo, correlationId }, message, (error) =>
-          error === undefined ? resolve() : reject(error),
-        );
-      });
+      message = { content: packetCodec.encode(packet), properties: messageProperties(options) };
     } catch (thrown) {
-      this.host.warn(`A reply to ${shown(correlationId)} could not be sent: ${reasonOf(thrown)}`);
+      return { thrown, isOfReply: true };
     }
+    const thrown = await new Promise<Error | undefined>((resolve) => this.host.replies.send(asker, message, resolve));
+    return thrown === undefined ? undefined : { thrown, isOfReply: isUnwritable(thrown) };
   }
+}
+
+function askerOf({ properties }: Delivery): Asker | undefined {
+  const { replyTo, correlationId } = properties as { replyTo?: string; correlationId?: string };
+  return replyTo === undefined ? undefined : { replyTo, correlationId };
+}
+
+/** Its headers or properties are none that AMQP can carry. */
+function isUnwritable(error: Error): boolean {
+  return [TypeError, RangeError, PublishRefusedError].some((kind) => error instanceof kind);
 }
 
 function untilAborted<T>(signal: AbortSignal): OperatorFunction<T, T> {

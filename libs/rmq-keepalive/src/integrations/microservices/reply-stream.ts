@@ -2,7 +2,8 @@
  * The answer to one request as packets: the values that the handler's Observable emits, and exactly one end.
  *
  * As on Nest's wire, the end travels with the last packet when both come in one turn. An Observable cannot be told to wait,
- * so what it emits faster than the broker takes it is held here, up to a bound; beyond, it is ended with an error.
+ * so what it emits faster than the broker takes it is held here, up to a bound; beyond, it is ended with an error. So it is
+ * when one of its values cannot be sent: a caller to whom it is missing must not take the rest for all of it.
  */
 import type { WritePacket } from '@nestjs/microservices';
 import type { Observable, Subscription } from 'rxjs';
@@ -12,6 +13,9 @@ const MAX_HELD = 10_000;
 
 /** `failed`: the caller was told of an error. `abandoned`: nobody waits any more, nor was told. */
 export type AnswerOutcome = 'done' | 'failed' | 'abandoned';
+
+/** `replaced`: it cannot be sent, and the caller was told of an error in its place, which is the end. */
+export type PacketFate = 'sent' | 'replaced';
 
 export class ReplyStream {
   readonly #held = new Fifo<WritePacket>();
@@ -25,7 +29,7 @@ export class ReplyStream {
   readonly settled = new Promise<AnswerOutcome>((resolve) => (this.#settle = resolve));
 
   /** @param send must not reject */
-  constructor(private readonly send: (packet: WritePacket) => Promise<void>) {}
+  constructor(private readonly send: (packet: WritePacket) => Promise<PacketFate>) {}
 
   answer(response$: Observable<unknown>): void {
     const source = response$.subscribe({
@@ -53,11 +57,14 @@ export class ReplyStream {
 
   /** Ends it without a word: the request is somebody else's by now. */
   abandon(): void {
-    if (this.#isEnded) return;
+    if (!this.#isEnded) this.#stop('abandoned');
+  }
+
+  #stop(outcome: AnswerOutcome): void {
     this.#isEnded = true;
     this.#source?.unsubscribe();
     this.#held.takeAll();
-    this.#settle('abandoned');
+    this.#settle(outcome);
   }
 
   #emitted(response: unknown): void {
@@ -86,7 +93,7 @@ export class ReplyStream {
   async #sendHeld(): Promise<void> {
     for (let packet = this.#held.shift(); packet !== undefined; packet = this.#held.shift()) {
       if (packet === this.#last) this.#last = undefined;
-      await this.send(packet);
+      if ((await this.send(packet)) === 'replaced') return this.#stop('failed');
       if (packet.isDisposed === true) this.#settle(this.#outcome);
     }
     this.#isSending = false;

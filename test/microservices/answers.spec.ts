@@ -1,0 +1,93 @@
+import { describe, expect, it } from '@jest/globals';
+import { Controller } from '@nestjs/common';
+import { type ClientProxy, MessagePattern } from '@nestjs/microservices';
+import { firstValueFrom, Observable, timeout } from 'rxjs';
+import { useTransport } from '../support/transport-fixture.js';
+import { until } from '../support/until.js';
+
+const INTERNAL_ERROR = { status: 'error', message: 'Internal server error' };
+
+/** Everything that a request brings about. */
+interface Outcome {
+  readonly values: unknown[];
+  readonly end: unknown;
+}
+
+/** Ends with an error of the caller's own when nobody answers. */
+function outcomeOf(client: ClientProxy, pattern: string, data: unknown, timeoutMs = 5_000): Promise<Outcome> {
+  const values: unknown[] = [];
+  return new Promise((resolve) => {
+    client
+      .send(pattern, data)
+      .pipe(timeout({ each: timeoutMs }))
+      .subscribe({
+        next: (value) => values.push(value),
+        error: (end: unknown) => resolve({ values, end }),
+        complete: () => resolve({ values, end: 'complete' }),
+      });
+  });
+}
+
+describe('a request whose answer cannot be sent', () => {
+  const transport = useTransport();
+  const messagesIn = async (name: string) =>
+    (await transport.faults.broker.listQueues(transport.faults.vhost.name)).find((queue) => queue.name === name)
+      ?.messages;
+  let isTornDown = false;
+
+  @Controller()
+  class Unsendable {
+    @MessagePattern('echo')
+    echo(text: string): string {
+      return text;
+    }
+    @MessagePattern('bigint')
+    bigint(): unknown {
+      return { id: 1n };
+    }
+    @MessagePattern('cycle')
+    cycle(): unknown {
+      const self: Record<string, unknown> = {};
+      return Object.assign(self, { self });
+    }
+    @MessagePattern('middle')
+    middle(): Observable<unknown> {
+      isTornDown = false;
+      return new Observable((subscriber) => {
+        for (const value of [1, 2, 3n, 4]) subscriber.next(value);
+        return () => (isTornDown = true);
+      });
+    }
+  }
+
+  it.each([{ ack: 'auto' as const }, { noAck: true }])(
+    'ends with an error, and so do those that stream (%j)',
+    async (mode) => {
+      await transport.serve('ours', { controllers: [Unsendable] }, mode);
+      const client = transport.client('ours');
+      for (const pattern of ['bigint', 'cycle'])
+        expect(await outcomeOf(client, pattern, {})).toEqual({ values: [], end: INTERNAL_ERROR });
+      expect(await outcomeOf(client, 'middle', {})).toEqual({ values: [1, 2], end: INTERNAL_ERROR });
+      expect(isTornDown).toBe(true);
+      expect(transport.log.filter((line) => /^A reply to .* could not be sent/.test(line))).toHaveLength(3);
+      expect(await firstValueFrom(client.send('echo', 'alive'))).toBe('alive');
+      await until('nothing is left', async () => (await messagesIn('orders')) === 0);
+    },
+  );
+
+  it('ends with an error when AMQP cannot carry its headers', async () => {
+    const serializer = {
+      serialize: (packet: { response?: unknown }) => ({
+        ...packet,
+        ...(packet.response !== undefined && { options: { headers: { ['x'.repeat(300)]: '1' } } }),
+      }),
+    };
+    await transport.serve('ours', { controllers: [Unsendable] }, { serializer });
+    expect(await outcomeOf(transport.client('ours'), 'echo', 'a')).toEqual({ values: [], end: INTERNAL_ERROR });
+  });
+
+  it('ends so for a client of Nest’s own', async () => {
+    await transport.serve('ours', { controllers: [Unsendable] });
+    expect(await outcomeOf(transport.client('nest'), 'middle', {})).toEqual({ values: [1, 2], end: INTERNAL_ERROR });
+  });
+});
