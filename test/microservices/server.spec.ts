@@ -286,6 +286,62 @@ describe('RmqServer', () => {
     expect(heard).toEqual(['start true stream', 'end stream', 'start true event', 'end event']);
   });
 
+  describe('when a processing hook rejects', () => {
+    const failing = new Error('no trace today');
+    const fail = async (): Promise<never> => {
+      await Promise.resolve();
+      throw failing;
+    };
+    let events = 0;
+    @Controller()
+    class Echo {
+      @MessagePattern('echo')
+      echo(text: string): string {
+        return text;
+      }
+      @EventPattern(['event'])
+      event(): void {
+        events += 1;
+      }
+    }
+
+    async function hooked(start: (done: () => Promise<unknown>) => unknown, end?: () => unknown): Promise<RmqServer> {
+      const app = await transport.serve('ours', { controllers: [Echo] }, { ack: 'auto' });
+      const server = serverOf(app as never);
+      const asServer = server as unknown as Server;
+      asServer.setOnProcessingStartHook((_id, _context, done) => start(done) as void);
+      if (end !== undefined) asServer.setOnProcessingEndHook(() => end() as void);
+      return server;
+    }
+
+    it('tells the caller, dead-letters an event, and handles neither', async () => {
+      events = 0;
+      const server = await hooked(fail);
+      const client = transport.client('ours', { timeoutMs: 5_000 });
+      const internal = { status: 'error', message: 'Internal server error' };
+      await expect(firstValueFrom(client.send('echo', 1))).rejects.toEqual(internal);
+      await lastValueFrom(client.emit('event', 1), emitted);
+      await until('the event is a dead letter', async () => (await messagesIn('orders.dead')) === 1);
+      await until('nothing is left', async () => (await messagesIn('orders')) === 0);
+      await until('nothing runs', () => server.unwrap().status().counters.handlersRunning === 0);
+      expect(events).toBe(0);
+    });
+
+    it('changes nothing once the work has begun', async () => {
+      await hooked((done) => {
+        void done();
+        return fail();
+      }, fail);
+      expect(await firstValueFrom(transport.client('ours', { timeoutMs: 5_000 }).send('echo', 'a'))).toBe('a');
+      const told = () => transport.log.filter((line) => line.includes(failing.message));
+      await until('both are told', () => told().length === 2);
+      expect(told().toSorted()).toEqual([
+        'The processing end hook failed for "echo": no trace today',
+        'The processing start hook failed for "echo": no trace today',
+      ]);
+    });
+  });
+
   it('tells its status, and what happens to its link', async () => {
     const app = await transport.service('ours', { controllers: [] });
     expect(() => app.unwrap()).toThrow(/no connection yet/);

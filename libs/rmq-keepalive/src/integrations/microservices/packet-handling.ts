@@ -25,7 +25,7 @@ export interface PacketHost {
   handlerFor(pattern: string): MessageHandler | null;
   deserialize(content: unknown, delivery: Delivery): IncomingPacket | Promise<IncomingPacket>;
   serialize(packet: WritePacket): unknown;
-  /** Runs `work` between Nest's processing hooks. */
+  /** Runs `work` between Nest's processing hooks. Rejects as it does, or when it is not begun. */
   around<T>(context: RmqServerContext, work: () => Promise<T>): Promise<T>;
   warn(sentence: string): void;
 }
@@ -77,9 +77,23 @@ export class PacketHandling {
       await this.#reply(delivery, { id: packet.id, err: NO_HANDLER, status: 'error' } as WritePacket);
       return Settlement.reject();
     }
-    const outcome = await this.host.around(context, () => this.#answer(stream, handler, packet, context));
+    const outcome = await this.#answered(stream, context, () => this.#answer(stream, handler, packet, context));
     // The caller knows of the error: the message has done its duty.
     return outcome === 'failed' ? Settlement.ack() : undefined;
+  }
+
+  /** A hook that fails does so in the handler's place. */
+  async #answered(
+    stream: ReplyStream,
+    context: RmqServerContext,
+    answer: () => Promise<AnswerOutcome>,
+  ): Promise<AnswerOutcome> {
+    try {
+      return await this.host.around(context, answer);
+    } catch (thrown) {
+      this.#notHandled(stream, context, thrown);
+      return stream.settled;
+    }
   }
 
   async #answer(
@@ -116,10 +130,14 @@ export class PacketHandling {
       if (isObservable(result)) stream.answer(result);
       else stream.answerOnce(result);
     } catch (thrown) {
-      // Nest's filters have not seen it: it is none of the handler's own.
-      this.host.warn(`A request for ${shown(context.getPattern())} could not be handled: ${reasonOf(thrown)}`);
-      stream.fail({ status: 'error', message: INTERNAL_ERROR });
+      this.#notHandled(stream, context, thrown);
     }
+  }
+
+  /** Nest's filters have not seen it: it is none of the handler's own. */
+  #notHandled(stream: ReplyStream, context: RmqServerContext, thrown: unknown): void {
+    this.host.warn(`A request for ${shown(context.getPattern())} could not be handled: ${reasonOf(thrown)}`);
+    stream.fail({ status: 'error', message: INTERNAL_ERROR });
   }
 
   /** Resolves when it was written. Does not reject: a caller whom no reply can reach knows it by its own link or time limit. */

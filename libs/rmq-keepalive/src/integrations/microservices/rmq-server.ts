@@ -10,8 +10,8 @@ import { RmqRecordSerializer } from '@nestjs/microservices/serializers/rmq-recor
 import type { RmqConnection } from '../../engine/connection/rmq-connection.js';
 import { resolveSubscription } from '../../engine/consuming/subscription.js';
 import type { Subscription } from '../../engine/consuming/subscription-handle.js';
-import { ConnectionClosedError } from '../../engine/errors.js';
-import { checkNumber } from '../../engine/option-checks.js';
+import { ConnectionClosedError, reasonOf } from '../../engine/errors.js';
+import { checkNumber, shown } from '../../engine/option-checks.js';
 import { type ConnectionSeeker, SEEKS_CONNECTIONS } from '../../nest/connection-seekers.js';
 import type { RmqConnections } from '../../nest/rmq.connections.js';
 import { ConnectionInUse } from './connection-in-use.js';
@@ -28,6 +28,10 @@ import { hasWildcard, matchesPattern } from './wildcard-patterns.js';
 
 const PATH = 'RmqServer';
 const DRAIN_TIMEOUT_MS = 10_000;
+
+/** As they are written: Nest says that they return nothing, and `async` ones are given to it all the same. */
+type ProcessingStartHook = (transportId: unknown, context: unknown, done: () => Promise<void>) => unknown;
+type ProcessingEndHook = (transportId: unknown, context: unknown) => unknown;
 
 /**
  * ```ts
@@ -157,21 +161,50 @@ export class RmqServer
     });
   }
 
-  /** The hooks are Nest's way to trace a message; it has them since 11.1. */
+  /**
+   * The hooks are Nest's way to trace a message; it has them since 11.1. Rejects when the first one fails before it has let
+   * the work begin, which then never does; what fails later changes nothing any more.
+   */
   #around<T>(context: RmqServerContext, work: () => Promise<T>): Promise<T> {
-    const begin = this.onProcessingStartHook as typeof this.onProcessingStartHook | undefined;
+    const begin = this.onProcessingStartHook as ProcessingStartHook | undefined;
     if (begin === undefined) return work();
     return new Promise<T>((resolve, reject) => {
-      begin(this.transportId, context, async () => {
+      let state: 'waiting' | 'working' | 'refused' = 'waiting';
+      const done = async (): Promise<void> => {
+        if (state !== 'waiting') return;
+        state = 'working';
         try {
           resolve(await work());
         } catch (thrown) {
           reject(thrown);
-        } finally {
-          this.onProcessingEndHook?.(this.transportId, context);
         }
-      });
+        this.#workEnded(context);
+      };
+      const failed = (thrown: unknown): void => {
+        if (state === 'working') return this.#hookFailed('start', context, thrown);
+        state = 'refused';
+        reject(thrown);
+      };
+      try {
+        Promise.resolve(begin(this.transportId, context, done)).catch(failed);
+      } catch (thrown) {
+        failed(thrown);
+      }
     });
+  }
+
+  #workEnded(context: RmqServerContext): void {
+    const end = this.onProcessingEndHook as ProcessingEndHook | undefined;
+    const failed = (thrown: unknown): void => this.#hookFailed('end', context, thrown);
+    try {
+      Promise.resolve(end?.(this.transportId, context)).catch(failed);
+    } catch (thrown) {
+      failed(thrown);
+    }
+  }
+
+  #hookFailed(which: 'start' | 'end', context: RmqServerContext, thrown: unknown): void {
+    this.logger.warn(`The processing ${which} hook failed for ${shown(context.getPattern())}: ${reasonOf(thrown)}`);
   }
 
   #noted<T>(handling: Promise<T>): Promise<T> {
