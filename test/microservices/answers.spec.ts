@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { Controller } from '@nestjs/common';
 import { type ClientProxy, MessagePattern } from '@nestjs/microservices';
 import { firstValueFrom, Observable, timeout } from 'rxjs';
-import { useTransport } from '../support/transport-fixture.js';
+import { SIDES, useTransport } from '../support/transport-fixture.js';
 import { until } from '../support/until.js';
 
 const INTERNAL_ERROR = { status: 'error', message: 'Internal server error' };
@@ -89,5 +89,54 @@ describe('a request whose answer cannot be sent', () => {
   it('ends so for a client of Nest’s own', async () => {
     await transport.serve('ours', { controllers: [Unsendable] });
     expect(await outcomeOf(transport.client('nest'), 'middle', {})).toEqual({ values: [1, 2], end: INTERNAL_ERROR });
+  });
+});
+
+describe('a request that no handler may see', () => {
+  const transport = useTransport();
+  const messagesIn = async (name: string) =>
+    (await transport.faults.broker.listQueues(transport.faults.vhost.name)).find((queue) => queue.name === name)
+      ?.messages;
+
+  @Controller()
+  class Echo {
+    @MessagePattern('echo')
+    echo(text: string): string {
+      return text;
+    }
+  }
+  const deep = Array.from({ length: 70 }).reduce<unknown>((inner) => ({ inner }), 1);
+  const hostile: [string, unknown, RegExp][] = [
+    ['nested too deep', deep, /nested more than 64 levels deep/],
+    ['with a key that pollutes', { constructor: { prototype: 1 } }, /forbidden key/],
+  ];
+
+  describe.each(SIDES)('of a $side client', ({ side }) => {
+    it.each(hostile)('is refused, and its caller told (%s)', async (_, data, reason) => {
+      await transport.serve('ours', { controllers: [Echo] }, { ack: 'auto' });
+      const { values, end } = await outcomeOf(transport.client(side), 'echo', data);
+      expect(values).toEqual([]);
+      expect(end).toEqual({ status: 'error', message: expect.stringMatching(reason) });
+      await until('it is a dead letter', async () => (await messagesIn('orders.dead')) === 1);
+      await until('nothing is left', async () => (await messagesIn('orders')) === 0);
+    });
+  });
+
+  it('is told without acks too, and logged', async () => {
+    await transport.serve('ours', { controllers: [Echo] });
+    const { end } = await outcomeOf(transport.client('ours'), 'echo', deep);
+    expect(end).toMatchObject({ status: 'error' });
+    await until('it is logged', () => transport.log.some((line) => line.includes('64 levels')));
+  });
+
+  it('is told nothing where it must not reply to', async () => {
+    const other = transport.faults.connect({ topology: { queues: [{ name: 'payments' }] } });
+    await other.start();
+    await other.whenOpen();
+    await transport.serve('ours', { controllers: [Echo] }, { ack: 'auto' });
+    const body = Buffer.from('{"pattern":"echo","data":{"__proto__":{}},"id":"1"}');
+    await other.publisher.sendToQueue('orders', body, { replyTo: 'payments', correlationId: '1' });
+    await until('it is a dead letter', async () => (await messagesIn('orders.dead')) === 1);
+    expect(await messagesIn('payments')).toBe(0);
   });
 });

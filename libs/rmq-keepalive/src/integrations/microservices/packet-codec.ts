@@ -11,6 +11,11 @@ const TEXT_BODY = { contentType: 'text/plain' };
 
 const checks = new JsonCodec();
 
+/** Stands for a body that nobody may read: its sender may be told so. */
+export class RefusedPacket {
+  constructor(readonly refusal: unknown) {}
+}
+
 export const packetCodec = {
   /** @throws PayloadNotDecodableError for JSON that is too large or too deep, and for keys that pollute prototypes */
   decode(body: Buffer): unknown {
@@ -24,6 +29,17 @@ export const packetCodec = {
 
   encode(packet: unknown): Buffer {
     return Buffer.from(JSON.stringify(packet));
+  },
+};
+
+/** As {@link packetCodec}; does not throw. */
+export const incomingPacketCodec = {
+  decode(body: Buffer): unknown {
+    try {
+      return packetCodec.decode(body);
+    } catch (refusal) {
+      return new RefusedPacket(refusal);
+    }
   },
 };
 

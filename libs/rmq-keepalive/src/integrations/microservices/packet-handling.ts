@@ -8,7 +8,7 @@ import { shown } from '../../engine/option-checks.js';
 import type { MessageProperties } from '../../engine/publishing/outgoing-message.js';
 import type { Asker, Replies } from '../../engine/rpc/replies.js';
 import { messageProperties, type RecordOptions } from './message-properties.js';
-import { packetCodec } from './packet-codec.js';
+import { packetCodec, RefusedPacket } from './packet-codec.js';
 import type { ReplyRefusal } from './reply-addresses.js';
 import { type AnswerOutcome, type PacketFate, ReplyStream } from './reply-stream.js';
 import { messageOf, RmqServerContext } from './rmq-server-context.js';
@@ -40,12 +40,23 @@ export class PacketHandling {
 
   /** Rejects when an event's handler failed, or the message makes no sense: the engine's failure way follows. */
   async handle(content: unknown, delivery: Delivery): Promise<unknown> {
+    if (content instanceof RefusedPacket) return this.#refuse(content, delivery);
     const packet = await this.host.deserialize(content, delivery);
     const pattern = patternText(packet?.pattern);
     const message = messageOf(delivery);
     this.host.channel.add(message, delivery);
     const context = new RmqServerContext([message, this.host.channel, pattern], delivery);
     return packet?.id === undefined ? this.#event(packet, context) : this.#request(packet, context);
+  }
+
+  /** No handler may see it. As a request it is both: told to the caller, and kept as a dead letter. */
+  async #refuse({ refusal }: RefusedPacket, delivery: Delivery): Promise<Settlement> {
+    const asker = askerOf(delivery);
+    const mayBeTold = asker?.correlationId !== undefined && this.host.refusalOf(asker.replyTo) === undefined;
+    if (mayBeTold) await this.#reply(delivery, { err: errorPacket(reasonOf(refusal)), isDisposed: true });
+    // Without acks there is nothing to settle: it is reported as a failure.
+    if (delivery.isSettled) throw refusal;
+    return Settlement.refuse('not-decodable', refusal);
   }
 
   async #event(packet: IncomingPacket, context: RmqServerContext): Promise<unknown> {
@@ -106,9 +117,7 @@ export class PacketHandling {
     const { signal } = delivery;
     // After its time is over the request is a dead letter. With its channel lost it comes again, here or elsewhere.
     const aborted = (): void =>
-      signal.reason instanceof HandlerTimeoutError
-        ? stream.fail({ status: 'error', message: signal.reason.message })
-        : stream.abandon();
+      signal.reason instanceof HandlerTimeoutError ? stream.fail(errorPacket(signal.reason.message)) : stream.abandon();
     signal.addEventListener('abort', aborted, { once: true });
     try {
       void this.#produce(stream, handler, packet, context);
@@ -137,7 +146,7 @@ export class PacketHandling {
   /** Nest's filters have not seen it: it is none of the handler's own. */
   #notHandled(stream: ReplyStream, context: RmqServerContext, thrown: unknown): void {
     this.host.warn(`A request for ${shown(context.getPattern())} could not be handled: ${reasonOf(thrown)}`);
-    stream.fail({ status: 'error', message: INTERNAL_ERROR });
+    stream.fail(errorPacket(INTERNAL_ERROR));
   }
 
   /** Resolves when it was written. Does not reject: a caller whom no reply can reach knows it by its own link or time limit. */
@@ -149,7 +158,7 @@ export class PacketHandling {
     if (failure === undefined) return 'sent';
     this.host.warn(`A reply to ${shown(asker.correlationId)} could not be sent: ${reasonOf(failure.thrown)}`);
     if (!failure.isOfReply) return 'sent';
-    await this.#failureOfSending(asker, { err: { status: 'error', message: INTERNAL_ERROR }, isDisposed: true });
+    await this.#failureOfSending(asker, { err: errorPacket(INTERNAL_ERROR), isDisposed: true });
     return 'replaced';
   }
 
@@ -168,6 +177,11 @@ export class PacketHandling {
     const thrown = await new Promise<Error | undefined>((resolve) => this.host.replies.send(asker, message, resolve));
     return thrown === undefined ? undefined : { thrown, isOfReply: isUnwritable(thrown) };
   }
+}
+
+/** An error in Nest's form. */
+function errorPacket(message: string): { status: 'error'; message: string } {
+  return { status: 'error', message };
 }
 
 function askerOf({ properties }: Delivery): Asker | undefined {

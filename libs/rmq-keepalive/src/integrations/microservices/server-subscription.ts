@@ -3,7 +3,7 @@ import type { SubscriptionOptions } from '../../engine/consuming/subscription.js
 import { OptionsError } from '../../engine/errors.js';
 import { checkNumber } from '../../engine/option-checks.js';
 import type { ExchangeOptions } from '../../engine/topology/topology.js';
-import { packetCodec } from './packet-codec.js';
+import { incomingPacketCodec } from './packet-codec.js';
 import type { RmqServerOptions } from './transport-options.js';
 import { hasDeadLetterExchange, isNotDeclared, queueDeclaration, serverRouting } from './transport-topology.js';
 
@@ -39,7 +39,7 @@ export function serverSubscription(
     ack,
     prefetch,
     concurrency: concurrency ?? prefetch ?? (ack === 'auto' ? undefined : MOST),
-    codec: packetCodec,
+    codec: incomingPacketCodec,
     handlerTimeoutMs,
     retry,
     deadLetter: deadLetterOf(given, ack),
