@@ -1,7 +1,7 @@
-import { describe, expect, it } from '@jest/globals';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 import { Controller } from '@nestjs/common';
 import { type ClientProxy, MessagePattern } from '@nestjs/microservices';
-import { firstValueFrom, Observable, timeout } from 'rxjs';
+import { firstValueFrom, lastValueFrom, Observable, timeout } from 'rxjs';
 import { SIDES, useTransport } from '../support/transport-fixture.js';
 import { until } from '../support/until.js';
 
@@ -138,5 +138,60 @@ describe('a request that no handler may see', () => {
     await other.publisher.sendToQueue('orders', body, { replyTo: 'payments', correlationId: '1' });
     await until('it is a dead letter', async () => (await messagesIn('orders.dead')) === 1);
     expect(await messagesIn('payments')).toBe(0);
+  });
+});
+
+describe('what is larger than the broker takes', () => {
+  const transport = useTransport();
+  const HUGE = 17 * 1024 * 1024;
+  let release: () => void;
+  let isReleased: Promise<void>;
+  let held: number;
+  beforeEach(() => {
+    held = 0;
+    isReleased = new Promise((resolve) => (release = resolve));
+  });
+
+  @Controller()
+  class Sizes {
+    @MessagePattern('held')
+    async held(bytes: number): Promise<string> {
+      held += 1;
+      await isReleased;
+      return 'x'.repeat(bytes);
+    }
+  }
+
+  it('is refused as a reply, and takes no other reply along', async () => {
+    await transport.serve('ours', { controllers: [Sizes] });
+    const client = transport.client('ours');
+    const innocent = Array.from({ length: 20 }, (_, n) => firstValueFrom(client.send<string>('held', n)));
+    const guilty = outcomeOf(client, 'held', HUGE);
+    await until('all are under way', () => held === 21);
+    release();
+    expect((await Promise.all(innocent)).map((text) => text.length)).toEqual(innocent.map((_, n) => n));
+    expect(await guilty).toEqual({ values: [], end: { status: 'error', message: 'The reply is too large' } });
+    expect(transport.log.some((line) => /could not be sent: .* too large/.test(line))).toBe(true);
+  });
+
+  it('is refused as a request or an event, and takes no call along', async () => {
+    await transport.serve('ours', { controllers: [Sizes] });
+    const client = transport.client('ours');
+    const innocent = firstValueFrom(client.send<string>('held', 1));
+    await until('it is under way', () => held === 1);
+    const tooLarge = { code: 'RMQ_PAYLOAD_TOO_LARGE', option: 'publish.maxMessageBytes' };
+    await expect(firstValueFrom(client.send('held', 'x'.repeat(HUGE)))).rejects.toMatchObject(tooLarge);
+    await expect(lastValueFrom(client.emit('held', 'x'.repeat(HUGE)))).rejects.toMatchObject(tooLarge);
+    release();
+    expect(await innocent).toBe('x');
+  });
+
+  it('is what the connection says', async () => {
+    const connectionOptions = { publish: { maxMessageBytes: 1_000 } };
+    await transport.serve('ours', { controllers: [Sizes] }, { connectionOptions });
+    release();
+    const client = transport.client('ours', { connectionOptions });
+    expect(await outcomeOf(client, 'held', 2_000)).toMatchObject({ end: { message: 'The reply is too large' } });
+    expect(await outcomeOf(client, 'held', 'x'.repeat(2_000))).toMatchObject({ end: { maxBytes: 1_000 } });
   });
 });

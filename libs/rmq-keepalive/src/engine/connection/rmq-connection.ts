@@ -235,6 +235,11 @@ export class RmqConnection {
     return this.#rpc.openCalls(options);
   }
 
+  /** @internal The bound of `publish.maxMessageBytes`, for whoever encodes messages himself. */
+  get maxMessageBytes(): number {
+    return this.#options.publish.maxMessageBytes;
+  }
+
   /** What sends replies, for whoever speaks a protocol of his own. */
   get replies(): Replies {
     return this.#rpc.replies;

@@ -5,6 +5,7 @@
  * is no JSON" means text here. Outgoing packets are Nest's own: the serializer has made them.
  */
 import { JsonCodec } from '../../engine/codec/json-codec.js';
+import { PayloadTooLargeError, type PublishAddress } from '../../engine/errors.js';
 
 const JSON_BODY = { contentType: 'application/json' };
 const TEXT_BODY = { contentType: 'text/plain' };
@@ -27,8 +28,12 @@ export const packetCodec = {
     }
   },
 
-  encode(packet: unknown): Buffer {
-    return Buffer.from(JSON.stringify(packet));
+  /** @throws PayloadTooLargeError beyond `maxBytes`: the broker would close the channel, and with it what others have on it */
+  encode(packet: unknown, maxBytes: number, address?: PublishAddress): Buffer {
+    const json = JSON.stringify(packet);
+    const bytes = Buffer.byteLength(json);
+    if (bytes > maxBytes) throw new PayloadTooLargeError(bytes, maxBytes, 'publish.maxMessageBytes', address);
+    return Buffer.from(json);
   },
 };
 

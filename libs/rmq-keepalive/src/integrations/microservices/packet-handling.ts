@@ -3,7 +3,7 @@ import type { MessageHandler, ReadPacket, WritePacket } from '@nestjs/microservi
 import { EMPTY, fromEvent, isObservable, lastValueFrom, type Observable, type OperatorFunction, takeUntil } from 'rxjs';
 import type { Delivery } from '../../engine/consuming/delivery.js';
 import { Settlement } from '../../engine/consuming/settlement.js';
-import { HandlerTimeoutError, PublishRefusedError, reasonOf } from '../../engine/errors.js';
+import { HandlerTimeoutError, PayloadTooLargeError, PublishRefusedError, reasonOf } from '../../engine/errors.js';
 import { shown } from '../../engine/option-checks.js';
 import type { MessageProperties } from '../../engine/publishing/outgoing-message.js';
 import type { Asker, Replies } from '../../engine/rpc/replies.js';
@@ -21,6 +21,8 @@ type IncomingPacket = ReadPacket & { readonly id?: string };
 export interface PacketHost {
   readonly channel: TransportChannel;
   readonly replies: Replies;
+  /** Of a reply. */
+  readonly maxMessageBytes: number;
   readonly refusalOf: ReplyRefusal;
   handlerFor(pattern: string): MessageHandler | null;
   deserialize(content: unknown, delivery: Delivery): IncomingPacket | Promise<IncomingPacket>;
@@ -33,6 +35,8 @@ export interface PacketHost {
 /** Nest's words; clients show them to people. */
 const NO_HANDLER = 'There is no matching message handler defined in the remote service.';
 const INTERNAL_ERROR = 'Internal server error';
+/** Ours. */
+const TOO_LARGE = 'The reply is too large';
 const UNSERIALIZABLE = '[UNSERIALIZABLE_PATTERN]';
 
 export class PacketHandling {
@@ -158,7 +162,8 @@ export class PacketHandling {
     if (failure === undefined) return 'sent';
     this.host.warn(`A reply to ${shown(asker.correlationId)} could not be sent: ${reasonOf(failure.thrown)}`);
     if (!failure.isOfReply) return 'sent';
-    await this.#failureOfSending(asker, { err: errorPacket(INTERNAL_ERROR), isDisposed: true });
+    const told = failure.thrown instanceof PayloadTooLargeError ? TOO_LARGE : INTERNAL_ERROR;
+    await this.#failureOfSending(asker, { err: errorPacket(told), isDisposed: true });
     return 'replaced';
   }
 
@@ -170,7 +175,10 @@ export class PacketHandling {
     let message: { content: Buffer; properties: MessageProperties };
     try {
       const { options = {}, ...packet } = this.host.serialize(reply) as { options?: RecordOptions };
-      message = { content: packetCodec.encode(packet), properties: messageProperties(options) };
+      message = {
+        content: packetCodec.encode(packet, this.host.maxMessageBytes),
+        properties: messageProperties(options),
+      };
     } catch (thrown) {
       return { thrown, isOfReply: true };
     }

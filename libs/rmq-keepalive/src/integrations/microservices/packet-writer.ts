@@ -22,6 +22,7 @@ export class PacketWriter {
   constructor(
     private readonly options: RmqClientOptions,
     private readonly serializer: Serializer,
+    private readonly maxMessageBytes: number,
   ) {
     this.#isRoutedByPattern = isRoutedByPattern(options);
   }
@@ -56,7 +57,12 @@ export class PacketWriter {
         headers: { ...headers, ...messageProperties(options).headers },
       }),
     };
-    return { id, ...this.#addressOf(packet), content: packetCodec.encode(body), properties };
+    const address = this.#addressOf(packet);
+    const content = packetCodec.encode(body, this.maxMessageBytes, {
+      ...address,
+      messageId: properties.messageId ?? id,
+    });
+    return { id, ...address, content, properties };
   }
 
   #addressOf({ pattern }: ReadPacket): { exchange: string; routingKey: string } {

@@ -29,6 +29,7 @@ const PUBLISH_TIMEOUT_MS = 30_000;
 interface Working {
   readonly connection: RmqConnection;
   readonly calls: Calls;
+  readonly writer: PacketWriter;
   readonly started: Promise<void>;
 }
 
@@ -43,7 +44,6 @@ export class RmqClient extends ClientProxy<RmqTransportEvents> implements Connec
   protected readonly logger = new Logger(RmqClient.name);
   readonly #options: RmqClientOptions;
   readonly #connection: ConnectionInUse;
-  readonly #writer: PacketWriter;
   // The name is Nest's.
   // oxlint-disable-next-line no-underscore-dangle
   readonly #events = new TransportEvents('publishing', (status) => this._status$.next(status));
@@ -60,7 +60,6 @@ export class RmqClient extends ClientProxy<RmqTransportEvents> implements Connec
     this.#connection = new ConnectionInUse(options, PATH, 'background');
     this.serializer = options.serializer ?? new RmqRecordSerializer();
     this.initializeDeserializer(options);
-    this.#writer = new PacketWriter(options, this.serializer);
   }
 
   [SEEKS_CONNECTIONS](connections: RmqConnections): void {
@@ -101,8 +100,8 @@ export class RmqClient extends ClientProxy<RmqTransportEvents> implements Connec
   protected override publish(packet: ReadPacket, callback: (packet: WritePacket) => void): () => void {
     const { timeoutMs = false, publishTimeoutMs: sendTimeoutMs = PUBLISH_TIMEOUT_MS } = this.#options;
     try {
-      const { calls } = this.#begun();
-      const { exchange, routingKey, content, properties, id } = this.#writer.request(packet, calls.newId());
+      const { calls, writer } = this.#begun();
+      const { exchange, routingKey, content, properties, id } = writer.request(packet, calls.newId());
       const reader = new ReplyReader(this.deserializer, callback);
       const call = calls.call(
         { exchange, routingKey, content, properties, id, sendTimeoutMs, timeoutMs: timeoutMs || undefined },
@@ -116,8 +115,8 @@ export class RmqClient extends ClientProxy<RmqTransportEvents> implements Connec
   }
 
   protected override async dispatchEvent<T = unknown>(packet: ReadPacket): Promise<T> {
-    const { connection } = this.#begun();
-    const event: OutgoingPacket = this.#writer.event(packet);
+    const { connection, writer } = this.#begun();
+    const event: OutgoingPacket = writer.event(packet);
     const { exchange, routingKey, content, properties, id } = event;
     await connection.publisher.send({
       exchange,
@@ -141,7 +140,8 @@ export class RmqClient extends ClientProxy<RmqTransportEvents> implements Connec
     const started = Promise.all([declared, connection.start()]).then(() => undefined);
     // Whoever asks for it hears of it.
     started.catch(() => undefined);
-    return { connection, calls, started };
+    const writer = new PacketWriter(this.#options, this.serializer, connection.maxMessageBytes);
+    return { connection, calls, writer, started };
   }
 
   /** Once: a connection of the module goes on wanting it when this client is closed, and connects again. */

@@ -152,6 +152,7 @@ export class RmqServer
     return new PacketHandling({
       channel: new TransportChannel(),
       replies: connection.replies,
+      maxMessageBytes: connection.maxMessageBytes,
       refusalOf: this.#replyRefusal,
       handlerFor: (pattern) => this.getHandlerByPattern(pattern),
       deserialize: (content, { properties }) => this.deserializer.deserialize(content, properties),
