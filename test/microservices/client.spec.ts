@@ -155,6 +155,54 @@ describe('RmqClient', () => {
     expect(await firstValueFrom(client.send('echo', 'again'))).toBe('again');
   });
 
+  describe('when it is used again while it is being closed', () => {
+    const uses: [string, () => RmqClientOptions][] = [
+      ['of its own', () => ({})],
+      ['that others use too', () => ({ connection: faults.connect() })],
+      ['with a reply queue', () => ({ replyQueue: 'shop.replies' })],
+    ];
+
+    it.each(uses)('begins anew, on a connection %s', async (_, options) => {
+      const raw = faults.connect({ topology: { queues: [{ name: 'shop.replies' }] } });
+      await raw.start();
+      await raw.whenOpen();
+      await transport.serve('ours', { controllers: [Service] }, { replyQueue: 'shop.replies' });
+      const client = transport.client('ours', { timeoutMs: 5_000, ...options() }) as RmqClient;
+      const statuses: string[] = [];
+      client.status.subscribe((status) => statuses.push(status));
+      expect(await firstValueFrom(client.send('echo', 'before'))).toBe('before');
+      const closing = client.close();
+      const texts = ['at once', 'and', 'again', 'and', 'again'];
+      expect(await Promise.all(texts.map((text) => firstValueFrom(client.send('echo', text))))).toEqual(texts);
+      await closing;
+      expect(await firstValueFrom(client.send('echo', 'after'))).toBe('after');
+      expect(statuses.at(-1)).toBe('connected');
+    });
+
+    it('is closed when it says so, also to the second who asks', async () => {
+      const client = transport.client('ours') as RmqClient;
+      await client.connect();
+      const connection = client.unwrap();
+      void client.close();
+      await client.close();
+      expect(connection.state.name).toBe('closed');
+    });
+  });
+
+  it('tries anew to connect after a start that failed', async () => {
+    await transport.serve('ours', { controllers: [Service] });
+    let address = 'amqp://127.0.0.1:1';
+    const client = transport.client('ours', {
+      socketOptions: { findServers: () => address },
+      connectionOptions: { startup: 'fail-fast' },
+    });
+    for (let n = 0; n < 2; n++)
+      await expect(firstValueFrom(client.send('echo', 'a'))).rejects.toMatchObject({ code: 'RMQ_GAVE_UP' });
+    address = faults.vhost.url;
+    expect(await firstValueFrom(client.send('echo', 'back'))).toBe('back');
+    await lastValueFrom(client.emit('event', 1), { defaultValue: undefined });
+  });
+
   it('tells its status, and what happens to its link', async () => {
     const client = transport.client('ours') as RmqClient;
     expect(() => client.unwrap()).toThrow(/no connection yet/);

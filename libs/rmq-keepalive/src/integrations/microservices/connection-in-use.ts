@@ -52,15 +52,21 @@ export class ConnectionInUse {
     this.#known = connections;
   }
 
-  /** The same one until {@link close}. @throws {@link OptionsError} when there is none of that name */
+  /** The same one until {@link release} or {@link close}. @throws {@link OptionsError} when there is none of that name */
   open(name: string): RmqConnection {
     return (this.#current ??= this.#ownOptions === undefined ? this.#managed() : this.#own(this.#ownOptions, name));
   }
 
-  /** Ends it if it is its own. */
-  async close(options: { drainTimeoutMs?: number } = {}): Promise<void> {
+  /** From now on {@link open} gives another one. @returns the one that was in use; close it if {@link isOwn} */
+  release(): RmqConnection | undefined {
     const connection = this.#current;
     this.#current = undefined;
+    return connection;
+  }
+
+  /** Ends it if it is its own. */
+  async close(options: { drainTimeoutMs?: number } = {}): Promise<void> {
+    const connection = this.release();
     if (this.isOwn) await connection?.close(options);
   }
 

@@ -25,7 +25,7 @@ const PATH = 'RmqClient';
 const MAX_TIMER_MS = 0x7fff_ffff;
 const PUBLISH_TIMEOUT_MS = 30_000;
 
-/** What is there while it is connected. */
+/** What is there while it is connected. All of it ends together: what is sent after that is sent on another one. */
 interface Working {
   readonly connection: RmqConnection;
   readonly calls: Calls;
@@ -50,6 +50,8 @@ export class RmqClient extends ClientProxy<RmqTransportEvents> implements Connec
   #working: Working | undefined;
   #declaredOn: RmqConnection | undefined;
   #unfollow: () => void = () => undefined;
+  /** What worked before has ended. Does not reject. */
+  #ended: Promise<unknown> = Promise.resolve();
 
   /** @throws {@link OptionsError} */
   constructor(options: RmqClientOptions = {}) {
@@ -75,13 +77,23 @@ export class RmqClient extends ClientProxy<RmqTransportEvents> implements Connec
     }
   }
 
-  /** Requests that are outstanding end with an error; then a connection of its own is closed. */
+  /** Requests that are outstanding end with an error; then a connection of its own is closed. A `connect()` meanwhile begins anew. */
   override async close(): Promise<void> {
+    const ending = this.#end();
+    this.#ended = Promise.allSettled([this.#ended, ending]);
+    await ending;
+    await this.#ended;
+  }
+
+  async #end(): Promise<void> {
+    // Before anything is waited for: whoever sends now must not get what is about to end.
     const working = this.#working;
+    const connection = this.#connection.release();
+    const unfollow = this.#unfollow;
     this.#working = undefined;
     await working?.calls.end();
-    await this.#connection.close();
-    this.#unfollow();
+    if (this.#connection.isOwn) await connection?.close();
+    unfollow();
   }
 
   override on<E extends keyof RmqTransportEvents>(event: E, callback: RmqTransportEvents[E]): void {
@@ -136,12 +148,21 @@ export class RmqClient extends ClientProxy<RmqTransportEvents> implements Connec
     const calls = connection.openCalls({ name, replyQueue, maxCalls });
     // A message must not come before the queue that it goes to: on a link that is up already, it would be unroutable.
     const declared = this.#declare(connection);
+    // What ends meanwhile has no more to tell.
+    this.#unfollow();
     this.#unfollow = this.#events.follow(connection);
-    const started = Promise.all([declared, connection.start()]).then(() => undefined);
-    // Whoever asks for it hears of it.
-    started.catch(() => undefined);
+    // A reply queue has one reader: of two, each would get half of the replies.
+    const isAlone = replyQueue === undefined ? undefined : this.#ended;
+    const started = Promise.all([declared, connection.start(), isAlone]).then(() => undefined);
     const writer = new PacketWriter(this.#options, this.serializer, connection.maxMessageBytes);
-    return { connection, calls, writer, started };
+    const working = { connection, calls, writer, started };
+    // Whoever asks for it hears of it. The next one to ask tries again.
+    started.catch(() => this.#startFailed(working));
+    return working;
+  }
+
+  #startFailed(working: Working): void {
+    if (this.#working === working) void this.close().catch(() => undefined);
   }
 
   /** Once: a connection of the module goes on wanting it when this client is closed, and connects again. */
