@@ -1,8 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
-import { from, Observable, of } from 'rxjs';
+import { EventEmitter, on } from 'node:events';
+import { from, interval, Observable, of, range, Subject } from 'rxjs';
 import { type ConnectionStatus, type Delivery, RpcFailure } from 'nestjs-rmq-keepalive';
 import { useFaults } from '../support/fault-fixture.js';
-import { rpcPair } from '../support/rpc-pair.js';
+import { openConnection, rpcPair } from '../support/rpc-pair.js';
 import { until } from '../support/until.js';
 
 const faults = useFaults();
@@ -48,6 +49,41 @@ describe('a stream of replies', () => {
   it('is its last item for who asks for one answer', async () => {
     const { rpc } = await streaming(() => from([1, 2, 3]));
     expect(await rpc.request(rows, 1)).toBe(3);
+  });
+
+  it('is its last item also where there are more than a reader could be kept waiting with', async () => {
+    const { rpc } = await streaming(() => range(0, 20_001));
+    expect(await rpc.request(rows, 1)).toBe(20_000);
+  });
+
+  it.each([
+    ['its time is over', { handlerTimeoutMs: 300 }],
+    ['its link is lost', {}],
+  ])('without an end is left by who asks for one answer when %s', async (how, options) => {
+    const proxy = await faults.proxy();
+    const answering = await openConnection(faults, { urls: proxy.url(faults.vhost.url) });
+    const { rpc } = await openConnection(faults);
+    let [subscribed, left] = [0, 0];
+    answering.answer({ ...rows, ...options }, () => {
+      subscribed += 1;
+      if (subscribed > 1) return 'answered by the next one';
+      return new Observable((subscriber) => {
+        const ticks = interval(10).subscribe(subscriber);
+        return () => {
+          left += 1;
+          ticks.unsubscribe();
+        };
+      });
+    });
+    await until('it consumes', () => answering.status().consumers.attached === 1);
+    const answer = Promise.allSettled([rpc.request(rows, 1)]);
+    await until('it runs', () => subscribed === 1);
+    if (how === 'its link is lost') proxy.reset();
+    await until('it is left', () => left === 1);
+    const [result] = await answer;
+    if (how === 'its link is lost') expect(result).toMatchObject({ value: 'answered by the next one' });
+    else expect(result).toMatchObject({ reason: { code: 'RMQ_RPC_REMOTE', remoteCode: 'RMQ_HANDLER_TIMEOUT' } });
+    await until('none runs', () => answering.status().counters.handlersRunning === 0);
   });
 
   it("ends with the handler's error, after the items before it", async () => {
@@ -180,6 +216,21 @@ describe('a stream of replies', () => {
     controller.abort(new Error('enough'));
     await expect(reading).rejects.toMatchObject({ code: 'RMQ_RPC_ABORTED' });
     await until('it stopped', () => ended === 1 && answering.status().counters.acked === 1);
+  });
+
+  it('that says nothing more is left when its reader leaves, and nothing keeps listening', async () => {
+    const [subject, emitter] = [new Subject<number>(), new EventEmitter()];
+    const { rpc, answering, untilAttached } = await streaming(() => subject);
+    answering.answer({ queue: 'events' }, () => on(emitter, 'row'));
+    await untilAttached();
+    const [one, other] = [rpc.stream(rows, 1), rpc.stream({ queue: 'events' }, 1)];
+    const reading = [one.next(), other.next()];
+    await until('both listen', () => subject.observed && emitter.listenerCount('row') === 1);
+    await one.return?.();
+    await other.return?.();
+    await until('nobody listens', () => !subject.observed && emitter.listenerCount('row') === 0);
+    await Promise.all(reading);
+    await until('both are acked', () => answering.status().counters.acked === 2);
   });
 
   it('is cancelled over there when its call ended before it began', async () => {

@@ -7,7 +7,7 @@ import type { RemoteErrorFields } from '../engine/rpc/remote-error.js';
 
 /** `filter` is Nest's chain of filters: throws, or returns what one of them made of the error. */
 export function filteredLater(result: unknown, filter: (thrown: unknown) => unknown): unknown {
-  return isStreaming(result) ? filteredItems(itemsOf(result), filter) : result;
+  return isStreaming(result) ? itemsOf(result, { caught: filter }) : result;
 }
 
 /** What a handler returned, so that it is not taken for what a filter made of its error: that is not filtered again. */
@@ -22,16 +22,6 @@ export function kept(result: unknown): unknown {
 /** The other way round, behind Nest's filters; `filter` is for what comes after they have looked. */
 export function answered(result: unknown, filter: (thrown: unknown) => unknown): unknown {
   return result instanceof HandlerStream ? filteredLater(result.items, filter) : result;
-}
-
-async function* filteredItems(items: AsyncIterable<unknown>, filter: (thrown: unknown) => unknown): AsyncGenerator {
-  try {
-    for await (const item of items) yield item;
-  } catch (thrown) {
-    const made = await filter(thrown);
-    if (isStreaming(made)) yield* itemsOf(made);
-    else yield made;
-  }
 }
 
 /**

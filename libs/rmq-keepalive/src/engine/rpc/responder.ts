@@ -7,6 +7,7 @@
  * Choice: a handler's error is an answer too, so its request is acked and not dead-lettered. What no handler should see
  * (undecodable, not matching its schema) is both: told to the asker, and kept as a dead letter.
  */
+import type { Observable } from 'rxjs';
 import type { Clock } from '../clock.js';
 import type { Codec } from '../codec/codec.js';
 import { checkAgainst } from '../contracts/event.js';
@@ -18,7 +19,7 @@ import type { DeliveryHandler, FailureAnswers } from '../consuming/subscription.
 import type { MessageProperties } from '../publishing/outgoing-message.js';
 import { encodePayload } from '../publishing/encode-payload.js';
 import { isThenable } from '../thenable.js';
-import { isStreaming, itemsOf, lastItemOf } from './async-items.js';
+import { isStreaming, type Items, itemsOf, lastItemOf } from './async-items.js';
 import type { Asker, Replies } from './replies.js';
 import type { ReplyAddresses } from './reply-addresses.js';
 import { encodedError, type RemoteErrorFields, remoteFieldsOf, RpcFailure } from './remote-error.js';
@@ -98,7 +99,20 @@ export class Responder {
     if (!isStreaming(value)) return this.#reply(value, delivery);
     const credit = delivery.headers[CREDIT_HEADER];
     if (typeof credit === 'number' && credit > 0) return this.#stream(itemsOf(value), credit, delivery);
-    return lastItemOf(value).then((last) => (last instanceof Settlement ? last : this.#reply(last, delivery)));
+    return this.#replyWithLast(value, delivery);
+  }
+
+  async #replyWithLast(items: AsyncIterable<unknown> | Observable<unknown>, delivery: Delivery): Promise<unknown> {
+    const { signal } = delivery;
+    let last: unknown;
+    try {
+      last = await lastItemOf(items, signal);
+    } catch (thrown) {
+      // It comes again, to whoever answers then; unless the broker has forgotten it (`ack: 'none'`).
+      if (signal.aborted && delivery.settledAs !== 'ack') return undefined;
+      throw thrown;
+    }
+    return last instanceof Settlement ? last : this.#reply(last, delivery);
   }
 
   #reply(value: unknown, delivery: Delivery): unknown {
@@ -119,10 +133,10 @@ export class Responder {
     return contract === undefined ? undefined : checkAgainst(contract.response, value);
   }
 
-  async #stream(items: AsyncGenerator, credit: number, delivery: Delivery): Promise<void> {
+  async #stream(items: Items, credit: number, delivery: Delivery): Promise<void> {
     const { replies, counters } = this.parts;
     const { contract } = this.parts;
-    const source = contract === undefined ? items : checkedItems(items, (item) => this.#checked(item));
+    const source = contract === undefined ? items : itemsOf(items, { check: (item) => this.#checked(item) });
     const sender = new StreamSender(
       {
         calls: replies.calls,
@@ -188,13 +202,6 @@ export class Responder {
 function askerOf({ properties }: Delivery): Asker {
   const { replyTo, correlationId } = properties as { replyTo: string; correlationId?: unknown };
   return { replyTo, correlationId: typeof correlationId === 'string' ? correlationId : undefined };
-}
-
-async function* checkedItems(items: AsyncGenerator, check: (item: unknown) => unknown): AsyncGenerator {
-  for await (const item of items) {
-    await check(item);
-    yield item;
-  }
 }
 
 function notHandled(reason: DeadLetterReason): Error {
