@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from '@jest/globals';
 import { Controller } from '@nestjs/common';
 import {
@@ -16,6 +18,9 @@ import { concat, delay, firstValueFrom, lastValueFrom, NEVER, type Observable, o
 import { until } from '../support/until.js';
 import { useTransport } from '../support/transport-fixture.js';
 import { TypescriptChild } from '../support/typescript-child.js';
+
+setFlagsFromString('--expose_gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 
 const SERVICE = new URL('../support/transport-server.ts', import.meta.url);
 const emitted = { defaultValue: undefined };
@@ -284,6 +289,61 @@ describe('RmqServer', () => {
     await lastValueFrom(client.emit('event', {}), emitted);
     await until('all was heard', () => heard.length === 4);
     expect(heard).toEqual(['start true stream', 'end stream', 'start true event', 'end event']);
+  });
+
+  describe('when a message is settled', () => {
+    let seen: WeakRef<object>[] = [];
+    @Controller()
+    class Bulky {
+      @EventPattern(['bulky'])
+      onBulky(@Ctx() context: RmqServerContext): void {
+        seen.push(new WeakRef(context.getDelivery()));
+        if (context.getDelivery().queue === 'by-hand')
+          (context.getChannelRef() as TransportChannel).ack(context.getMessage() as never);
+      }
+      @MessagePattern('failing')
+      failing(@Ctx() context: RmqServerContext): never {
+        seen.push(new WeakRef(context.getDelivery()));
+        throw new RpcException('no');
+      }
+    }
+
+    it.each([{ ack: 'auto' as const }, { noAck: false, queue: 'by-hand' }])(
+      'lets go of it, and of its body (%j)',
+      async (mode) => {
+        seen = [];
+        await transport.serve('ours', { controllers: [Bulky] }, mode);
+        const client = transport.client('ours', { queue: mode.queue ?? 'orders' });
+        for (let n = 0; n < 50; n++) await lastValueFrom(client.emit('bulky', 'x'.repeat(1_000)), emitted);
+        for (let n = 0; n < 50; n++) await expect(firstValueFrom(client.send('failing', n))).rejects.toBeDefined();
+        await until('all are handled', () => seen.length === 100);
+        // The last ones may still be on somebody's stack.
+        await until('they are gone', () => {
+          collectGarbage();
+          return seen.filter((delivery) => delivery.deref() !== undefined).length < 10;
+        });
+      },
+    );
+
+    it('still takes what runs at the moment along, with ackAll', async () => {
+      const release = new Subject<void>();
+      let running = 0;
+      @Controller()
+      class Batch {
+        @EventPattern(['n'])
+        async onN(@Payload() n: number, @Ctx() context: RmqServerContext): Promise<void> {
+          running += 1;
+          if (n === 3) (context.getChannelRef() as TransportChannel).ackAll();
+          await firstValueFrom(release);
+        }
+      }
+      await transport.serve('ours', { controllers: [Batch] }, { ack: 'auto' });
+      const client = transport.client('ours');
+      for (const n of [1, 2, 3]) await lastValueFrom(client.emit('n', n), emitted);
+      await until('all run', () => running === 3);
+      await until('all are acked', async () => (await messagesIn('orders')) === 0);
+      release.next();
+    });
   });
 
   describe('when a processing hook rejects', () => {

@@ -3,6 +3,7 @@ import type { MessageHandler, ReadPacket, WritePacket } from '@nestjs/microservi
 import { EMPTY, fromEvent, isObservable, lastValueFrom, type Observable, type OperatorFunction, takeUntil } from 'rxjs';
 import type { Delivery } from '../../engine/consuming/delivery.js';
 import { Settlement } from '../../engine/consuming/settlement.js';
+import type { SubscriptionOptions } from '../../engine/consuming/subscription.js';
 import { HandlerTimeoutError, PayloadTooLargeError, PublishRefusedError, reasonOf } from '../../engine/errors.js';
 import { shown } from '../../engine/option-checks.js';
 import type { MessageProperties } from '../../engine/publishing/outgoing-message.js';
@@ -19,6 +20,8 @@ type IncomingPacket = ReadPacket & { readonly id?: string };
 
 /** What it needs of the server around it. */
 export interface PacketHost {
+  /** `manual`: what a handler leaves open, it may settle later. */
+  readonly ack: SubscriptionOptions['ack'];
   readonly channel: TransportChannel;
   readonly replies: Replies;
   /** Of a reply. */
@@ -50,7 +53,14 @@ export class PacketHandling {
     const message = messageOf(delivery);
     this.host.channel.add(message, delivery);
     const context = new RmqServerContext([message, this.host.channel, pattern], delivery);
-    return packet?.id === undefined ? this.#event(packet, context) : this.#request(packet, context);
+    let isLeftOpen = false;
+    try {
+      const outcome = await (packet?.id === undefined ? this.#event(packet, context) : this.#request(packet, context));
+      isLeftOpen = this.host.ack === 'manual' && !(outcome instanceof Settlement) && !delivery.isSettled;
+      return outcome;
+    } finally {
+      if (!isLeftOpen) this.host.channel.forget(delivery);
+    }
   }
 
   /** No handler may see it. As a request it is both: told to the caller, and kept as a dead letter. */

@@ -15,7 +15,7 @@ import { checkNumber, shown } from '../../engine/option-checks.js';
 import { type ConnectionSeeker, SEEKS_CONNECTIONS } from '../../nest/connection-seekers.js';
 import type { RmqConnections } from '../../nest/rmq.connections.js';
 import { ConnectionInUse } from './connection-in-use.js';
-import { PacketHandling } from './packet-handling.js';
+import { PacketHandling, type PacketHost } from './packet-handling.js';
 import { replyRefusal, type ReplyRefusal } from './reply-addresses.js';
 import type { RmqServerContext } from './rmq-server-context.js';
 import { untilStarted } from './server-start.js';
@@ -136,7 +136,7 @@ export class RmqServer
     this.#unfollow = this.#events.follow(connection);
     const { options, unboundExchange } = serverSubscription(this.#options, this.messageHandlers.keys(), PATH);
     if (unboundExchange !== undefined) await connection.declareTopology({ exchanges: [unboundExchange] });
-    const handling = this.#handlingOn(connection);
+    const handling = this.#handlingOn(connection, options.ack);
     this.#subscription = connection.subscribe({ ...options, name }, (content, delivery) =>
       this.#noted(handling.handle(content, delivery)),
     );
@@ -148,8 +148,9 @@ export class RmqServer
     });
   }
 
-  #handlingOn(connection: RmqConnection): PacketHandling {
+  #handlingOn(connection: RmqConnection, ack: PacketHost['ack']): PacketHandling {
     return new PacketHandling({
+      ack,
       channel: new TransportChannel(),
       replies: connection.replies,
       maxMessageBytes: connection.maxMessageBytes,

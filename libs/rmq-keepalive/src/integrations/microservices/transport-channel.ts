@@ -12,7 +12,7 @@ const SWEEP_FROM = 1_024;
 
 export class TransportChannel {
   readonly #byMessage = new WeakMap<object, Delivery>();
-  /** For `allUpTo`; settled ones are swept out now and then. */
+  /** For `allUpTo`, with their bodies; what was settled behind our back is swept out now and then. */
   readonly #inHand = new Set<Delivery>();
   #sweepAt = SWEEP_FROM;
 
@@ -24,6 +24,11 @@ export class TransportChannel {
     if (this.#inHand.size < this.#sweepAt) return;
     for (const old of this.#inHand) if (old.isSettled || !old.isLive) this.#inHand.delete(old);
     this.#sweepAt = Math.max(SWEEP_FROM, 2 * this.#inHand.size);
+  }
+
+  /** @internal It is not for a handler to settle any more. */
+  forget(delivery: Delivery): void {
+    this.#inHand.delete(delivery);
   }
 
   /** The broker may forget the message; with `allUpTo` also those that came before it. */
