@@ -174,6 +174,21 @@ describe('a stream whose reader is a stranger', () => {
     expect(items()).toEqual(['0', '1', '2', '3', '4']);
   });
 
+  it.each([0.5, -1, '3'])('gets one answer when what it asks for is no number of items: %p', async (credit) => {
+    const answering = await openConnection(faults);
+    answering.answer({ queue: ROWS }, async function* () {
+      for (let n = 0; n < 3; n++) yield n;
+    });
+    await until('it consumes', () => answering.status().consumers.attached === 1);
+    const { channel } = await bareClient(faults);
+    const heard = await heardBy(channel);
+    const headers = { 'x-rpc-credit': credit };
+    channel.sendToQueue(ROWS, Buffer.from('1'), { replyTo: REPLY_TO, correlationId: 'mine', headers });
+    await until('it is acked', () => answering.status().counters.acked === 1);
+    await until('it is answered', () => heard.length > 0);
+    expect(heard).toMatchObject([{ type: undefined, body: '2' }]);
+  });
+
   it('is given up after 15 s without a word, and not while it says that it is there', async () => {
     const { answering, ended } = await served();
     const silent = await reading(1);

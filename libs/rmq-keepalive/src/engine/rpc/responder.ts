@@ -98,7 +98,7 @@ export class Responder {
     if (value instanceof Settlement) return value;
     if (!isStreaming(value)) return this.#reply(value, delivery);
     const credit = delivery.headers[CREDIT_HEADER];
-    if (typeof credit === 'number' && credit > 0) return this.#stream(itemsOf(value), credit, delivery);
+    if (isCredit(credit)) return this.#stream(itemsOf(value), credit, delivery);
     return this.#replyWithLast(value, delivery);
   }
 
@@ -202,6 +202,11 @@ export class Responder {
 function askerOf({ properties }: Delivery): Asker {
   const { replyTo, correlationId } = properties as { replyTo: string; correlationId?: unknown };
   return { replyTo, correlationId: typeof correlationId === 'string' ? correlationId : undefined };
+}
+
+/** Anybody may have written it, and a part of an item would never be used up. */
+function isCredit(credit: unknown): credit is number {
+  return Number.isInteger(credit) && (credit as number) > 0;
 }
 
 function notHandled(reason: DeadLetterReason): Error {
