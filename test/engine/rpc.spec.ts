@@ -183,12 +183,18 @@ describe('a request', () => {
   });
 
   it('is refused before it is sent with arguments that cannot work', async () => {
-    const { rpc } = await openConnection(faults);
+    const asking = await openConnection(faults);
+    const { rpc } = asking;
     const cycle: Record<string, unknown> = {};
     cycle['self'] = cycle;
     await expect(rpc.request({} as never, 1)).rejects.toMatchObject({ code: 'RMQ_OPTIONS_INVALID' });
     await expect(rpc.request(sum, 1, { timeoutMs: 0 })).rejects.toMatchObject({ code: 'RMQ_OPTIONS_INVALID' });
     await expect(rpc.request(sum, 1, { timeout: 1 } as never)).rejects.toThrow(/"timeoutMs"/);
+    for (const signal of [{}, 'stop', null, { aborted: false }] as never[]) {
+      await expect(rpc.request(sum, 1, { signal })).rejects.toThrow(/request options\.signal/);
+      expect(() => rpc.stream(sum, 1, { signal })).toThrow(/request options\.signal/);
+    }
+    expect(asking.status().rpc.outstanding).toBe(0);
     await expect(rpc.request(sum, cycle)).rejects.toMatchObject({ code: 'RMQ_PAYLOAD_NOT_ENCODABLE' });
     await expect(rpc.request(sum, 1, { signal: AbortSignal.abort() })).rejects.toMatchObject({
       code: 'RMQ_RPC_ABORTED',

@@ -5,7 +5,8 @@ import type { Clock } from '../clock.js';
 import type { Codec } from '../codec/codec.js';
 import { checkAgainst } from '../contracts/event.js';
 import { isRpcContract, type RpcAddress, rpcAddress, type RpcContract } from '../contracts/rpc.js';
-import { checkNumber, checkOptionsObject, checkRecord } from '../option-checks.js';
+import { OptionsError } from '../errors.js';
+import { checkNumber, checkOptionsObject, checkRecord, shown } from '../option-checks.js';
 import { encodePayload } from '../publishing/encode-payload.js';
 import { isThenable } from '../thenable.js';
 import type { Call, CallListener, CallRequest } from './call.js';
@@ -187,8 +188,23 @@ interface CallTarget {
 
 function checkRequest(options: RpcRequestOptions, known: readonly string[]): void {
   checkOptionsObject(options, known, 'request options');
-  const { timeoutMs, headers } = options;
+  const { timeoutMs, headers, signal } = options;
+  if (signal !== undefined && !isAbortSignal(signal))
+    throw new OptionsError(
+      'request options.signal',
+      `${shown(signal)} is no AbortSignal`,
+      'Give the signal of an AbortController, or leave the option out',
+    );
   if (timeoutMs !== undefined)
     checkNumber(timeoutMs, { min: 1, max: MAX_TIMER_MS, unit: 'milliseconds' }, 'request options.timeoutMs');
   if (headers !== undefined) checkRecord(headers, 'request options.headers');
+}
+
+/** Of whatever realm. */
+function isAbortSignal(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { aborted, addEventListener, removeEventListener } = value as Partial<AbortSignal>;
+  return (
+    typeof aborted === 'boolean' && typeof addEventListener === 'function' && typeof removeEventListener === 'function'
+  );
 }
