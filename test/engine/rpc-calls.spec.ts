@@ -196,6 +196,31 @@ describe('a call that cannot be answered', () => {
     expect(calls.status).toMatchObject({ aborted: 51, outstanding: 0 });
   });
 
+  it('was sent when its signal fires in the very turn in which it goes out', async () => {
+    const { channel } = await bareClient(faults);
+    const requests = await bareResponder(channel, 'slow');
+    const calls = (await open()).openCalls({ name: 'test' });
+    await heardCall(calls, 'slow', 'opens the channel').over;
+    const controller = new AbortController();
+    const call = heardCall(calls, 'slow', 'goes out', { signal: controller.signal });
+    controller.abort('no');
+    expect(await call.over).toMatchObject({ code: 'RMQ_RPC_ABORTED', wasSent: true });
+    await until('it was asked', () => requests.length === 2);
+    await until('its answer was dropped', () => calls.status.lateReplies === 1);
+  });
+
+  it('was not sent when its signal fires before there is a channel, and never is', async () => {
+    const { channel } = await bareClient(faults);
+    const requests = await bareResponder(channel, 'slow');
+    const calls = (await open()).openCalls({ name: 'test' });
+    const controller = new AbortController();
+    const call = heardCall(calls, 'slow', 'taken back', { signal: controller.signal });
+    controller.abort('no');
+    expect(await call.over).toMatchObject({ code: 'RMQ_RPC_ABORTED', wasSent: false });
+    await heardCall(calls, 'slow', 'another').over;
+    expect(requests.map(({ content }) => content.toString())).toEqual(['another']);
+  });
+
   it('is refused beyond the bound, and what AMQP cannot carry is refused alone', async () => {
     const { channel } = await bareClient(faults);
     const requests: ConsumeMessage[] = await bareResponder(channel, 'slow', () => []);

@@ -60,6 +60,11 @@ export class Call implements CallAddress, Abortable {
     this.signal = request.signal;
   }
 
+  /** Goes out, or has: what was added to the frames of this turn is not taken back any more. */
+  get wasSent(): boolean {
+    return this.isSent || this.outgoing?.wasSent === true;
+  }
+
   get correlationId(): string {
     return this.id;
   }
@@ -71,7 +76,7 @@ export class Call implements CallAddress, Abortable {
 
   /** Its signal fired. */
   aborted(reason: unknown): void {
-    this.ending(this, 'aborted', new RpcAbortedError(this, reason, this.isSent));
+    this.ending(this, 'aborted', new RpcAbortedError(this, reason, this.wasSent));
   }
 
   /** Its time stands still until {@link renew}: nothing is waited for. */

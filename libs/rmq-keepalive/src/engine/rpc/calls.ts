@@ -196,7 +196,7 @@ export class Calls {
     this.#isClosed = true;
     this.#retryTimer?.cancel();
     const left = [...this.#outstanding.values()];
-    for (const call of left) this.#end(call, 'closed', new RpcClosedError(call, call.isSent));
+    for (const call of left) this.#end(call, 'closed', new RpcClosedError(call, call.wasSent));
     this.#deadlines.end();
     return left.length;
   }
@@ -337,9 +337,11 @@ export class Calls {
   }
 
   #timedOut(call: Call, timeoutMs = call.timeoutMs ?? 0): void {
-    const { isSent } = call;
-    const cause = isSent ? undefined : (this.#replyQueueRefused ?? new Error(this.#dispatcher.obstacle ?? 'no answer'));
-    this.#end(call, 'timedOut', new RpcTimeoutError(call, timeoutMs, isSent, cause));
+    const { wasSent } = call;
+    const cause = wasSent
+      ? undefined
+      : (this.#replyQueueRefused ?? new Error(this.#dispatcher.obstacle ?? 'no answer'));
+    this.#end(call, 'timedOut', new RpcTimeoutError(call, timeoutMs, wasSent, cause));
   }
 
   #tooMany(call: Call): Error {
