@@ -122,7 +122,10 @@ export class ReplyStream<T> implements AsyncIterableIterator<T>, CallListener {
     if (address === undefined) throw new RpcBadReplyError(call, 'with a stream that cannot be asked for more');
     if (this.#address !== undefined) {
       cancel(this.parts.calls, address);
-      throw new RpcLinkLostError(call, 'whoever answered is gone, and another one began anew');
+      throw new RpcLinkLostError(
+        call,
+        'another one began to answer anew: the first is gone, or two queues got the request',
+      );
     }
     this.#address = address;
     call.renew();

@@ -155,7 +155,8 @@ export class Responder {
     const outcome = await sender.run();
     counters.streaming -= 1;
     signal.removeEventListener('abort', stop);
-    if (outcome.kind === 'cancelled') delivery.abort(new Error('Whoever asked wants no more items'));
+    if (outcome.kind === 'cancelled')
+      delivery.abort(new Error('Whoever asked wants no more items, or was not heard of for too long'));
     else if (outcome.kind === 'ended') await this.#sendEnd(sender, delivery);
     else await this.#sendError(outcome.error, delivery);
     sender.close();
