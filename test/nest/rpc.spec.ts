@@ -246,6 +246,31 @@ describe('@Rpc', () => {
     await expect(ask('MINE')).rejects.toMatchObject({ remoteMessage: 'on purpose', remoteCode: 'MINE' });
   });
 
+  it('settles as a method behind interceptors decides, whatever they make of it', async () => {
+    @Injectable()
+    class Wrapping implements NestInterceptor {
+      intercept(_context: ExecutionContext, next: CallHandler): Observable<unknown> {
+        return next.handle().pipe(map((data: unknown) => ({ data })));
+      }
+    }
+    @Injectable()
+    class Decides {
+      @Rpc({ queue: 'decides' })
+      @UseInterceptors(Wrapping)
+      async answer(how: string): Promise<unknown> {
+        return how === 'reject' ? Settlement.reject() : how;
+      }
+    }
+    const app = await nest.boot({ providers: [Decides] });
+    const rpc = app.get(RmqRpcClient);
+    const decides = { queue: 'decides' };
+    expect(await rpc.request(decides, 'answer')).toEqual({ data: 'answer' });
+    await expect(rpc.request(decides, 'reject')).rejects.toMatchObject({ remoteCode: 'rejected' });
+    await expect(rpc.stream(decides, 'reject').next()).rejects.toMatchObject({ remoteCode: 'rejected' });
+    const connection = app.get(RmqConnection);
+    await until('both are dead letters', () => connection.status().counters.deadLettered === 2);
+  });
+
   it('logs a fault of the handler, and not what it says on purpose', async () => {
     const rpc = await boot();
     for (const how of ['text', 'MINE', 'range', 'http'])

@@ -12,6 +12,7 @@ import { ContextIdFactory, ExternalContextCreator, ModuleRef, type ContextId } f
 import type { ParamsFactory } from '@nestjs/core/helpers/external-context-creator.js';
 import { Injector } from '@nestjs/core/injector/injector.js';
 import { RpcParamtype } from '@nestjs/microservices/enums/rpc-paramtype.enum.js';
+import { concat, defer, EMPTY, map, Observable, of } from 'rxjs';
 import type { Delivery } from '../engine/consuming/delivery.js';
 import { DeliveryBatch } from '../engine/consuming/delivery-batch.js';
 import { Settlement } from '../engine/consuming/settlement.js';
@@ -25,7 +26,8 @@ import type { DiscoveredHandler } from './rmq.explorer.js';
 type Callback = (...args: unknown[]) => unknown;
 /** A handler as the engine calls it: with one payload and its delivery, or with those of a batch. */
 export type BoundHandler = (payload: unknown, context: Delivery | DeliveryBatch) => unknown;
-type Settlements = AsyncLocalStorage<{ said?: unknown }>;
+type Decided = { said?: unknown };
+type Settlements = AsyncLocalStorage<Decided>;
 
 interface Binding {
   readonly handler: DiscoveredHandler;
@@ -90,11 +92,10 @@ export class HandlerInvoker {
       if (direct !== undefined) return direct;
       isWrapped = enhancers === undefined || enhancers.interceptors.length > 0;
     }
-    // A handler that answers behind interceptors is called when somebody subscribes to what they made of it.
-    const settlements = isWrapped && returns === 'settlement' ? this.#settlements : undefined;
+    const settlements = isWrapped ? this.#settlements : undefined;
     const call = contexts.create(
       instance,
-      settlements === undefined ? method : rememberingSettlement(method, settlements),
+      settlements === undefined ? method : rememberingSettlement(method, settlements, returns),
       methodName,
       metadataKey,
       PARAMETERS,
@@ -105,8 +106,13 @@ export class HandlerInvoker {
     );
     if (returns === 'answer') {
       const filters = enhancersOf(contexts, host, contextId)?.filters;
-      return async (...args) =>
-        answered(await call(...args), (thrown) => filters?.next(thrown, hostOf(args)) ?? rethrown(thrown));
+      return async (...args) => {
+        const filter = (thrown: unknown): unknown => filters?.next(thrown, hostOf(args)) ?? rethrown(thrown);
+        if (settlements === undefined) return answered(await call(...args), filter);
+        const decided: Decided = {};
+        const result = await settlements.run(decided, () => call(...args));
+        return answered(result, filter, (items) => decidedLater(items, decided, settlements));
+      };
     }
     if (settlements === undefined) return async (...args) => resolved(await call(...args));
     return (...args) => callRemembering(call, args, settlements);
@@ -132,11 +138,14 @@ export class HandlerInvoker {
  * What a handler decides about its delivery is not for interceptors to change: one that wraps every result
  * (`{ data: result }`) would turn a reject into an ack. So the decision is noted where it is made.
  */
-function rememberingSettlement(method: Callback, settlements: Settlements): Callback {
+function rememberingSettlement(method: Callback, settlements: Settlements, returns: Binding['returns']): Callback {
   const remembering = async function (this: unknown, ...args: unknown[]): Promise<unknown> {
-    const result = await resolved(await method.apply(this, args));
+    const returned = await method.apply(this, args);
+    const isAnswer = returns === 'answer';
+    const result = isAnswer ? returned : await resolved(returned);
     const settlement = settlements.getStore();
-    if (settlement !== undefined && isDecision(result)) settlement.said = result;
+    const isDecided = isAnswer ? result instanceof Settlement : isDecision(result);
+    if (settlement !== undefined && isDecided) settlement.said = result;
     return result;
   };
   // Nest reads the metadata of guards, pipes and filters off the function; they are found along its prototypes.
@@ -145,9 +154,17 @@ function rememberingSettlement(method: Callback, settlements: Settlements): Call
 }
 
 async function callRemembering(call: Callback, args: unknown[], settlements: Settlements): Promise<unknown> {
-  const settlement: { said?: unknown } = {};
+  const settlement: Decided = {};
   const result = await settlements.run(settlement, async () => resolved(await call(...args)));
   return settlement.said ?? result;
+}
+
+/** A handler that answers behind interceptors is called when somebody subscribes to what they made of it. */
+function decidedLater(items: Observable<unknown>, decided: Decided, settlements: Settlements): Observable<unknown> {
+  const called = new Observable((subscriber) => settlements.run(decided, () => items.subscribe(subscriber)));
+  // Also when they made nothing of it.
+  const atLast = defer(() => (decided.said === undefined ? EMPTY : of(decided.said)));
+  return concat(called.pipe(map((item) => decided.said ?? item)), atLast);
 }
 
 /** A settlement, or those of a batch. */

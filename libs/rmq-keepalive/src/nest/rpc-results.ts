@@ -2,6 +2,7 @@
  * What comes out of a handler that answers: the result as it is, since a stream shall not be waited for, with Nest's filters
  * around what a stream throws later; and what Nest's own exception tells the caller.
  */
+import { isObservable, type Observable } from 'rxjs';
 import { isStreaming, itemsOf } from '../engine/rpc/async-items.js';
 import type { RemoteErrorFields } from '../engine/rpc/remote-error.js';
 
@@ -19,9 +20,15 @@ export function kept(result: unknown): unknown {
   return isStreaming(result) ? new HandlerStream(result) : result;
 }
 
-/** The other way round, behind Nest's filters; `filter` is for what comes after they have looked. */
-export function answered(result: unknown, filter: (thrown: unknown) => unknown): unknown {
-  return result instanceof HandlerStream ? filteredLater(result.items, filter) : result;
+/** The other way round, behind Nest's filters; `filter` is for what comes after they have looked, `decide` for what interceptors made. */
+export function answered(
+  result: unknown,
+  filter: (thrown: unknown) => unknown,
+  decide: (made: Observable<unknown>) => Observable<unknown> = (made) => made,
+): unknown {
+  if (!(result instanceof HandlerStream)) return result;
+  const { items } = result;
+  return filteredLater(isObservable(items) ? decide(items) : items, filter);
 }
 
 /**

@@ -129,7 +129,8 @@ export class Items implements AsyncIterableIterator<unknown, undefined> {
           const item: unknown = isThenable(value) ? await value : value;
           if (isStreaming(item)) this.#toBegin = item;
           else {
-            await this.#check?.(item);
+            const checking = this.#check?.(item);
+            if (isThenable(checking)) await checking;
             return this.#isOver ? END : { done: false, value: item };
           }
         }

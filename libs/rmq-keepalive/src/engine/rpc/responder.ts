@@ -51,6 +51,13 @@ export interface ResponderCounters {
   streaming: number;
 }
 
+/** In place of an item: how the request is settled. */
+class Decision extends Error {
+  constructor(readonly settlement: Settlement) {
+    super(`The handler decided: ${settlement.kind}`);
+  }
+}
+
 export class Responder {
   /** Their streams have failed, and their askers know. */
   readonly #told = new WeakSet<Delivery>();
@@ -98,7 +105,10 @@ export class Responder {
     if (value instanceof Settlement) return value;
     if (!isStreaming(value)) return this.#reply(value, delivery);
     const credit = delivery.headers[CREDIT_HEADER];
-    if (isCredit(credit)) return this.#stream(itemsOf(value), credit, delivery);
+    if (isCredit(credit)) {
+      const items = itemsOf(value, { check: (item) => this.#checkedItem(item) });
+      return this.#stream(items, credit, delivery);
+    }
     return this.#replyWithLast(value, delivery);
   }
 
@@ -133,10 +143,13 @@ export class Responder {
     return contract === undefined ? undefined : checkAgainst(contract.response, value);
   }
 
-  async #stream(items: Items, credit: number, delivery: Delivery): Promise<void> {
+  #checkedItem(item: unknown): unknown {
+    if (item instanceof Settlement) throw new Decision(item);
+    return this.#checked(item);
+  }
+
+  async #stream(items: Items, credit: number, delivery: Delivery): Promise<Settlement | void> {
     const { replies, counters } = this.parts;
-    const { contract } = this.parts;
-    const source = contract === undefined ? items : itemsOf(items, { check: (item) => this.#checked(item) });
     const sender = new StreamSender(
       {
         calls: replies.calls,
@@ -145,7 +158,7 @@ export class Responder {
         send: (item, messageId, written) =>
           this.#sendPayload(item, { type: RPC_TYPES.item, messageId }, delivery, written),
       },
-      source,
+      items,
     );
     const { signal } = delivery;
     const stop = (): void => sender.stop({ kind: 'failed', error: signal.reason });
@@ -158,11 +171,14 @@ export class Responder {
     if (outcome.kind === 'cancelled')
       delivery.abort(new Error('Whoever asked wants no more items, or was not heard of for too long'));
     else if (outcome.kind === 'ended') await this.#sendEnd(sender, delivery);
-    else await this.#sendError(outcome.error, delivery);
+    else if (outcome.error instanceof Decision) {
+      sender.close();
+      return outcome.error.settlement;
+    } else await this.#sendError(outcome.error, delivery);
     sender.close();
     delivery.ack();
     // Reported like any failure of a handler. Not tried again: its reader was told, and has had the items before it.
-    if (outcome.kind !== 'threw') return;
+    if (outcome.kind !== 'threw') return undefined;
     this.#told.add(delivery);
     throw outcome.error;
   }
