@@ -83,6 +83,18 @@ describe('a stream whose sender is a stranger', () => {
     });
   });
 
+  it('ends with an error when its end tells of fewer items than have come', async () => {
+    const { first, stream, open, item, end } = await asked();
+    open('mine');
+    item('mine', 1);
+    end('mine', '0');
+    expect(await first).toEqual({ done: false, value: 1 });
+    await expect(stream.next()).rejects.toMatchObject({
+      code: 'RMQ_RPC_BAD_REPLY',
+      message: expect.stringContaining('with 1 items where its end tells of 0'),
+    });
+  });
+
   it('ends with an error, and tells the sender, when there are more items than were asked for', async () => {
     const { first, stream, heard, open, item } = await asked({ window: 3 });
     open('flood');

@@ -100,7 +100,9 @@ export class ReplyStream<T> implements AsyncIterableIterator<T>, CallListener {
   /** Its sender's link may have been lost with items, and come back for the end. */
   #ended(message: ConsumeMessage, call: Call): void {
     const sent = countOf(message);
-    if (sent !== undefined && sent !== this.#came)
+    if (sent !== undefined && sent < this.#came)
+      throw new RpcBadReplyError(call, `with ${this.#came} items where its end tells of ${sent}`);
+    if (sent !== undefined && sent > this.#came)
       throw new RpcLinkLostError(call, `${sent - this.#came} of its ${sent} items were lost on the way`);
     call.end();
   }
