@@ -27,6 +27,13 @@ export type { PublisherChoice } from './nest/connection-tokens.js';
 export { RmqConnection } from './engine/connection/rmq-connection.js';
 export type { RmqConnectionOptions } from './engine/connection/connection-options.js';
 export type { AddressProvider } from './engine/connection/broker-endpoints.js';
+export type { BrokerAddress } from './engine/connection/address-parts.js';
+export type {
+  CredentialsOption,
+  CredentialsProvider,
+  ExpiringCredentials,
+  RmqCredentials,
+} from './engine/connection/credentials.js';
 export type { ReconnectOptions } from './engine/connection/reconnect-backoff.js';
 export type { HeartbeatOptions, HeartbeatThread, IntermediaryName } from './engine/heartbeat/heartbeat-policy.js';
 export { INTERMEDIARY_IDLE_SECONDS } from './engine/heartbeat/heartbeat-policy.js';

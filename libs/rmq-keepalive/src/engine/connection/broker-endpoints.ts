@@ -1,5 +1,5 @@
 /**
- * Where to dial: parses broker URLs, rotates through them, and asks the address provider before every attempt.
+ * Where to dial: reads broker addresses, rotates through them, and asks the address provider before every attempt.
  *
  * A broker URL carries a password, and a badly written one carries it in the wrong place (`amqp://user:12/34@host` has
  * half of it in the path). So no error made here quotes any part of a URL but the names of known query parameters, and
@@ -7,46 +7,32 @@
  *
  * Source: https://www.rabbitmq.com/docs/uri-spec and /uri-query-parameters.
  */
-import { inspect } from 'node:util';
-import { NoAddressError, OptionsError, asError, reasonOf, redactSecrets } from '../errors.js';
+import { NoAddressError, OptionsError, reasonOf, withoutSecrets } from '../errors.js';
 import { nearestName } from '../option-checks.js';
-
-/** One broker address, taken apart and decoded. */
-export interface BrokerEndpoint {
-  readonly protocol: 'amqp' | 'amqps';
-  /** A name or an IP address; an IPv6 address stands without its brackets. */
-  readonly hostname: string;
-  readonly port: number;
-  readonly username: string;
-  readonly password: string;
-  /** Decoded; '/' if the URL names none. */
-  readonly vhost: string;
-  readonly query: BrokerUrlQuery;
-  /** `amqp://host:port/vhost`: for logs, never with user or password. */
-  toString(): string;
-}
-
-/** What may follow the `?` of a broker URL. */
-export interface BrokerUrlQuery {
-  /** The largest frame to ask for, in bytes; 0 = the broker's choice. RabbitMQ 4 refuses less than 8192. */
-  readonly frameMax?: number;
-  /** The most channels to ask for; 0 = the broker's choice. */
-  readonly channelMax?: number;
-  readonly locale?: string;
-}
+import { type BrokerAddress, readAddressParts } from './address-parts.js';
+import {
+  type BrokerEndpoint,
+  type BrokerUrlQuery,
+  DEFAULT_LOGIN,
+  DEFAULT_PORTS,
+  makeEndpoint,
+  MAX_CHANNEL_MAX,
+  MAX_FRAME_MAX,
+  MIN_FRAME_MAX,
+} from './broker-endpoint.js';
 
 /**
- * Answers with the broker URLs that are good now (from service discovery, with a fresh token ...). It is asked before
+ * Answers with the broker addresses that are good now (from service discovery, say), as URLs or in parts. It is asked before
  * every attempt. Whoever calls `BrokerEndpoints.next()` sets the deadline: here it may take as long as it wants.
  */
-export type AddressProvider = () => Promise<readonly string[]> | readonly string[];
+export type AddressProvider = () => Promise<readonly (string | BrokerAddress)[]> | readonly (string | BrokerAddress)[];
 
-const DEFAULT_PORTS = { amqp: 5672, amqps: 5671 } as const;
-/** RabbitMQ's built-in account, which it lets in from its own machine only. */
-const DEFAULT_LOGIN = 'guest';
+/** @throws {@link OptionsError} when the address cannot be used */
+export type AddressCheck = (endpoint: BrokerEndpoint, option: string) => void;
+
+export type AddressList = readonly (string | BrokerAddress)[];
+
 const QUERY_NAMES = ['frameMax', 'channelMax', 'locale'] as const;
-/** The least that AMQP 0-9-1 allows. */
-const MIN_FRAME_MAX = 4096;
 const EXAMPLE = 'Write it like amqp://user:password@host:5672/vhost';
 const ESCAPING =
   'Percent-encode what is special in user, password and vhost: "/" is %2F, "@" is %40, ":" is %3A, "#" is %23, "?" is %3F, "%" is %25';
@@ -60,15 +46,16 @@ export function parseBrokerUrl(url: string, option: string): BrokerEndpoint {
   const protocol = parsed.protocol === 'amqps:' ? 'amqps' : 'amqp';
   const query = readQuery(parsed, option);
   const login = readLogin(parsed, option);
-  return new PrintableEndpoint(
+  return makeEndpoint({
     protocol,
-    readHostname(parsed, option),
-    readPort(parsed, option) ?? DEFAULT_PORTS[protocol],
-    login.username,
-    login.password,
-    readVhost(parsed, option),
+    hostname: readHostname(parsed, option),
+    port: readPort(parsed, option) ?? DEFAULT_PORTS[protocol],
+    username: login?.username ?? DEFAULT_LOGIN,
+    password: login?.password ?? DEFAULT_LOGIN,
+    namesUser: login !== undefined,
+    vhost: readVhost(parsed, option),
     query,
-  );
+  });
 }
 
 /** Hands out one endpoint per attempt, in rotation: the first URL first, after that the one behind the last. */
@@ -78,9 +65,13 @@ export class BrokerEndpoints {
   private last: { index: number; endpoint: BrokerEndpoint } | undefined;
 
   /** @throws OptionsError when a URL of a fixed list is invalid; what a provider answers is checked when it does. */
-  constructor(urls: readonly string[] | AddressProvider, option = 'urls') {
+  constructor(
+    urls: AddressList | AddressProvider,
+    option = 'urls',
+    private readonly check: AddressCheck = () => undefined,
+  ) {
     if (typeof urls === 'function') this.provider = urls;
-    else this.endpoints = parseList(urls, option);
+    else this.endpoints = parseList(urls, option, check);
   }
 
   /** How many addresses there are; with a provider, in its last answer (0 before the first). */
@@ -93,7 +84,7 @@ export class BrokerEndpoints {
    * @throws NoAddressError when the provider fails or answers with nothing usable
    */
   async next(): Promise<BrokerEndpoint> {
-    if (this.provider !== undefined) this.endpoints = await askProvider(this.provider);
+    if (this.provider !== undefined) this.endpoints = await askProvider(this.provider, this.check);
     const index = this.indexAfterLast() % this.endpoints.length;
     const endpoint = this.endpoints[index]!;
     this.last = { index, endpoint };
@@ -111,60 +102,32 @@ export class BrokerEndpoints {
   }
 }
 
-class PrintableEndpoint implements BrokerEndpoint {
-  constructor(
-    readonly protocol: 'amqp' | 'amqps',
-    readonly hostname: string,
-    readonly port: number,
-    readonly username: string,
-    readonly password: string,
-    readonly vhost: string,
-    readonly query: BrokerUrlQuery,
-  ) {}
-
-  toString(): string {
-    const host = this.hostname.includes(':') ? `[${this.hostname}]` : this.hostname;
-    return `${this.protocol}://${host}:${this.port}/${encodeURIComponent(this.vhost)}`;
-  }
-
-  toJSON(): string {
-    return this.toString();
-  }
-
-  [inspect.custom](): string {
-    return this.toString();
-  }
-}
-
-async function askProvider(provider: AddressProvider): Promise<readonly BrokerEndpoint[]> {
-  let urls: readonly string[];
+async function askProvider(provider: AddressProvider, check: AddressCheck): Promise<readonly BrokerEndpoint[]> {
+  let urls: AddressList;
   try {
     urls = await provider();
   } catch (thrown) {
     throw new NoAddressError(`the address provider failed: ${reasonOf(thrown)}`, { cause: withoutSecrets(thrown) });
   }
   try {
-    return parseList(urls, 'answer');
+    return parseList(urls, 'answer', check);
   } catch (cause) {
     throw new NoAddressError(`the address provider's ${reasonOf(cause)}`, { cause });
   }
 }
 
-/** A provider's error may carry URLs, and as a `cause` it will be logged: pass on its text only, redacted. */
-function withoutSecrets(thrown: unknown): Error {
-  const original = asError(thrown);
-  const copy = new Error(redactSecrets(original.message));
-  copy.name = original.name;
-  copy.stack = redactSecrets(original.stack ?? '');
-  return copy;
-}
-
-function parseList(urls: unknown, option: string): readonly BrokerEndpoint[] {
+function parseList(urls: unknown, option: string, check: AddressCheck): readonly BrokerEndpoint[] {
   if (!Array.isArray(urls) || urls.length === 0) {
-    const problem = Array.isArray(urls) ? 'is an empty list' : 'is not a list of URLs';
+    const problem = Array.isArray(urls) ? 'is an empty list' : 'is not a list of addresses';
     throw new OptionsError(option, problem, 'Give at least one, as in ["amqp://localhost"]');
   }
-  return urls.map((url: string, index) => parseBrokerUrl(url, `${option}[${index}]`));
+  return urls.map((address: unknown, index) => {
+    const path = `${option}[${index}]`;
+    const isParts = typeof address === 'object' && address !== null;
+    const endpoint = isParts ? readAddressParts(address, path) : parseBrokerUrl(address as string, path);
+    check(endpoint, path);
+    return endpoint;
+  });
 }
 
 function readUrl(url: unknown, option: string): URL {
@@ -198,8 +161,8 @@ function readPort(parsed: URL, option: string): number | undefined {
   return port;
 }
 
-function readLogin(parsed: URL, option: string): { username: string; password: string } {
-  if (parsed.username === '' && parsed.password === '') return { username: DEFAULT_LOGIN, password: DEFAULT_LOGIN };
+function readLogin(parsed: URL, option: string): { username: string; password: string } | undefined {
+  if (parsed.username === '' && parsed.password === '') return undefined;
   if (parsed.username === '') throw new OptionsError(option, 'the URL has a password but no user', EXAMPLE);
   return {
     username: decoded(parsed.username, 'user', option),
@@ -228,10 +191,10 @@ function readQuery(parsed: URL, option: string): BrokerUrlQuery {
   for (const [name, value] of parsed.searchParams) {
     switch (name) {
       case 'frameMax':
-        query.frameMax = readCount(value, { min: MIN_FRAME_MAX, max: 0xffff_ffff }, name, option);
+        query.frameMax = readCount(value, { min: MIN_FRAME_MAX, max: MAX_FRAME_MAX }, name, option);
         break;
       case 'channelMax':
-        query.channelMax = readCount(value, { min: 1, max: 0xffff }, name, option);
+        query.channelMax = readCount(value, { min: 1, max: MAX_CHANNEL_MAX }, name, option);
         break;
       case 'locale':
         query.locale = value;

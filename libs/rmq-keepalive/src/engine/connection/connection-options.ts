@@ -15,15 +15,24 @@ import {
 import { checkThatTlsCanGo } from '../relay/tls-for-thread.js';
 import { type ResolvedRpc, resolveRpc, type RpcOptions } from '../rpc/rpc-options.js';
 import type { TopologyOptions } from '../topology/topology.js';
-import { type AddressProvider, BrokerEndpoints } from './broker-endpoints.js';
+import type { BrokerAddress } from './address-parts.js';
+import { type AddressList, type AddressProvider, BrokerEndpoints } from './broker-endpoints.js';
+import { type CredentialsOption, type LoginSource, resolveCredentials } from './credentials.js';
+import { addressCheck, tlsCheckedFor } from './login-check.js';
 import { type ReconnectOptions, type ResolvedReconnect, resolveReconnect } from './reconnect-backoff.js';
 
 export interface RmqConnectionOptions {
   /**
-   * Broker URLs, tried in turn, or a function that is asked for them before every attempt (service discovery, rotating
-   * credentials). `amqp://user:password@host:port/vhost`, `amqps://` for TLS.
+   * Broker addresses, tried in turn, or a function that is asked for them before every attempt (service discovery): URLs
+   * (`amqp://user:password@host:port/vhost`, `amqps://` for TLS), or addresses in parts (`{ hostname, port, vhost, ... }`).
    */
-  urls: string | readonly string[] | AddressProvider;
+  urls: string | BrokerAddress | readonly (string | BrokerAddress)[] | AddressProvider;
+  /**
+   * Who logs in; then the addresses name no user. A function is asked before every attempt, and again at two thirds of the
+   * time until `expiresAt`: the new password, or token, is told to the broker on the link that lives. `'external'`: the broker
+   * takes the user from the client certificate in `tls` (needs `amqps`). @default user and password in the address
+   */
+  credentials?: CredentialsOption;
   /** Shown in the broker's connection list, with the link's role behind it. @default host name and process id */
   connectionName?: string;
   /** Heartbeats; `false` switches them off (a veto, with a warning). @default { timeoutSeconds: 10 } */
@@ -68,6 +77,7 @@ export interface RmqConnectionOptions {
 
 export const CONNECTION_OPTION_NAMES = [
   'urls',
+  'credentials',
   'connectionName',
   'heartbeat',
   'links',
@@ -94,6 +104,7 @@ export interface ResolvedConnectionOptions {
   /** One per link: each rotates by itself. */
   readonly endpoints: () => BrokerEndpoints;
   readonly addressCount: number;
+  readonly logins: LoginSource;
   readonly connectionName: string;
   readonly heartbeat: HeartbeatWish;
   readonly links: 'separate' | 'shared';
@@ -129,13 +140,16 @@ export function resolveConnectionOptions(options: RmqConnectionOptions): Resolve
   const urls = resolveUrls(options.urls);
   const { wish, warnings } = resolveHeartbeat(options.heartbeat);
   const publish = resolvePublishDefaults(options.publish);
-  const tls = resolveTls(options.tls);
+  const logins = resolveCredentials(options.credentials);
+  const makeEndpoints = (): BrokerEndpoints => new BrokerEndpoints(urls, 'urls', addressCheck(logins));
+  const addressCount = makeEndpoints().count;
+  const tls = tlsCheckedFor(logins, resolveTls(options.tls), typeof options.tls !== 'function');
   // What a function returns is checked when it does. Nor does it matter where no address switches TLS on.
   if (wish.worker !== undefined && typeof options.tls === 'object' && mayUseTls(urls)) checkThatTlsCanGo(options.tls);
-  const makeEndpoints = (): BrokerEndpoints => new BrokerEndpoints(urls);
   return {
     endpoints: makeEndpoints,
-    addressCount: makeEndpoints().count,
+    addressCount,
+    logins,
     connectionName: resolveConnectionName(options.connectionName),
     heartbeat: wish,
     links: oneOf(options.links ?? 'separate', ['separate', 'shared'], 'links'),
@@ -179,20 +193,24 @@ function resolveCodec(
   return codec;
 }
 
-function resolveUrls(urls: RmqConnectionOptions['urls']): readonly string[] | AddressProvider {
+function resolveUrls(urls: RmqConnectionOptions['urls']): AddressList | AddressProvider {
   if (typeof urls === 'function') return urls;
   if (typeof urls === 'string' && /,\s*amqps?:/.test(urls)) {
     throw new OptionsError('urls', 'it is one string with several addresses', "Give an array: urls.split(',')");
   }
-  const list: readonly unknown[] = typeof urls === 'string' ? [urls] : Array.isArray(urls) ? urls : [];
-  if (list.length === 0 || !list.every((url): url is string => typeof url === 'string')) {
+  const list: readonly unknown[] = Array.isArray(urls) ? urls : isAddress(urls) ? [urls] : [];
+  if (list.length === 0 || !list.every(isAddress)) {
     throw new OptionsError(
       'urls',
       `${shown(urls)} names no broker`,
-      "Give 'amqp://user:password@host:5672', several of them, or a function that returns them",
+      "Give 'amqp://user:password@host:5672' or { hostname, port, ... }, several of them, or a function that returns them",
     );
   }
   return list;
+}
+
+function isAddress(value: unknown): value is string | BrokerAddress {
+  return typeof value === 'string' || (typeof value === 'object' && value !== null && !Array.isArray(value));
 }
 
 /** The broker shows it, so it had better be one; a value that is not known yet makes a name like `undefined consuming`. */
@@ -217,8 +235,11 @@ function resolveTls(tls: RmqConnectionOptions['tls'] = {}): () => TlsOptions {
   );
 }
 
-function mayUseTls(urls: readonly string[] | AddressProvider): boolean {
-  return typeof urls === 'function' || urls.some((url) => /^\s*amqps:/i.test(url));
+function mayUseTls(urls: AddressList | AddressProvider): boolean {
+  return (
+    typeof urls === 'function' ||
+    urls.some((address) => (typeof address === 'string' ? /^\s*amqps:/i.test(address) : address.protocol === 'amqps'))
+  );
 }
 
 function resolveClientProperties(properties: Record<string, unknown> = {}): Readonly<Record<string, unknown>> {

@@ -31,6 +31,7 @@ import type { AmqpLink } from './amqp-link.js';
 import type { BrokerEndpoints } from './broker-endpoints.js';
 import type { ConnectionEvent } from './connection-events.js';
 import { type ConnectionState, nextState } from './connection-state.js';
+import type { CredentialsSource } from './credentials-source.js';
 import type { Link, LinkRole } from './link.js';
 import { type Dial, ManagedLink } from './managed-link.js';
 import { reconnectDelayMs, type ResolvedReconnect } from './reconnect-backoff.js';
@@ -39,7 +40,8 @@ import { type RecoveryStep, recover } from './recovery.js';
 export interface LinkSupervisorOptions {
   readonly role: LinkRole;
   readonly endpoints: BrokerEndpoints;
-  readonly dial: Omit<Dial, 'endpoint' | 'heartbeat' | 'relay'>;
+  readonly credentials: CredentialsSource;
+  readonly dial: Omit<Dial, 'endpoint' | 'login' | 'heartbeat' | 'relay'>;
   readonly heartbeat: HeartbeatWish;
   readonly reconnect: ResolvedReconnect;
   readonly recoveryTimeoutMs: number;
@@ -179,8 +181,9 @@ export class LinkSupervisor {
       () => new NoAddressError(`the address provider did not answer within ${dial.timeoutMs} ms`),
     );
     this.#endpoint = String(endpoint);
+    const login = await Promise.race([this.options.credentials.loginAt(endpoint), ending]);
     const relay = heartbeat.worker && { ...heartbeat.worker, pace: relayPace(heartbeat) };
-    return { ...dial, endpoint, heartbeat: heartbeat.timeoutSeconds, relay };
+    return { ...dial, endpoint, login, heartbeat: heartbeat.timeoutSeconds, relay };
   }
 
   /** The manager is stopped while it waits for this. A rejection would make it ask again at once. */

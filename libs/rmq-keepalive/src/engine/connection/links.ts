@@ -13,6 +13,7 @@ import type { TopologyKeeper } from '../topology/topology-keeper.js';
 import type { ConnectionEvent } from './connection-events.js';
 import type { ResolvedConnectionOptions } from './connection-options.js';
 import type { ConnectionState } from './connection-state.js';
+import { CredentialsSource } from './credentials-source.js';
 import { LinkSupervisor } from './link-supervisor.js';
 import type { Link, LinkRole } from './link.js';
 import type { RecoveryStep } from './recovery.js';
@@ -43,11 +44,14 @@ export class Links {
   readonly all: readonly LinkSupervisor[];
   readonly #changed = new Subject<void>();
   readonly #recovering = new Set<() => void>();
+  readonly #credentials: CredentialsSource;
 
   constructor(
     private readonly parts: LinksParts,
     private readonly hooks: LinksHooks,
   ) {
+    const { logins, connectTimeoutMs } = parts.options;
+    this.#credentials = new CredentialsSource(logins, parts.clock, connectTimeoutMs);
     const { declare, attach, openPublishing, headStart } = this.#recoverySteps();
     this.all =
       parts.options.links === 'shared'
@@ -144,6 +148,7 @@ export class Links {
       {
         role,
         endpoints: endpoints(),
+        credentials: this.#credentials,
         dial: {
           timeoutMs: connectTimeoutMs,
           tls,

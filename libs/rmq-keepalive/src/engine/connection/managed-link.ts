@@ -25,13 +25,15 @@ import { processRelay, type RelayShare } from '../relay/relay.js';
 import type { RelayDial } from '../relay/relay-messages.js';
 import type { RelayPassage } from '../relay/relay-passage.js';
 import { AmqpLink } from './amqp-link.js';
-import type { BrokerEndpoint } from './broker-endpoints.js';
+import type { BrokerEndpoint } from './broker-endpoint.js';
+import type { Login } from './credentials.js';
 import { LIBRARY_VERSION } from '../version.js';
 import type { LinkRole } from './link.js';
 
 /** One attempt: where to, as whom, and within which time. */
 export interface Dial {
   readonly endpoint: BrokerEndpoint;
+  readonly login: Login;
   readonly timeoutMs: number;
   /** `'server-decides'`: no wish of ours; `'off'`: veto; else seconds. */
   readonly heartbeat: number | 'server-decides' | 'off';
@@ -237,10 +239,10 @@ function connectOptions({ endpoint, heartbeat, relay }: Dial): Options.Connect {
 type SocketOptions = NonNullable<AmqpConnectionManager['connectionOptions']> & { signal: AbortSignal; path?: string };
 
 function socketOptions(dial: Dial, signal: AbortSignal, passage: RelayPassage | undefined): SocketOptions {
-  const { endpoint } = dial;
+  const { endpoint, login } = dial;
   return {
     ...(passage !== undefined ? { path: passage.path } : endpoint.protocol === 'amqps' ? dial.tls() : undefined),
-    credentials: credentials.plain(endpoint.username, endpoint.password),
+    credentials: login.kind === 'external' ? credentials.external() : credentials.plain(login.username, login.password),
     // Without it Nagle and delayed acks cost 20 to 45 ms for every small request behind an unacked one.
     noDelay: true,
     keepAlive: true,

@@ -21,7 +21,7 @@ export class LoginRefusedError extends RmqError {
   constructor(endpoint: string, cause: unknown) {
     super(
       'RMQ_LOGIN_REFUSED',
-      `${endpoint} refused the login (403). Check user, password and vhost rights. It is tried again, slowly`,
+      `${endpoint} refused the login (403). Check user, password or certificate, and vhost rights. It is tried again, slowly`,
       { cause },
     );
   }
@@ -31,6 +31,13 @@ export class LoginRefusedError extends RmqError {
 export class NoAddressError extends RmqError {
   constructor(reason: string, options?: { cause?: unknown }) {
     super('RMQ_NO_ADDRESS', `No broker address to dial: ${reason}`, options);
+  }
+}
+
+/** The credentials provider failed, hung or answered with nothing usable. It is asked again, after a while. */
+export class NoCredentialsError extends RmqError {
+  constructor(reason: string, options?: { cause?: unknown }) {
+    super('RMQ_NO_CREDENTIALS', `No credentials to log in with: ${reason}`, options);
   }
 }
 

@@ -2,6 +2,8 @@
 
 /** Messages of strangers' errors may quote whole payloads; nobody reads on after this many characters. */
 const MAX_REASON_LENGTH = 2_000;
+/** Header and payload are JSON objects in base64url, so both begin with `{"`. The signature may have been cut off. */
+const JSON_WEB_TOKEN = /\beyJ[\w-]{5,}(?:\.[\w-]*){1,4}/g;
 
 /** The message of anything that was thrown, in one line, with URLs' passwords hidden. Never throws itself. */
 export function reasonOf(thrown: unknown): string {
@@ -39,9 +41,23 @@ function shortened(text: string): string {
   return `${text.slice(0, Math.max(0, text.slice(0, MAX_REASON_LENGTH).lastIndexOf(' ')))} ... (${text.length} characters)`;
 }
 
-/** Replaces the user-info part of every URL in `text`: `amqp://user:secret@host` becomes `amqp://***@host`. */
+/**
+ * Replaces the user-info part of every URL in `text` (`amqp://user:secret@host` becomes `amqp://***@host`), and whatever
+ * looks like a JSON web token.
+ */
 export function redactSecrets(text: string): string {
-  return text.replace(/\b([a-z][a-z0-9+.-]*:\/\/)\S*@/gi, '$1***@');
+  return text.replace(/\b([a-z][a-z0-9+.-]*:\/\/)\S*@/gi, '$1***@').replace(JSON_WEB_TOKEN, '***');
+}
+
+/** The error of a stranger who handles secrets (a provider of addresses or credentials): a copy without them, fit to be logged as a `cause`. */
+export function withoutSecrets(thrown: unknown, known: readonly string[] = []): Error {
+  const original = asError(thrown);
+  const redacted = (text: string): string =>
+    redactSecrets(known.reduce((rest, secret) => (secret === '' ? rest : rest.replaceAll(secret, '***')), text));
+  const copy = new Error(redacted(original.message));
+  copy.name = original.name;
+  copy.stack = redacted(original.stack ?? '');
+  return copy;
 }
 
 /** True for errors, also for those of another realm (worker, jest), which `instanceof Error` misses. */
