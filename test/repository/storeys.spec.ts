@@ -7,7 +7,7 @@ const SOURCE = resolve('libs/rmq-keepalive/src');
 /** From the ground up. A folder may import from its own storey's folders named here, and from those below. */
 const ENGINE_FLOORS = [
   ['.', 'errors'],
-  ['heartbeat', 'codec', 'contracts', 'relay'],
+  ['wire', 'heartbeat', 'codec', 'contracts', 'relay'],
   ['connection'],
   ['topology'],
   ['publishing'],

@@ -6,8 +6,8 @@ import { ConnectionClosedError, LinkLostError, RmqError } from '../errors.js';
 import { gatherWrites } from '../relay/gathered-writes.js';
 import type { RelayPassage } from '../relay/relay-passage.js';
 import { AmqpPublishingChannel } from './amqp-publishing-channel.js';
+import { readContentHeadersOf } from './content-headers.js';
 import type { Link, LinkRole, PublishingChannel, PublishingChannelEvents } from './link.js';
-import { surviveUnreadableProperties } from './unreadable-properties.js';
 
 /** The part of amqplib's connection that its types do not show: socket, negotiated timeout, heartbeat frame. */
 interface RawConnection {
@@ -39,7 +39,7 @@ export class AmqpLink implements Link {
     private readonly passage?: RelayPassage,
   ) {
     this.#raw = session.connection as unknown as RawConnection;
-    surviveUnreadableProperties(session.connection as object);
+    readContentHeadersOf(session.connection as object);
     const { stream } = this.#raw;
     if (passage !== undefined) gatherWrites(stream);
     stream.on('drain', () => this.#whenDrained.forEach((drained) => drained()));

@@ -7,6 +7,7 @@
  * one. What costs time for every message is done here without promises of our own.
  */
 import type { Codec } from '../codec/codec.js';
+import { refuseUnreadable } from '../codec/readable.js';
 import type { ConnectionEvent } from '../connection/connection-events.js';
 import { HandlerTimeoutError } from '../errors.js';
 import { Batcher } from './batcher.js';
@@ -161,6 +162,7 @@ export class DeliveryHandling {
   #take(delivery: Delivery, now: number): void {
     let payload: unknown;
     try {
+      refuseUnreadable(delivery.properties);
       payload = (this.wanted.codec ?? this.host.codec).decode(delivery.body, delivery.properties);
     } catch (thrown) {
       return this.#unfit(delivery, 'not-decodable', thrown);

@@ -3,6 +3,7 @@ import type { ConsumeMessage } from 'amqplib';
 import { Observable } from 'rxjs';
 import type { Clock } from '../clock.js';
 import type { Codec } from '../codec/codec.js';
+import { refuseUnreadable } from '../codec/readable.js';
 import { checkAgainst } from '../contracts/event.js';
 import { isRpcContract, type RpcAddress, rpcAddress, type RpcContract } from '../contracts/rpc.js';
 import { OptionsError } from '../errors.js';
@@ -158,7 +159,6 @@ export class ChannelRpcClient extends RmqRpcClient {
   #read(message: ConsumeMessage, call: Call, contract: RpcContract | undefined): unknown {
     const type = typeOf(message);
     if (type === RPC_TYPES.open) throw new RpcBadReplyError(call, 'with a stream, which was not asked for');
-    if (isNothing(message)) return contract === undefined ? undefined : checkAgainst(contract.response, undefined);
     const decoded = <T>(decode: () => T): T => {
       try {
         return decode();
@@ -166,6 +166,8 @@ export class ChannelRpcClient extends RmqRpcClient {
         throw new RpcBadReplyError(call, 'the reply cannot be decoded', thrown);
       }
     };
+    decoded(() => refuseUnreadable(message.properties));
+    if (isNothing(message)) return contract === undefined ? undefined : checkAgainst(contract.response, undefined);
     if (type === RPC_TYPES.error)
       throw new RpcRemoteError(
         call,

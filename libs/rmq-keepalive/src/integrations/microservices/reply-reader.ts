@@ -1,6 +1,7 @@
 /** From the replies to one request to the packets that Nest's observer understands, in the order of the wire. */
 import type { Deserializer, IncomingResponse, WritePacket } from '@nestjs/microservices';
 import type { ConsumeMessage } from 'amqplib';
+import { refuseUnreadable } from '../../engine/codec/readable.js';
 import type { Call, CallListener } from '../../engine/rpc/call.js';
 import { isThenable } from '../../engine/thenable.js';
 import { packetCodec } from './packet-codec.js';
@@ -17,6 +18,7 @@ export class ReplyReader implements CallListener {
   /** What it throws ends the call, with that as its error. */
   reply({ content, properties }: ConsumeMessage, call: Call): void {
     call.renew();
+    refuseUnreadable(properties);
     const packet: unknown = this.deserializer.deserialize(packetCodec.decode(content), properties);
     if (this.#earlier === undefined && !isThenable(packet)) return this.#heard(packet as IncomingResponse, call);
     this.#earlier = this.#inTurn(this.#earlier, packet as Promise<IncomingResponse>, call);

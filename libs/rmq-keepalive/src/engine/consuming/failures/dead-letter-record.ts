@@ -1,6 +1,7 @@
 /** A dead letter as it is read: what its headers say about it, and the message itself. */
 import type { GetMessage, MessageProperties } from 'amqplib';
 import type { Codec } from '../../codec/codec.js';
+import { refuseUnreadable } from '../../codec/readable.js';
 import { DEAD_LETTER_HEADERS } from './dead-letter.js';
 import { deadLetterJson, type DeadLetterJson } from './dead-letter-json.js';
 import { type MessageHeaders, plainHeaders } from '../delivery.js';
@@ -62,6 +63,7 @@ export class DeadLetter {
 
   /** The body as a handler would get it. @throws {@link PayloadNotDecodableError} */
   get payload(): unknown {
+    refuseUnreadable(this.properties);
     return this.#codec.decode(this.body, this.properties);
   }
 
