@@ -19,7 +19,6 @@ export async function publishWithHeaderTable(
   message: { body: Buffer; table: Buffer },
 ): Promise<void> {
   const { ch, connection } = channel as unknown as RawChannel;
-  const { body, table } = message;
   const publish = encodeMethod('basic.publish', ch, {
     ticket: 0,
     exchange: '',
@@ -27,18 +26,32 @@ export async function publishWithHeaderTable(
     mandatory: false,
     immediate: false,
   });
+  connection.channels[ch]!.buffer.write(Buffer.concat([publish, contentWithHeaderTable(ch, message)]));
+  await new Promise<void>((resolve, reject) => {
+    channel.once('ack', () => resolve());
+    channel.once('close', () => reject(new Error('The broker did not take it')));
+  });
+}
+
+/** The frames behind basic.publish or basic.deliver. */
+export function contentWithHeaderTable(channel: number, { body, table }: { body: Buffer; table: Buffer }): Buffer {
   const header = Buffer.alloc(18);
   header.writeUInt16BE(BASIC_CLASS, 0);
   header.writeBigUInt64BE(BigInt(body.length), 4);
   header.writeUInt16BE(HEADERS_FLAG, 12);
   header.writeUInt32BE(table.length, 14);
-  connection.channels[ch]!.buffer.write(
-    Buffer.concat([publish, frame(2, ch, Buffer.concat([header, table])), frame(3, ch, body)]),
-  );
-  await new Promise<void>((resolve, reject) => {
-    channel.once('ack', () => resolve());
-    channel.once('close', () => reject(new Error('The broker did not take it')));
-  });
+  return Buffer.concat([frame(2, channel, Buffer.concat([header, table])), frame(3, channel, body)]);
+}
+
+/** A field of a header table: its name, the letter of its type, its value as it goes over the wire. */
+export function rawField(name: string, type: string, value: Buffer): Buffer {
+  return Buffer.concat([Buffer.from([Buffer.byteLength(name)]), Buffer.from(name), Buffer.from(type), value]);
+}
+
+export function int64(value: bigint): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigInt64BE(value);
+  return bytes;
 }
 
 /** A table in a table in a table ..., each under an empty name. */

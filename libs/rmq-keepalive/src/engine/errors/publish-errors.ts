@@ -1,5 +1,6 @@
 /** How one publish can end other than with its confirm. */
-import { reasonOf } from './reasons.js';
+import { ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED } from '../reply-codes.js';
+import { reasonOf, replyCodeOf } from './reasons.js';
 import { RmqError, type RmqErrorCode } from './rmq-error.js';
 
 /** What a failed publish was about; never its payload. */
@@ -90,9 +91,22 @@ export class PublishRefusedError extends PublishError {
       address,
       by === 'AMQP'
         ? `cannot be sent over AMQP: ${reasonOf(cause)}. Change its headers or properties`
-        : `was refused by the broker: ${reasonOf(cause)}. Declare the exchange or grant the right, then publish again`,
+        : `was refused by the broker: ${reasonOf(cause)}. ${wayOutOf(replyCodeOf(cause))}`,
       { cause },
     );
+  }
+}
+
+function wayOutOf(replyCode: number | undefined): string {
+  switch (replyCode) {
+    case NOT_FOUND:
+      return 'Declare the exchange, then publish again';
+    case ACCESS_REFUSED:
+      return 'Grant the user the right to write to it, then publish again';
+    case PRECONDITION_FAILED:
+      return 'Change what the broker names there, then publish again';
+    default:
+      return 'Change its headers or properties: nothing else of a message makes a broker do that';
   }
 }
 

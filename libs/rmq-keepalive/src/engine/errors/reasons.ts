@@ -4,6 +4,8 @@
 const MAX_REASON_LENGTH = 2_000;
 /** Header and payload are JSON objects in base64url, so both begin with `{"`. The signature may have been cut off. */
 const JSON_WEB_TOKEN = /\beyJ[\w-]{5,}(?:\.[\w-]*){1,4}/g;
+/** Errors may go round in circles. */
+const MAX_CAUSES = 5;
 
 /** The message of anything that was thrown, in one line, with URLs' passwords hidden. Never throws itself. */
 export function reasonOf(thrown: unknown): string {
@@ -70,4 +72,19 @@ export function asError(thrown: unknown): Error {
     // A proxy or a getter that throws: described below without being looked at.
   }
   return new Error(reasonOf(thrown), { cause: thrown });
+}
+
+/** The broker's reply code behind an error: its own, or that of one of its causes. Never throws. */
+export function replyCodeOf(thrown: unknown): number | undefined {
+  try {
+    let error = thrown;
+    for (let depth = 0; depth < MAX_CAUSES && typeof error === 'object' && error !== null; depth++) {
+      const { code, cause } = error as { code?: unknown; cause?: unknown };
+      if (typeof code === 'number') return code;
+      error = cause;
+    }
+  } catch {
+    // A getter that throws: none of the broker's errors.
+  }
+  return undefined;
 }

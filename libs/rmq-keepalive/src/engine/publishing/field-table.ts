@@ -4,15 +4,23 @@
  * | JavaScript | on the wire |
  * |---|---|
  * | string | long string |
- * | integer, bigint | the smallest signed integer that holds it |
- * | other number | double |
+ * | integer, bigint | signed integer of 32 bits (`I`) if it fits, else of 64 (`l`) |
+ * | other number | double; NaN and Infinity are refused |
  * | boolean, null | boolean, void |
  * | Buffer, Uint8Array | bytes |
  * | Date | timestamp, in seconds |
  * | array, object | array, table; fields that are `undefined` are left out |
  * | `{ '!': type, value }` | what `type` says, as in amqplib: `timestamp`, `decimal`, `float`, `uint8` ... |
+ *
+ * Danger: clients disagree about small integers. One of 16 bits (`s`) is a short string to py-amqp (kombu, Celery), which then
+ * loses its place; one of 8 bits (`b`) is unsigned to pika, py-amqp and bunny, so that -1 becomes 255. All agree about 32 bits.
+ * (Beyond them pika and py-amqp take negative ones for unsigned; there is no type that every client reads.) RabbitMQ compares
+ * integers of any width as equal.
+ *
+ * Danger: RabbitMQ cannot read a number that is none, and ends the whole connection over it (541).
  */
 import { types } from 'node:util';
+import { shown } from '../option-checks.js';
 
 /** Deeper tables are refused: nobody means them, and a table that contains itself has no end. */
 const MAX_DEPTH = 64;
@@ -21,7 +29,7 @@ const FIRST_CAPACITY = 256;
 const LARGEST_FRACTION = 2 ** 50;
 const INT64_END = 2 ** 63;
 
-/** @throws TypeError or RangeError for a value that AMQP cannot carry, naming its type and never the value */
+/** @throws TypeError or RangeError for a value that AMQP cannot carry, naming the header and the type, never the value */
 export function encodeFieldTable(table: Readonly<Record<string, unknown>>): Buffer {
   const out = new GrowingBuffer();
   writeTable(out, table, 1);
@@ -77,10 +85,23 @@ function writeTable(out: GrowingBuffer, table: Readonly<Record<string, unknown>>
     const at = out.take(1 + size);
     out.buffer[at] = size;
     out.buffer.write(name, at + 1);
-    writeValue(out, value, depth);
+    if (depth === 1) writeHeader(out, name, value);
+    else writeValue(out, value, depth);
   }
   endList(out, start);
 }
+
+/** Whatever is wrong with it, or within it, is said with its name. */
+function writeHeader(out: GrowingBuffer, name: string, value: unknown): void {
+  try {
+    writeValue(out, value, 1);
+  } catch (thrown) {
+    throw thrown instanceof HeaderTypeError ? new TypeError(`header ${shown(name)} ${thrown.message}`) : thrown;
+  }
+}
+
+/** Its message goes on where the name of the header ends. */
+class HeaderTypeError extends TypeError {}
 
 function writeArray(out: GrowingBuffer, values: readonly unknown[], depth: number): void {
   const start = beginList(out, depth);
@@ -89,7 +110,7 @@ function writeArray(out: GrowingBuffer, values: readonly unknown[], depth: numbe
 }
 
 function beginList(out: GrowingBuffer, depth: number): number {
-  if (depth > MAX_DEPTH) throw new RangeError(`headers are nested more than ${MAX_DEPTH} levels deep`);
+  if (depth > MAX_DEPTH) throw new HeaderTypeError(`is nested more than ${MAX_DEPTH} levels deep`);
   return out.take(4);
 }
 
@@ -111,7 +132,7 @@ function writeValue(out: GrowingBuffer, value: unknown, depth: number): void {
     case 'object':
       return writeObject(out, value, depth);
     default:
-      throw new TypeError(`a header cannot be a value of type ${typeof value}`);
+      throw new HeaderTypeError(`is or holds a value of type ${typeof value}, which AMQP does not have`);
   }
 }
 
@@ -137,7 +158,7 @@ function writeAs(out: GrowingBuffer, type: string, value: unknown, depth: number
   if (type === 'boolean' || type === 'object')
     return writeValue(out, type === 'boolean' ? Boolean(value) : value, depth);
   if (type === 'number') return writeTyped(out, numberType(Number(value)), Number(value));
-  if (type === 'decimal') return writeDecimal(out, value as { places: number; digits: number });
+  if (type === 'decimal') return writeDecimal(out, value);
   writeTyped(out, type, value as number);
 }
 
@@ -154,17 +175,33 @@ function writeBytes(out: GrowingBuffer, value: Uint8Array): void {
   out.buffer.set(value, at + 4);
 }
 
-function writeDecimal(out: GrowingBuffer, value: { places: number; digits: number }): void {
+function writeDecimal(out: GrowingBuffer, value: unknown): void {
+  const { places, digits } = Object(value) as { places: unknown; digits: unknown };
+  if (!isWhole(places, 0, 0xff) || !isWhole(digits, -0x8000_0000, 0xffff_ffff))
+    throw new HeaderTypeError('is or holds a decimal without places (0..255) and digits (32 bits)');
   const at = tagged(out, 'D', 5);
-  out.buffer.writeUInt8(value.places, at);
-  out.buffer.writeUInt32BE(value.digits, at + 1);
+  out.buffer[at] = places;
+  // Clients read the digits with a sign; amqplib writes them without one.
+  out.buffer.writeInt32BE(digits | 0, at + 1);
+}
+
+function isWhole(value: unknown, min: number, max: number): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max;
 }
 
 function writeTyped(out: GrowingBuffer, type: string, value: number | bigint): void {
   const known = NUMBER_TYPES[type];
-  if (known === undefined) throw new TypeError(`a header cannot be a value of type ${JSON.stringify(type)}`);
+  if (known === undefined)
+    throw new HeaderTypeError(`is or holds a value of type ${shown(type)}, which AMQP does not have`);
+  if (!Number.isFinite(Number(value)))
+    throw new HeaderTypeError(`is or holds ${Number(value)}, which RabbitMQ does not take for a number`);
   const at = tagged(out, known.tag, known.size);
-  known.write(out.buffer, value, at);
+  try {
+    known.write(out.buffer, value, at);
+  } catch {
+    // Node's own message quotes the value.
+    throw new HeaderTypeError(`is or holds a number that is out of the range of ${shown(type)}`);
+  }
 }
 
 interface NumberType {
@@ -185,7 +222,15 @@ const INT64: NumberType = {
   write: (buffer, value, at) => buffer.writeBigInt64BE(BigInt(value), at),
 };
 const DOUBLE: NumberType = { tag: 'd', size: 8, write: (buffer, value, at) => buffer.writeDoubleBE(Number(value), at) };
-const FLOAT: NumberType = { tag: 'f', size: 4, write: (buffer, value, at) => buffer.writeFloatBE(Number(value), at) };
+const FLOAT: NumberType = {
+  tag: 'f',
+  size: 4,
+  write(buffer, value, at) {
+    // Beyond its range it would become Infinity.
+    if (!Number.isFinite(Math.fround(Number(value)))) throw new RangeError();
+    buffer.writeFloatBE(Number(value), at);
+  },
+};
 const TIMESTAMP: NumberType = {
   tag: 'T',
   size: 8,
@@ -215,13 +260,10 @@ const NUMBER_TYPES: Readonly<Record<string, NumberType | undefined>> = {
   timestamp: TIMESTAMP,
 };
 
-/** The smallest that holds it: RabbitMQ promotes integers when it compares them. */
 function numberType(value: number): string {
   const isInteger =
     Math.abs(value) < LARGEST_FRACTION ? Number.isInteger(value) : value >= -INT64_END && value < INT64_END;
   if (!isInteger) return 'double';
-  if (value >= -0x80 && value < 0x80) return 'int8';
-  if (value >= -0x8000 && value < 0x8000) return 'int16';
   return value >= -0x8000_0000 && value < 0x8000_0000 ? 'int32' : 'int64';
 }
 
