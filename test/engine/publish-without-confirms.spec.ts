@@ -103,14 +103,14 @@ describe('a publisher without confirms', () => {
 
   it("waits for a channel where the link has none left, in nobody's way", async () => {
     const connection = faults.connect({
-      urls: `${faults.vhost.url}?channelMax=4`,
+      urls: `${faults.vhost.url}?channelMax=5`,
       links: 'shared',
       topology: { queues: [{ name: 'work' }] },
     });
     const subscriptions = ['a', 'b'].map((queue) => connection.subscribe({ queue }, () => undefined));
     await connection.start();
     await connection.whenOpen({ timeoutMs: 10_000 });
-    // Two consumers and the publisher that is always there: one channel is free.
+    // Two consumers, the publisher that is always there, and one that is kept for declaring: one channel is free.
     const [first, second] = [connection.createPublisher(), connection.createPublisher({ confirm: false })];
     await first.sendToQueue('work', 1);
     const waiting = second.sendToQueue('work', 2);
@@ -125,7 +125,7 @@ describe('a publisher without confirms', () => {
 
   it('has no part in a recovery that it cannot share', async () => {
     const proxy = await faults.proxy();
-    const connection = faults.connect({ urls: `${proxy.url(faults.vhost.url)}?channelMax=2` });
+    const connection = faults.connect({ urls: `${proxy.url(faults.vhost.url)}?channelMax=3` });
     await connection.start();
     await connection.whenOpen({ timeoutMs: 10_000 });
     const further = [connection.createPublisher(), connection.createPublisher()];

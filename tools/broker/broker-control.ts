@@ -262,6 +262,16 @@ export abstract class BrokerControl {
     );
   }
 
+  /** What a user may have over all connections together; a limit that is left out is none. */
+  async setUserLimits(user: string, limits: { 'max-channels'?: number; 'max-connections'?: number }): Promise<void> {
+    const terms = Object.entries({ 'max-channels': -1, 'max-connections': -1, ...limits })
+      .map(([name, limit]) => `${erlangBinary(name)} => ${limit}`)
+      .join(', ');
+    await this.control(
+      `rabbit_auth_backend_internal:set_user_limits(${erlangBinary(user)}, #{${terms}}, ${ACTING_USER})`,
+    );
+  }
+
   async changePassword(user: string, password: string): Promise<void> {
     await this.control(
       `rabbit_auth_backend_internal:change_password(${erlangBinary(user)}, ${erlangBinary(password)}, ${ACTING_USER})`,

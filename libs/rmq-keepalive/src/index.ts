@@ -122,6 +122,7 @@ export type { RpcAddress, RpcContract, RpcInput, RpcPayload, RpcResult } from '.
 // --- errors ----------------------------------------------------------------------------------------------------------
 export {
   ChannelClosedError,
+  ChannelsExhaustedError,
   ConnectFailedError,
   ConnectionClosedError,
   ConnectTimeoutError,

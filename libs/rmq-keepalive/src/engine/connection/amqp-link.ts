@@ -5,8 +5,10 @@ import { type Clock, type Timer, withDeadline } from '../clock.js';
 import { ConnectionClosedError, LinkLostError, RmqError } from '../errors.js';
 import { gatherWrites } from '../relay/gathered-writes.js';
 import type { RelayPassage } from '../relay/relay-passage.js';
+import type { ChannelBudget } from './channel-budget.js';
 import { AmqpPublishingChannel } from './amqp-publishing-channel.js';
 import { readContentHeadersOf } from './content-headers.js';
+import type { LinkChannels } from './link-channels.js';
 import type { Link, LinkRole, PublishingChannel, PublishingChannelEvents } from './link.js';
 
 /** The part of amqplib's connection that its types do not show: socket, negotiated timeout, heartbeat frame. */
@@ -14,6 +16,7 @@ interface RawConnection {
   readonly stream: Socket;
   readonly heartbeat: number;
   readonly frameMax: number;
+  readonly channelMax: number;
   sendHeartbeat(): void;
 }
 
@@ -21,6 +24,7 @@ interface RawConnection {
 const LINGER_MS = 500;
 
 export class AmqpLink implements Link {
+  readonly channels: LinkChannels;
   blockedBecause: string | undefined;
   #isUp = true;
   #destroyCause: Error | undefined;
@@ -35,11 +39,13 @@ export class AmqpLink implements Link {
     readonly endpoint: string,
     private readonly session: ChannelModel,
     private readonly clock: Clock,
+    budget: ChannelBudget,
     /** Its way through the heartbeat thread, if there is one. */
     private readonly passage?: RelayPassage,
   ) {
     this.#raw = session.connection as unknown as RawConnection;
     readContentHeadersOf(session.connection as object);
+    this.channels = budget.forLink(role, this.#raw.channelMax);
     const { stream } = this.#raw;
     if (passage !== undefined) gatherWrites(stream);
     stream.on('drain', () => this.#whenDrained.forEach((drained) => drained()));
@@ -146,6 +152,7 @@ export class AmqpLink implements Link {
   ended(): void {
     if (!this.#isUp) return;
     this.#isUp = false;
+    this.channels.end();
     const { stream } = this.#raw;
     // amqplib only half-closes; against a silent peer the descriptor would stay for minutes. Late errors of a socket
     // that nobody uses any more concern nobody.

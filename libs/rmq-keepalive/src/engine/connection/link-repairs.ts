@@ -5,10 +5,11 @@
 import { type Clock, withDeadline } from '../clock.js';
 import type { Consumer } from '../consuming/consumer.js';
 import { sharedEntities } from '../consuming/subscription.js';
-import { asError, RecoveryStalledError } from '../errors.js';
+import { asError, ChannelsExhaustedError, RecoveryStalledError } from '../errors.js';
 import { declareOrThrow } from '../topology/declare-topology.js';
 import { type Entity, entityName } from '../topology/topology.js';
 import type { TopologyKeeper } from '../topology/topology-keeper.js';
+import type { ChannelPlace } from './link-channels.js';
 import type { Link } from './link.js';
 
 export class LinkRepairs {
@@ -22,16 +23,19 @@ export class LinkRepairs {
   async consumer(consumer: Consumer, link: Link): Promise<void> {
     const { queue } = consumer.wanted;
     const entities = new Set([...sharedEntities(consumer.wanted), ...this.keeper.topology.leadingTo(queue.name)]);
-    await this.#withinTimeLimit(link, `subscription "${consumer.name}"`, async () => {
-      await this.keeper.declare(link, [...entities]);
+    await this.#withinTimeLimit(link, `subscription "${consumer.name}"`, async (place) => {
+      await this.keeper.declare(link, [...entities], place);
       await consumer.attach(link);
     });
   }
 
   /** The broker closed the channel, over an exchange that is missing, perhaps: what is known of these comes first. Rejects as {@link consumer}. */
   async publishingChannel(link: Link, exchanges: ReadonlySet<string>, attach: () => Promise<void>): Promise<void> {
-    await this.#withinTimeLimit(link, 'the publishing channel', async () => {
-      await this.keeper.declare(link, this.keeper.topology.around(exchanges));
+    const known = this.keeper.topology.around(exchanges);
+    // It may be what all other work waits for.
+    if (known.length === 0) return this.#answerInTime(link, 'the publishing channel', attach);
+    await this.#withinTimeLimit(link, 'the publishing channel', async (place) => {
+      await this.keeper.declare(link, known, place);
       await attach();
     });
   }
@@ -39,8 +43,9 @@ export class LinkRepairs {
   /** A lost link does all of it in its recovery; one that lives but cannot do it is discarded for one that can. */
   async topology(link: Link, entities: readonly Entity[]): Promise<void> {
     try {
-      await this.#withinTimeLimit(link, 'a new topology', () => this.keeper.declare(link, entities));
+      await this.#withinTimeLimit(link, 'a new topology', (place) => this.keeper.declare(link, entities, place));
     } catch (thrown) {
+      if (thrown instanceof ChannelsExhaustedError) return this.topology(link, entities);
       link.destroy(asError(thrown));
     }
   }
@@ -51,10 +56,22 @@ export class LinkRepairs {
     const wanted = entities.map((entity) =>
       entity.kind === 'queue' ? (topology.queueNamed(entity.name) ?? entity) : entity,
     );
-    await this.#withinTimeLimit(link, entityName(entities[0] as Entity), () => declareOrThrow(link, wanted));
+    await this.#withinTimeLimit(link, entityName(entities[0] as Entity), (place) =>
+      declareOrThrow(link, wanted, place),
+    );
   }
 
-  async #withinTimeLimit(link: Link, what: string, work: () => Promise<void>): Promise<void> {
+  /** The wait for a channel of our own does not count: the broker has no part in it. */
+  async #withinTimeLimit(link: Link, what: string, work: (place: ChannelPlace) => Promise<void>): Promise<void> {
+    const place = await link.channels.takeForWork(what);
+    try {
+      await this.#answerInTime(link, what, () => work(place));
+    } finally {
+      place.release();
+    }
+  }
+
+  async #answerInTime(link: Link, what: string, work: () => Promise<void>): Promise<void> {
     const stalled = new RecoveryStalledError(what, this.timeoutMs);
     try {
       await withDeadline(this.clock, work(), this.timeoutMs, () => stalled);

@@ -29,6 +29,7 @@ import { HeartbeatScheduler } from '../heartbeat/heartbeat-scheduler.js';
 import { mayHaveCostTheLink, stallAdvice } from '../heartbeat/stall-advice.js';
 import type { AmqpLink } from './amqp-link.js';
 import type { BrokerEndpoints } from './broker-endpoints.js';
+import type { ChannelBudget } from './channel-budget.js';
 import type { ConnectionEvent } from './connection-events.js';
 import { type ConnectionState, nextState } from './connection-state.js';
 import type { CredentialsSource } from './credentials-source.js';
@@ -46,6 +47,7 @@ export interface LinkSupervisorOptions {
   readonly reconnect: ResolvedReconnect;
   readonly recoveryTimeoutMs: number;
   readonly recoverySteps: readonly RecoveryStep[];
+  readonly channels: ChannelBudget;
 }
 
 export interface LinkSupervisorHooks {
@@ -139,7 +141,7 @@ export class LinkSupervisor {
 
   start(): void {
     if (this.#managed !== undefined || this.#state.name !== 'idle') return;
-    this.#managed = new ManagedLink(this.role, this.clock, {
+    this.#managed = new ManagedLink(this.role, this.clock, this.options.channels, {
       nextDial: () => this.#nextDial(),
       up: (link) => void this.#up(link),
       attemptFailed: (cause) => this.#attemptFailed(cause),

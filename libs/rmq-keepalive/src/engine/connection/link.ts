@@ -1,5 +1,6 @@
 /** The port between recovery and the wire: one link is one TCP + AMQP session, dead once it is lost, never revived. */
 import type { Channel, ConsumeMessage } from 'amqplib';
+import type { LinkChannels } from './link-channels.js';
 
 /** What a link is for. With `links: 'shared'` one link does both. */
 export type LinkRole = 'consuming' | 'publishing' | 'shared';
@@ -17,6 +18,8 @@ export interface Link {
   /** Bytes so far, each way: plain counters of the socket. */
   readonly bytesRead: number;
   readonly bytesWritten: number;
+  /** Places for channels. Take one before a channel is opened, give it back when that is closed. */
+  readonly channels: LinkChannels;
   openChannel(): Promise<Channel>;
   /** A channel that does nothing but publish and hear replies; `confirms: 'off'` for one that the broker does not confirm on. */
   openPublishingChannel(confirms: 'on' | 'off', events: PublishingChannelEvents): Promise<PublishingChannel>;

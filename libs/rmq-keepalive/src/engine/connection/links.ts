@@ -11,6 +11,7 @@ import { NotOpenError } from '../errors.js';
 import type { Publishers } from '../publishing/publishers.js';
 import type { TopologyKeeper } from '../topology/topology-keeper.js';
 import type { ConnectionEvent } from './connection-events.js';
+import type { ChannelBudget } from './channel-budget.js';
 import type { ResolvedConnectionOptions } from './connection-options.js';
 import type { ConnectionState } from './connection-state.js';
 import { CredentialsSource } from './credentials-source.js';
@@ -27,6 +28,7 @@ export interface LinksParts {
   readonly topology: TopologyKeeper;
   readonly consumers: ConsumerRegistry;
   readonly publishers: Publishers;
+  readonly channels: ChannelBudget;
 }
 
 export interface LinksHooks {
@@ -141,7 +143,7 @@ export class Links {
   }
 
   #makeLink(role: LinkRole, recoverySteps: readonly RecoveryStep[]): LinkSupervisor {
-    const { name, options, clock } = this.parts;
+    const { name, options, clock, channels } = this.parts;
     const { endpoints, connectTimeoutMs, tls, connectionName, clientProperties } = options;
     const { heartbeat, reconnect, recoveryTimeoutMs } = options;
     const supervisor: LinkSupervisor = new LinkSupervisor(
@@ -159,6 +161,7 @@ export class Links {
         reconnect,
         recoveryTimeoutMs,
         recoverySteps,
+        channels,
       },
       {
         stateChanged: (_, to) => {

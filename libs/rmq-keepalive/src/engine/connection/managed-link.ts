@@ -26,6 +26,7 @@ import type { RelayDial } from '../relay/relay-messages.js';
 import type { RelayPassage } from '../relay/relay-passage.js';
 import { AmqpLink } from './amqp-link.js';
 import type { BrokerEndpoint } from './broker-endpoint.js';
+import type { ChannelBudget } from './channel-budget.js';
 import type { Login } from './credentials.js';
 import { LIBRARY_VERSION } from '../version.js';
 import type { LinkRole } from './link.js';
@@ -83,6 +84,7 @@ export class ManagedLink {
   constructor(
     private readonly role: LinkRole,
     private readonly clock: Clock,
+    private readonly budget: ChannelBudget,
     private readonly events: ManagedLinkEvents,
   ) {
     this.#manager = connect(undefined, {
@@ -174,7 +176,7 @@ export class ManagedLink {
     const { dial, passage } = this.#dialling ?? {};
     this.#endDial();
     if (dial === undefined) return;
-    const link = new AmqpLink(this.role, String(dial.endpoint), session, this.clock, passage);
+    const link = new AmqpLink(this.role, String(dial.endpoint), session, this.clock, this.budget, passage);
     if (link.isSessionOver) return this.#wasNeverUp(session, link);
     this.#current = link;
     if (this.#stopped) void link.close(0);

@@ -28,6 +28,7 @@ import type { RmqRpcClient } from '../rpc/rpc-client.js';
 import { type AnswerHabits, type CallsOptions, Rpc } from '../rpc/rpc.js';
 import type { TopologyOptions } from '../topology/topology.js';
 import { TopologyKeeper } from '../topology/topology-keeper.js';
+import { ChannelBudget } from './channel-budget.js';
 import { Closing } from './closing.js';
 import type {
   ConnectionEvent,
@@ -156,6 +157,14 @@ export class RmqConnection {
         topology: this.#topology,
         consumers: this.#consumers,
         publishers: this.#publishers,
+        channels: new ChannelBudget({
+          clock: this.#clock,
+          publishers: () => this.#publishers.count,
+          freed: () => {
+            this.#publishers.channelFreed();
+            this.#consumers.channelFreed();
+          },
+        }),
       },
       {
         mayStart: () => this.#closing?.mayDialToPublish !== false,

@@ -8,7 +8,7 @@ import { OwnReturns } from './failures/redeliveries.js';
 import type { WantedSubscription } from './subscription.js';
 import { type ConsumerCounters, noCounts } from './workload.js';
 
-export interface RegistryHost extends Omit<ConsumerHost, 'needsRepair' | 'ownReturns'> {
+export interface RegistryHost extends Omit<ConsumerHost, 'needsRepair' | 'needsChannel' | 'isIdle' | 'ownReturns'> {
   /** The consuming link while it is up. */
   link(): Link | undefined;
   /** Attaches one consumer, its topology first, within a time limit; discards the link when the broker does not answer. */
@@ -27,6 +27,8 @@ export class ConsumerRegistry {
   /** By queue, those subscribed to last at the end. */
   readonly #ownReturns = new Map<string, OwnReturns>();
   readonly #repairs = new Map<Consumer, Timer>();
+  /** In the order in which they found none. */
+  readonly #waitingForChannel = new Set<Consumer>();
   #isDraining = false;
 
   constructor(private readonly host: RegistryHost) {}
@@ -61,6 +63,8 @@ export class ConsumerRegistry {
       ...this.host,
       ownReturns: this.#returnsTo(wanted),
       needsRepair: (broken, delayMs) => this.scheduleRepair(broken, delayMs),
+      needsChannel: (waiting) => this.#needsChannel(waiting),
+      isIdle: (paused) => void (this.#waitingForChannel.size > 0 && paused.giveUpIdleChannel()),
     });
     this.#consumers.set(wanted.name, consumer);
     return consumer;
@@ -81,6 +85,7 @@ export class ConsumerRegistry {
     // Ended before: the name may be another one's by now.
     if (this.#consumers.get(consumer.name) !== consumer) return consumer.cancel();
     this.#endRepair(consumer);
+    this.#waitingForChannel.delete(consumer);
     this.#consumers.delete(consumer.name);
     this.#leaving.add(consumer);
     await consumer.cancel();
@@ -111,7 +116,30 @@ export class ConsumerRegistry {
     );
   }
 
+  /** As many of those that wait for a channel are attached as can have one now. */
+  channelFreed(): void {
+    const link = this.host.link();
+    if (link === undefined) return;
+    for (const consumer of this.#waitingForChannel) {
+      // What was paused meanwhile asks again when it is resumed.
+      if (consumer.isWanted && !consumer.reservePlace(link)) break;
+      this.#waitingForChannel.delete(consumer);
+      this.scheduleRepair(consumer, 0);
+    }
+    if (this.#waitingForChannel.size > 0) this.#freeIdleChannels();
+  }
+
+  #needsChannel(consumer: Consumer): void {
+    this.#waitingForChannel.add(consumer);
+    this.#freeIdleChannels();
+  }
+
+  #freeIdleChannels(): void {
+    for (const consumer of this.#consumers.values()) if (consumer.isPaused) void consumer.giveUpIdleChannel();
+  }
+
   detachAll(cause: Error): void {
+    this.#waitingForChannel.clear();
     for (const consumer of this.all()) {
       this.#endRepair(consumer);
       consumer.detach(cause);

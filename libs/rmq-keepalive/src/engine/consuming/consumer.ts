@@ -4,12 +4,15 @@
  * Duty: whatever ends the attachment (link, channel error, broker cancel), be attached again, and be named until then.
  * Danger: a channel error must not touch other subscriptions; a delivery must never be settled on a later channel.
  * Choice: one channel each; everything that belongs to one channel hangs on one `Attachment` object, which dies with it.
+ * The place for a channel is kept from one channel to the next, for as long as the subscription can use one.
  */
 import { closeChannel, openGuardedChannel } from '../connection/guarded-channel.js';
+import type { ChannelPlace } from '../connection/link-channels.js';
 import type { Link } from '../connection/link.js';
 import {
   asError,
   ChannelClosedError,
+  ChannelsExhaustedError,
   ConnectionClosedError,
   ConsumeRefusedError,
   ConsumerCancelledError,
@@ -28,6 +31,10 @@ export interface ConsumerHost extends WorkloadHost {
   isAnyRefused(entities: readonly Entity[]): boolean;
   /** The consumer has to be attached again while its link lives; call back `attach` after `delayMs`. */
   needsRepair(consumer: Consumer, delayMs: number): void;
+  /** Its link has no channel for it. Call back `attach` when one is free. */
+  needsChannel(consumer: Consumer): void;
+  /** It was paused, and what ran has ended. */
+  isIdle(consumer: Consumer): void;
 }
 
 export class Consumer {
@@ -40,6 +47,7 @@ export class Consumer {
   #wasAttached = false;
   #missingBecause: { cause: Error; since: number } | undefined;
   #channelClosed: Promise<void> | undefined;
+  #place: ChannelPlace | undefined;
   #cancelling: Promise<void> = Promise.resolve();
   readonly #work: Workload;
 
@@ -123,6 +131,7 @@ export class Consumer {
       await this.#consume(attachment);
     } catch (thrown) {
       if (!link.isUp) throw new LinkLostError(thrown);
+      if (thrown instanceof ChannelsExhaustedError) return this.#withoutChannel(thrown);
       this.#leaveStuckChannel();
       this.#refused(asError(thrown));
     }
@@ -135,14 +144,21 @@ export class Consumer {
   #leaveStuckChannel(): void {
     const attachment = this.#attachment;
     if (attachment === undefined || !attachment.isLive) return;
-    this.#attachment = undefined;
+    void this.#closeInOrder(attachment);
+  }
+
+  /** For the acks. Its end is told by itself. */
+  async #closeInOrder(attachment: Attachment): Promise<void> {
+    const place = this.#place;
+    this.#attachment = this.#place = undefined;
     attachment.flush();
-    // In order, for the acks; its end is told by itself.
-    void closeChannel(attachment.channel);
+    await closeChannel(attachment.channel);
+    place?.release();
   }
 
   /** The link is gone, and the channel with it. */
   detach(cause: Error): void {
+    this.#place = undefined;
     this.#endAttachment(cause);
   }
 
@@ -167,6 +183,22 @@ export class Consumer {
     this.#work.beginNoMore();
     this.host.event({ type: 'subscription-paused', subscription: this.name });
     await this.#cancelConsumer();
+    void this.untilIdle().then(() => this.host.isIdle(this));
+  }
+
+  /** Takes a place for its next channel, and keeps it. */
+  reservePlace({ channels }: Link): boolean {
+    if (this.#place?.channels !== channels) this.#place = channels.tryTake('consumer');
+    return this.#place !== undefined;
+  }
+
+  /** While it is paused and has nothing in hand, others can use its channel. */
+  async giveUpIdleChannel(): Promise<void> {
+    await this.#cancelling;
+    const attachment = this.#attachment;
+    if (!this.#isPaused) return;
+    if (attachment === undefined || !attachment.isLive) return this.#freePlace();
+    if (!this.isBusy && attachment.oldestInHandMs === undefined) await this.#closeInOrder(attachment);
   }
 
   /** Idempotent. */
@@ -214,16 +246,23 @@ export class Consumer {
 
   async #closeChannel(): Promise<void> {
     const attachment = this.#attachment;
-    this.#attachment = undefined;
-    if (attachment === undefined || !attachment.isLive) return;
-    attachment.flush();
-    await closeChannel(attachment.channel);
+    if (attachment === undefined || !attachment.isLive) {
+      this.#attachment = undefined;
+      return this.#freePlace();
+    }
+    await this.#closeInOrder(attachment);
     this.#end(attachment, new ConnectionClosedError(`Subscription "${this.name}" has ended`));
+  }
+
+  #freePlace(): void {
+    this.#place?.release();
+    this.#place = undefined;
   }
 
   async #openAttachment(link: Link): Promise<Attachment> {
     const current = this.#attachment;
     if (current !== undefined && current.isLive && current.link === link) return current;
+    if (!this.reservePlace(link)) throw link.channels.exhausted(`subscription "${this.name}"`);
     const opening: { attachment?: Attachment; cause?: Error; ended?: true } = {};
     const channel = await openGuardedChannel(link, (cause) => {
       opening.ended = true;
@@ -309,12 +348,23 @@ export class Consumer {
   }
 
   #refused(thrown: Error): void {
+    // Its channel is closed. Whoever has waited for one may have more luck with it.
+    this.#freePlace();
     if (!this.isWanted) return;
-    const cause = new ConsumeRefusedError(this.name, this.wanted.queue.name || '(server-named)', thrown);
+    this.#missingNow(new ConsumeRefusedError(this.name, this.wanted.queue.name || '(server-named)', thrown));
+    this.host.needsRepair(this, retryAfterRefusalMs(this.#refusalKind(thrown), this.#refusals++));
+  }
+
+  #withoutChannel(cause: ChannelsExhaustedError): void {
+    if (!this.isWanted) return;
+    this.#missingNow(cause);
+    this.host.needsChannel(this);
+  }
+
+  #missingNow(cause: Error): void {
     const isNews = this.#missingBecause === undefined || reasonOf(this.#missingBecause.cause) !== reasonOf(cause);
     this.#missing(cause);
     if (isNews) this.host.event({ type: 'consumer-refused', subscription: this.name, queue: this.queueName, cause });
-    this.host.needsRepair(this, retryAfterRefusalMs(this.#refusalKind(thrown), this.#refusals++));
   }
 
   #refusalKind(thrown: Error): RefusalKind {

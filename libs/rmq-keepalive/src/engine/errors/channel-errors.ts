@@ -62,6 +62,33 @@ export class DeadLettersUnreachableError extends RmqError {
   }
 }
 
+/** There are only so many channels, and none is left. Whoever waits for one gets it when it is free. */
+export class ChannelsExhaustedError extends RmqError {
+  private constructor(
+    /** Who has none, e.g. `subscription "orders"`. */
+    readonly who: string,
+    /** How many there may be. */
+    readonly limit: number,
+    whose: string,
+    wayOut: string,
+  ) {
+    super(
+      'RMQ_CHANNELS_EXHAUSTED',
+      `No channel is left for ${who}: ${whose}, all of them taken or kept for publishing and declaring. It gets one as soon as one is free. ${wayOut}`,
+    );
+  }
+
+  /** @param limit what connection.tune agreed on */
+  static onLink(who: string, limit: number): ChannelsExhaustedError {
+    return new ChannelsExhaustedError(
+      who,
+      limit,
+      `the link has ${limit === 1 ? '1 channel' : `${limit} channels`} (channel_max)`,
+      'For more, use a second connection with a name of its own, or raise channel_max at the broker (and channelMax in the URL, if it is there)',
+    );
+  }
+}
+
 /** A channel ended while the link lives. */
 export class ChannelClosedError extends RmqError {
   constructor(what: string, cause: unknown) {

@@ -8,10 +8,12 @@
  * the broker closes the channel because of one message, all others in flight suffer; `CulpritSearch` finds the guilty one.
  */
 import type { Clock, Timer } from '../clock.js';
+import type { ChannelPlace } from '../connection/link-channels.js';
 import type { Link, ReturnedPublish } from '../connection/link.js';
 import {
   asError,
   ChannelClosedError,
+  ChannelsExhaustedError,
   ConsumeRefusedError,
   OutboxFullError,
   type PublishAddress,
@@ -81,6 +83,11 @@ export class Dispatcher {
   readonly #aborts = new AbortWatch();
   #link: Link | undefined;
   #session: PublishSession | undefined;
+  /** Kept from one channel to the next on the same link. */
+  #place: ChannelPlace | undefined;
+  readonly #isMain: boolean;
+  /** Why it has no channel, while it waits for one. */
+  #missingBecause: Error | undefined;
   #isNeeded: boolean;
   #isClosing = false;
   #isClosed = false;
@@ -103,7 +110,7 @@ export class Dispatcher {
     this.#outbox = new Outbox(options.bounds);
     this.#confirms = options.confirms;
     this.#replies = options.replies;
-    this.#isNeeded = options.opens === 'at-once';
+    this.#isMain = this.#isNeeded = options.opens === 'at-once';
   }
 
   get status(): PublisherStatus {
@@ -148,7 +155,8 @@ export class Dispatcher {
   get obstacle(): string | undefined {
     if (this.#link === undefined || !this.#link.isUp) return 'the link is down';
     if (this.#link.blockedBecause !== undefined) return `the broker blocks publishers (${this.#link.blockedBecause})`;
-    if (this.#isNeeded && this.#session === undefined) return 'the publishing channel is being opened';
+    if (this.#isNeeded && this.#session === undefined)
+      return this.#missingBecause?.message ?? 'the publishing channel is being opened';
     return this.room === 0 ? 'the outbox is full' : undefined;
   }
 
@@ -195,6 +203,21 @@ export class Dispatcher {
     return this.#outbox.messages;
   }
 
+  /** As {@link attach}; but where the link has no channel left, it waits for one. */
+  async attachOrWait(link: Link): Promise<void> {
+    try {
+      await this.attach(link);
+    } catch (thrown) {
+      if (!(thrown instanceof ChannelsExhaustedError)) throw thrown;
+      this.#retryLater(link, thrown);
+    }
+  }
+
+  /** Somebody gave a channel back. */
+  channelFreed(): void {
+    if (this.#missingBecause instanceof ChannelsExhaustedError && this.#reopening !== undefined) this.#reopen();
+  }
+
   /** As {@link attach}; what fails on a link that lives is tried again later, without harm to the others on it. */
   async attachOrRetry(link: Link): Promise<void> {
     try {
@@ -210,6 +233,7 @@ export class Dispatcher {
     if (!this.#isNeeded) return;
     let session: PublishSession | undefined;
     const isCurrent = (): boolean => session !== undefined && session === this.#session;
+    this.#takePlace(link);
     try {
       session = await this.#open(link, isCurrent);
     } catch (thrown) {
@@ -219,11 +243,23 @@ export class Dispatcher {
     }
     if (link !== this.#link) throw new ChannelClosedError('the publisher', 'its link ended while it was being opened');
     this.#session = session;
+    this.#missingBecause = undefined;
     const republished = this.#toRepublish;
     this.#toRepublish = 0;
     if (republished > 0) this.#host.republished(republished);
     this.#pump();
     this.#eased();
+  }
+
+  /** @throws {@link ChannelsExhaustedError} */
+  #takePlace(link: Link): void {
+    if (this.#place?.channels === link.channels) return;
+    const [use, who] = this.#isMain ? (['main-publisher', 'the publisher'] as const) : this.#further;
+    this.#place = link.channels.takeNow(use, who);
+  }
+
+  get #further(): ['publisher', string] {
+    return ['publisher', this.#replies === undefined ? 'a further publisher' : this.#replies.owner];
   }
 
   #open(link: Link, isCurrent: () => boolean): Promise<PublishSession> {
@@ -237,8 +273,8 @@ export class Dispatcher {
 
   /** The link is gone: everything in flight goes back to the front of the outbox. */
   detach(cause: Error): void {
-    this.#link = undefined;
-    this.#reopening?.cancel();
+    this.#link = this.#place = this.#missingBecause = undefined;
+    this.#stopReopening();
     this.#session?.end();
     const inFlight = this.#takeBackInFlight();
     this.#replies?.ended(cause);
@@ -264,7 +300,7 @@ export class Dispatcher {
   close(): number {
     this.#isClosed = true;
     this.#sweeper?.cancel();
-    this.#reopening?.cancel();
+    this.#stopReopening();
     this.#session?.write();
     this.#abandonAll();
     this.#eased();
@@ -280,6 +316,7 @@ export class Dispatcher {
     this.#session = undefined;
     if (this.#confirms === 'on' || this.#link?.blockedBecause !== undefined) return session?.end();
     await session?.close();
+    this.#place?.release();
   }
 
   #pump(): void {
@@ -337,8 +374,22 @@ export class Dispatcher {
   /** With the link lost, its recovery does it. */
   #retryLater(link: Link, cause: Error): void {
     if (link !== this.#link || !link.isUp || this.#isClosed) return;
-    this.#host.noChannel(cause, REOPEN_AFTER_MS);
-    this.#reopening = this.#clock.setTimer(() => this.#repair(link, new Set()), REOPEN_AFTER_MS);
+    // While none gets free there is no news.
+    const isNews = !(cause instanceof ChannelsExhaustedError) || this.#missingBecause?.message !== cause.message;
+    this.#missingBecause = cause;
+    if (isNews) this.#host.noChannel(cause, REOPEN_AFTER_MS);
+    this.#stopReopening();
+    this.#reopening = this.#clock.setTimer(() => this.#reopen(), REOPEN_AFTER_MS);
+  }
+
+  #reopen(): void {
+    this.#stopReopening();
+    if (this.#link !== undefined) this.#repair(this.#link, new Set());
+  }
+
+  #stopReopening(): void {
+    this.#reopening?.cancel();
+    this.#reopening = undefined;
   }
 
   #accuse(inFlight: readonly Outgoing[], cause: Error): void {

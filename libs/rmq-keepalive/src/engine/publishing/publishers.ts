@@ -78,6 +78,11 @@ export class Publishers {
     await dispatcher.closeChannel();
   }
 
+  /** How many there are, in use or not: each of them may want a channel. */
+  get count(): number {
+    return this.#dispatchers.size;
+  }
+
   /** All of them that are in use together; the bounds too. */
   get status(): PublisherStatus & { readonly maxMessages: number; readonly maxBytes: number } {
     const sum = { queued: 0, inFlight: 0, waiting: 0, bytes: 0, maxMessages: 0, maxBytes: 0 };
@@ -98,7 +103,12 @@ export class Publishers {
   async attachAll(link: Link): Promise<void> {
     this.#link = link;
     const [main, ...further] = this.#dispatchers;
-    await Promise.all([main?.attach(link), ...further.map((dispatcher) => dispatcher.attachOrRetry(link))]);
+    await Promise.all([main?.attachOrWait(link), ...further.map((dispatcher) => dispatcher.attachOrRetry(link))]);
+  }
+
+  /** Whoever waits for a channel of the link tries again. The main one comes first. */
+  channelFreed(): void {
+    for (const dispatcher of this.#dispatchers) dispatcher.channelFreed();
   }
 
   /** The link is gone. */

@@ -127,6 +127,11 @@ export class Calls {
     );
   }
 
+  /** Where channels are few, one is kept for it from now on. */
+  reserveChannel(): void {
+    void this.#dispatcher;
+  }
+
   /** Unguessable beforehand, and never given twice. */
   newId(): string {
     return this.#idPrefix + (++this.#lastId).toString(36);

@@ -113,7 +113,9 @@ export class Rpc {
     // Each stream that is sent is a call. The concurrency of the handlers is the bound of both, and a reply that was refused
     // would leave its asker waiting.
     const options = { name: 'replies', replyQueue: DIRECT_REPLY_TO, maxCalls: Infinity, outbox: UNBOUNDED };
-    return new Replies(new Calls(options, publishers, clock, () => undefined));
+    const calls = new Calls(options, publishers, clock, () => undefined);
+    calls.reserveChannel();
+    return new Replies(calls);
   }
 }
 

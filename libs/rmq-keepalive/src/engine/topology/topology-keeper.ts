@@ -3,6 +3,7 @@
  * it), again for what was refused until it is accepted.
  */
 import type { Clock, Timer } from '../clock.js';
+import type { ChannelPlace } from '../connection/link-channels.js';
 import type { Link } from '../connection/link.js';
 import { Watchdog } from '../connection/recovery.js';
 import { RecoveryStalledError, type TopologyRefusedError } from '../errors.js';
@@ -89,9 +90,9 @@ export class TopologyKeeper {
   }
 
   /** Declares these on a live link: they are new, or were found missing. What was refused before is left to its retries. */
-  async declare(link: Link, entities: readonly Entity[]): Promise<void> {
+  async declare(link: Link, entities: readonly Entity[], place?: ChannelPlace): Promise<void> {
     const notRefused = entities.filter((entity) => !this.#refused.has(entityName(entity)));
-    await declareEntities(link, notRefused, this.#hooks);
+    await declareEntities(link, notRefused, this.#hooks, place);
     this.#armRetry();
   }
 

@@ -54,18 +54,31 @@ export class DeadLetterReader {
     const opened: { reader?: DeadLetterReader } = {};
     const unreachable = (thrown: unknown): DeadLettersUnreachableError =>
       new DeadLettersUnreachableError(queue, thrown);
-    const channel = await openGuardedChannel(link, (cause) => opened.reader?.ended(cause)).catch((thrown: unknown) => {
+    const place = await link.channels.takeForWork(`the dead-letter queue "${queue}"`).catch((thrown: unknown) => {
       throw unreachable(thrown);
     });
-    const reader = new DeadLetterReader(queue, channel, codec, copies);
-    opened.reader = reader;
     try {
-      return await work(reader);
+      const channel = await openGuardedChannel(link, (cause) => opened.reader?.ended(cause)).catch(
+        (thrown: unknown) => {
+          throw unreachable(thrown);
+        },
+      );
+      const reader = new DeadLetterReader(queue, channel, codec, copies);
+      opened.reader = reader;
+      return await reader.#run(work);
+    } finally {
+      place.release();
+    }
+  }
+
+  async #run<T>(work: (reader: DeadLetterReader) => Promise<T>): Promise<T> {
+    try {
+      return await work(this);
     } catch (thrown) {
       // What the user's filter throws is the user's.
-      throw reader.#endedBecause === undefined ? thrown : unreachable(reader.#endedBecause);
+      throw this.#endedBecause === undefined ? thrown : new DeadLettersUnreachableError(this.queue, this.#endedBecause);
     } finally {
-      await reader.#close();
+      await this.#close();
     }
   }
 
