@@ -230,6 +230,15 @@ export abstract class BrokerControl {
 
   // Vhosts, users, permissions
 
+  /** How many queues the vhost may have, those that it has included; `undefined`: as many as anybody likes. */
+  async limitQueues(vhost: string, limit: number | undefined): Promise<void> {
+    await this.control(
+      limit === undefined
+        ? `rabbit_vhost_limit:clear(${erlangBinary(vhost)}, ${ACTING_USER})`
+        : `rabbit_vhost_limit:set(${erlangBinary(vhost)}, [{<<"max-queues">>, ${limit}}], ${ACTING_USER})`,
+    );
+  }
+
   /** A fresh vhost with a unique name and full rights for guest: a clean broker for one test in some 20 ms. */
   async createVhost(label = 'test'): Promise<TestVhost> {
     const name = `${label}-${randomBytes(6).toString('hex')}`;

@@ -52,7 +52,13 @@ export type {
 export type { EventLevel } from './engine/connection/event-sentences.js';
 export type { RecoveryReport, Refusal } from './engine/connection/recovery.js';
 export type { LinkRole } from './engine/connection/link.js';
-export type { ConnectionStatus, LinkStatus, MissingConsumer, RpcStatus } from './engine/status.js';
+export type {
+  ConnectionStatus,
+  LinkStatus,
+  MissingConsumer,
+  RpcStatus,
+  StuckDeliveriesStatus,
+} from './engine/status.js';
 
 // --- topology --------------------------------------------------------------------------------------------------------
 export type { BindingOptions, ExchangeOptions, QueueOptions, TopologyOptions } from './engine/topology/topology.js';

@@ -36,6 +36,8 @@ export interface ConnectionStatus {
     readonly missing: readonly MissingConsumer[];
     /** Names of subscriptions that were paused: they count neither as wanted nor as missing. */
     readonly paused: readonly string[];
+    /** Deliveries that failed and cannot be moved to where they have to go: held, unsettled, within the prefetch. */
+    readonly stuck: readonly StuckDeliveriesStatus[];
   };
   readonly topology: {
     readonly refused: readonly { readonly entity: string; readonly code: string; readonly message: string }[];
@@ -141,6 +143,23 @@ export interface MissingConsumer {
   readonly code: string;
   readonly message: string;
   readonly since: number;
+}
+
+/** Of one subscription, for one queue. */
+export interface StuckDeliveriesStatus {
+  /** The subscription's name. */
+  readonly name: string;
+  /** The queue that they came from. */
+  readonly queue: string;
+  /** The queue that they are for: its dead-letter queue, or a retry queue. */
+  readonly to: string;
+  /** How many are held. With as many as the prefetch nothing is consumed any more. */
+  readonly deliveries: number;
+  /** Epoch ms since when. */
+  readonly since: number;
+  /** Of the last try. */
+  readonly code: string;
+  readonly message: string;
 }
 
 /** The stable code under which an error stands in a status. */

@@ -99,6 +99,12 @@ export type ConnectionEvent =
       readonly redeliveries: number;
     }
   | {
+      /** A message that came back was handled uncounted. Told of the first one, until one can be counted again. */
+      readonly type: 'redelivery-not-counted';
+      readonly subscription: string;
+      readonly cause: Error;
+    }
+  | {
       readonly type: 'delivery-dead-lettered';
       readonly subscription: string;
       readonly messageId: string | undefined;
@@ -120,6 +126,23 @@ export type ConnectionEvent =
       readonly deadLetterQueue: string;
       readonly cause: Error;
       readonly retryInMs: number;
+    }
+  | {
+      /** The first delivery that cannot be moved to that queue: it is held, as those that follow it are. */
+      readonly type: 'deliveries-stuck';
+      readonly subscription: string;
+      /** The dead-letter queue, or a retry queue. */
+      readonly to: string;
+      readonly cause: Error;
+    }
+  | {
+      /** None is held for that queue any more. */
+      readonly type: 'deliveries-unstuck';
+      readonly subscription: string;
+      readonly to: string;
+      /** So many were moved after all; the others, if any, went back to their own queue. */
+      readonly moved: number;
+      readonly afterMs: number;
     }
   | { readonly type: 'duplicate-skipped'; readonly subscription: string; readonly messageId: string }
   | {

@@ -66,15 +66,21 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
         level: 'debug',
         sentence: `${messageOf(event)} waits ${seconds(event.delayMs)} at the broker for attempt ${event.attempt}`,
       };
+    // That deliveries are stuck is told once for all of them, and when it is over.
     case 'retry-failed':
       return {
-        level: 'error',
-        sentence: `A delivery of "${event.subscription}" cannot be put into the retry queue: ${reasonOf(event.cause)}; it is kept and tried again in ${seconds(event.retryInMs)}`,
+        level: 'debug',
+        sentence: `A delivery of "${event.subscription}" cannot be put into the retry queue: ${reasonOf(event.cause)}; the next try is in ${seconds(event.retryInMs)}`,
       };
     case 'redelivery-counted':
       return {
         level: 'debug',
         sentence: `${messageOf(event)} came back from somebody who is gone, for the ${event.redeliveries}. time, and was moved to the end of its queue`,
+      };
+    case 'redelivery-not-counted':
+      return {
+        level: 'warn',
+        sentence: `Messages of "${event.subscription}" that come back cannot be counted: ${reasonOf(event.cause)}; until they can, one that kills its process is not found`,
       };
     case 'delivery-dead-lettered':
       return {
@@ -89,9 +95,21 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
       };
     case 'dead-letter-failed':
       return {
-        level: 'error',
-        sentence: `A delivery of "${event.subscription}" cannot be moved to "${event.deadLetterQueue}": ${reasonOf(event.cause)}; it is kept and tried again in ${seconds(event.retryInMs)}`,
+        level: 'debug',
+        sentence: `A delivery of "${event.subscription}" cannot be moved to "${event.deadLetterQueue}": ${reasonOf(event.cause)}; the next try is in ${seconds(event.retryInMs)}`,
       };
+    case 'deliveries-stuck':
+      return {
+        level: 'error',
+        sentence: `Deliveries of "${event.subscription}" cannot be moved to "${event.to}": ${reasonOf(event.cause)}; they are held and tried again, every 30 s at the latest, and with a prefetch full of them nothing is consumed`,
+      };
+    case 'deliveries-unstuck':
+      return event.moved > 0
+        ? {
+            level: 'info',
+            sentence: `Deliveries of "${event.subscription}" can be moved to "${event.to}" again: ${event.moved} had been held, for ${seconds(event.afterMs)} at most`,
+          }
+        : { level: 'debug', sentence: `No delivery of "${event.subscription}" is held for "${event.to}" any more` };
     case 'duplicate-skipped':
       return {
         level: 'debug',

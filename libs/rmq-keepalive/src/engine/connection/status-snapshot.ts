@@ -4,7 +4,13 @@ import type { ConsumerRegistry } from '../consuming/consumer-registry.js';
 import { reasonOf } from '../errors.js';
 import type { Publishers } from '../publishing/publishers.js';
 import type { Rpc } from '../rpc/rpc.js';
-import { codeOf, type ConnectionStatus, type LinkStatus, type MissingConsumer } from '../status.js';
+import {
+  codeOf,
+  type ConnectionStatus,
+  type LinkStatus,
+  type MissingConsumer,
+  type StuckDeliveriesStatus,
+} from '../status.js';
 import type { TopologyKeeper } from '../topology/topology-keeper.js';
 import type { ConnectionRecord } from './connection-record.js';
 import type { LinkSupervisor } from './link-supervisor.js';
@@ -43,6 +49,7 @@ export function takeSnapshot(sources: SnapshotSources): ConnectionStatus {
       attached: wanted.length - missing.length,
       missing: missing.map((consumer) => missingConsumer(consumer, state.since)),
       paused: consumers.all().flatMap((consumer) => (consumer.isPaused && !consumer.isStopped ? [consumer.name] : [])),
+      stuck: consumers.all().flatMap(stuckDeliveries),
     },
     topology: {
       refused: topology.refusals.map(({ entity, cause }) => ({ entity, code: cause.code, message: reasonOf(cause) })),
@@ -67,6 +74,12 @@ function missingConsumer(consumer: Consumer, stateSince: number): MissingConsume
   }
   const { cause, since } = missingBecause;
   return { name, queue, code: codeOf(cause), message: reasonOf(cause), since };
+}
+
+function stuckDeliveries({ name, queueName: queue, stuck }: Consumer): StuckDeliveriesStatus[] {
+  return stuck.map(({ to, deliveries, since, cause }) => {
+    return { name, queue, to, deliveries, since, code: codeOf(cause), message: reasonOf(cause) };
+  });
 }
 
 function linkStatus(link: LinkSupervisor): LinkStatus {

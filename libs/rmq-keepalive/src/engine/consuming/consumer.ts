@@ -22,6 +22,7 @@ import {
 import type { Entity } from '../topology/topology.js';
 import type { Attachment } from './attachment.js';
 import { type RefusalKind, retryAfterLossMs, retryAfterRefusalMs } from './attach-retries.js';
+import type { StuckLine } from './failures/stuck-deliveries.js';
 import { sharedEntities, type WantedSubscription } from './subscription.js';
 import { type ConsumerCounters, Workload, type WorkloadHost } from './workload.js';
 import { NOT_FOUND } from '../reply-codes.js';
@@ -95,6 +96,11 @@ export class Consumer {
   /** Why it is not attached, if it is not. */
   get missingBecause(): { cause: Error; since: number } | undefined {
     return this.isAttached ? undefined : this.#missingBecause;
+  }
+
+  /** What cannot be moved now, and where to. */
+  get stuck(): readonly StuckLine[] {
+    return this.#work.stuck;
   }
 
   get running(): number {

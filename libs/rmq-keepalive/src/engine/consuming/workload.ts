@@ -7,6 +7,7 @@ import { Deduplication } from './deduplication/deduplication.js';
 import type { Delivery } from './delivery.js';
 import { DeliveryHandling, type HandlingHost } from './delivery-handling.js';
 import { FailedDeliveries, type FailureHost } from './failures/failed-deliveries.js';
+import type { StuckLine } from './failures/stuck-deliveries.js';
 import type { SettlementKind } from './settlement.js';
 import { StreamPosition } from './stream-position.js';
 import type { WantedSubscription } from './subscription.js';
@@ -72,6 +73,11 @@ export class Workload {
     let running = 0;
     for (const { handling } of this.#attachments) running += handling.running;
     return running;
+  }
+
+  /** What cannot be moved now, and where to. */
+  get stuck(): readonly StuckLine[] {
+    return this.#failures.stuck;
   }
 
   /** Whether anything is under way that may still publish or settle. */

@@ -21,6 +21,7 @@ import {
   PublishRefusedError,
   PublishTimeoutError,
 } from '../errors.js';
+import { ACCESS_REFUSED } from '../reply-codes.js';
 import { AbortWatch } from './abort-watch.js';
 import { CulpritSearch } from './culprit-search.js';
 import { Outbox, type ResolvedOutbox } from './outbox.js';
@@ -126,6 +127,10 @@ export class Dispatcher {
   /** Whether anybody has published with it, or it is the one that is always there. */
   get isInUse(): boolean {
     return this.#isNeeded;
+  }
+
+  get hasChannel(): boolean {
+    return this.#session !== undefined;
   }
 
   get bounds(): ResolvedOutbox {
@@ -394,8 +399,18 @@ export class Dispatcher {
 
   #accuse(inFlight: readonly Outgoing[], cause: Error): void {
     if (this.#confirms === 'off') return;
-    for (const guilty of this.#culpritSearch.channelClosedOver(inFlight))
+    for (const guilty of this.#culpritSearch.channelClosedOver(inFlight)) {
       guilty.settle(new PublishRefusedError(guilty, cause));
+      if (codeOf(cause) === ACCESS_REFUSED) this.#refuseAllTo(guilty, cause);
+    }
+  }
+
+  /** The right to write hangs on the address alone: a thousand messages to the same one cost three channels, not two thousand. */
+  #refuseAllTo({ exchange, routingKey }: Outgoing, cause: Error): void {
+    const unsent = [...this.#outbox.unsent()];
+    for (const entry of unsent)
+      if (entry.exchange === exchange && entry.routingKey === routingKey)
+        entry.settle(new PublishRefusedError(entry, cause));
   }
 
   /** The session is over. */
@@ -470,6 +485,11 @@ export class Dispatcher {
 
 /** The broker ended the whole connection over something that we sent (frame, syntax, command, not allowed, internal error). */
 function isOverOurFrames(cause: Error): boolean {
-  const code: unknown = (cause.cause as { code?: unknown } | undefined)?.code;
-  return typeof code === 'number' && [501, 502, 503, 504, 505, 541].includes(code);
+  const code = codeOf(cause.cause);
+  return code !== undefined && [501, 502, 503, 504, 505, 541].includes(code);
+}
+
+function codeOf(cause: unknown): number | undefined {
+  const code: unknown = (cause as { code?: unknown } | undefined)?.code;
+  return typeof code === 'number' ? code : undefined;
 }

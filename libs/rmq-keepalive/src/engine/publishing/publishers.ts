@@ -4,10 +4,11 @@ import type { Codec } from '../codec/codec.js';
 import type { Link } from '../connection/link.js';
 import { checkOptionsObject } from '../option-checks.js';
 import { ChannelPublisher } from './channel-publisher.js';
+import { CopyLane, type OwnLane } from './copy-lane.js';
 import { Dispatcher, type DispatcherOptions, type PublisherHost, type PublisherStatus } from './dispatcher.js';
 import { type OutboxOptions, type ResolvedOutbox, resolveOutbox, UNBOUNDED } from './outbox.js';
 import { type PublisherDefaults, type ResolvedPublishDefaults, resolvePublishDefaults } from './publish-options.js';
-import type { RmqPublisher } from './publisher.js';
+import type { OutgoingMessage, RmqPublisher } from './publisher.js';
 
 /** Options of `connection.createPublisher()`. */
 export interface CreatePublisherOptions {
@@ -36,6 +37,7 @@ export class Publishers {
   /** The one that is injected by its class. Its channel is opened with every link. */
   readonly main: RmqPublisher;
   readonly #dispatchers = new Set<Dispatcher>();
+  readonly #copies: CopyLane;
   #link: Link | undefined;
   readonly #codec: Codec;
   readonly #defaults: Defaults;
@@ -48,6 +50,12 @@ export class Publishers {
     this.#host = host;
     this.#clock = clock;
     this.main = this.#add({ bounds: defaults.outbox, confirms: 'on', opens: 'at-once' }, defaults.publish);
+    this.#copies = new CopyLane(this.main, (lacksChannel) => this.#openCopyLane(lacksChannel));
+  }
+
+  /** A copy of ours. Resolves on the confirm. */
+  sendCopy(message: OutgoingMessage): Promise<void> {
+    return this.#copies.send(message);
   }
 
   /** Its channel is opened with the first publish. @throws {@link OptionsError} */
@@ -139,6 +147,19 @@ export class Publishers {
   /** After {@link close}: so that the broker has read all that was written before the link ends. */
   async closeChannels(): Promise<void> {
     await Promise.all([...this.#dispatchers].map((dispatcher) => dispatcher.closeChannel()));
+  }
+
+  /** Unbounded: the prefetch of the subscriptions bounds what is copied. */
+  #openCopyLane(lacksChannel: () => void): OwnLane {
+    const host: PublisherHost = {
+      ...this.#host,
+      noChannel: (cause, retryInMs) => {
+        lacksChannel();
+        this.#host.noChannel(cause, retryInMs);
+      },
+    };
+    const dispatcher = this.#addDispatcher({ bounds: UNBOUNDED, confirms: 'on', opens: 'on-demand' }, host);
+    return { dispatcher, sender: new ChannelPublisher(this.#codec, this.#defaults.publish, dispatcher, this.#clock) };
   }
 
   #add(options: DispatcherOptions, defaults: ResolvedPublishDefaults): RmqPublisher {

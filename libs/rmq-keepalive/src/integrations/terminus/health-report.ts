@@ -1,5 +1,5 @@
 /** How a connection's health reads in an answer: a public form for everybody, and details for those who ask. */
-import type { ConnectionStatus, LinkStatus } from '../../engine/status.js';
+import type { ConnectionStatus, LinkStatus, StuckDeliveriesStatus } from '../../engine/status.js';
 import type { HealthReason, HealthVerdict } from './health-verdict.js';
 
 /** Names no host, no queue, no error text: fit for an endpoint that everybody can read. */
@@ -22,6 +22,8 @@ export interface HealthDetails {
     readonly attached: number;
     readonly missing: readonly string[];
     readonly paused: readonly string[];
+    /** Failed deliveries that cannot be moved: how many, from which queue, for which one. */
+    readonly stuck: readonly StuckHealth[];
   };
   /** Entities that the broker refuses to declare. */
   readonly refused: readonly string[];
@@ -43,6 +45,11 @@ export type LinkHealth = Pick<
   | 'lastByteSentAgoMs'
 >;
 
+export interface StuckHealth extends Pick<StuckDeliveriesStatus, 'queue' | 'to' | 'deliveries'> {
+  /** ISO 8601, UTC. */
+  readonly since: string;
+}
+
 export function publicHealth({ reason, since }: HealthVerdict): PublicHealth {
   return { reason, since: isoTime(since) };
 }
@@ -59,6 +66,7 @@ export function healthDetails(status: ConnectionStatus): HealthDetails {
       attached: consumers.attached,
       missing: consumers.missing.map((consumer) => consumer.name),
       paused: consumers.paused,
+      stuck: consumers.stuck.map(stuckHealth),
     },
     refused: topology.refused.map(({ entity }) => entity),
     blocked: blocked && { reason: blocked.reason, since: isoTime(blocked.since) },
@@ -84,6 +92,10 @@ function linkHealth(link: LinkStatus): LinkHealth {
     lastByteReceivedAgoMs,
     lastByteSentAgoMs,
   };
+}
+
+function stuckHealth({ queue, to, deliveries, since }: StuckDeliveriesStatus): StuckHealth {
+  return { queue, to, deliveries, since: isoTime(since) };
 }
 
 const isoTime = (epochMs: number): string => new Date(epochMs).toISOString();

@@ -38,7 +38,7 @@ function statusOf(changes: Partial<ConnectionStatus> = {}): ConnectionStatus {
     lastLoss: null,
     lastFailedAttempt: null,
     reconnects: 0,
-    consumers: { wanted: 2, attached: 2, missing: [], paused: [] },
+    consumers: { wanted: 2, attached: 2, missing: [], paused: [], stuck: [] },
     topology: { refused: [] },
     outbox: { queued: 0, inFlight: 0, waiting: 0, bytes: 0, maxMessages: 10, maxBytes: 100 },
     counters: {
@@ -88,6 +88,16 @@ const missing = (since: number) => ({
   since,
 });
 
+const stuck = (since: number) => ({
+  name: 'Orders.onCreated',
+  queue: 'orders',
+  to: 'orders.dead',
+  deliveries: 3,
+  code: 'RMQ_PUBLISH_NACKED',
+  message: 'at secret-host',
+  since,
+});
+
 describe('health', () => {
   it('is up while the connection is open, since it opened', () => {
     expect(verdict(statusOf(), NOW)).toEqual({ status: 'up', reason: 'open', since: ago(60_000) });
@@ -125,7 +135,7 @@ describe('health', () => {
   });
 
   it('is degraded while a consumer is missing, since the first of them', () => {
-    const consumers = { wanted: 2, attached: 0, missing: [missing(ago(20)), missing(ago(90))], paused: [] };
+    const consumers = { wanted: 2, attached: 0, missing: [missing(ago(20)), missing(ago(90))], paused: [], stuck: [] };
     expect(verdict(statusOf({ consumers }), NOW)).toEqual({
       status: 'degraded',
       reason: 'consumer-missing',
@@ -143,8 +153,17 @@ describe('health', () => {
     expect(verdict(statusOf({ blocked }), NOW)).toEqual({ status: 'degraded', reason: 'blocked', since: ago(300) });
   });
 
+  it('is degraded while failed deliveries cannot be moved, since the first of them', () => {
+    const consumers = { wanted: 2, attached: 2, missing: [], paused: [], stuck: [stuck(ago(20)), stuck(ago(90))] };
+    expect(verdict(statusOf({ consumers }), NOW)).toEqual({
+      status: 'degraded',
+      reason: 'deliveries-stuck',
+      since: ago(90),
+    });
+  });
+
   it('names the missing consumer rather than the alarm when both are so', () => {
-    const consumers = { wanted: 1, attached: 0, missing: [missing(ago(20))], paused: [] };
+    const consumers = { wanted: 1, attached: 0, missing: [missing(ago(20))], paused: [], stuck: [] };
     const blocked = { reason: 'low on memory', since: ago(300) };
     expect(verdict(statusOf({ consumers, blocked }), NOW).reason).toBe('consumer-missing');
   });
@@ -160,7 +179,7 @@ describe('the health report', () => {
       statusOf({
         lastLoss: { at: ago(5), role: 'consuming', code: 'RMQ_LINK_LOST', message: 'at secret-host' },
         lastFailedAttempt: { at: ago(4), role: 'consuming', code: 'RMQ_CONNECT_FAILED', message: 'at secret-host' },
-        consumers: { wanted: 2, attached: 1, missing: [missing(ago(20))], paused: [] },
+        consumers: { wanted: 2, attached: 1, missing: [missing(ago(20))], paused: [], stuck: [stuck(ago(300))] },
         topology: { refused: [{ entity: 'queue "q"', code: 'RMQ_TOPOLOGY_REFUSED', message: 'at secret-host' }] },
         blocked: { reason: 'low on memory', since: ago(300) },
       }),
@@ -180,7 +199,13 @@ describe('the health report', () => {
       ],
       lastLoss: { at: '2023-12-31T23:59:59.995Z', code: 'RMQ_LINK_LOST' },
       lastFailedAttempt: { at: '2023-12-31T23:59:59.996Z', code: 'RMQ_CONNECT_FAILED' },
-      consumers: { wanted: 2, attached: 1, missing: ['Orders.onCreated'], paused: [] },
+      consumers: {
+        wanted: 2,
+        attached: 1,
+        missing: ['Orders.onCreated'],
+        paused: [],
+        stuck: [{ queue: 'orders', to: 'orders.dead', deliveries: 3, since: '2023-12-31T23:59:59.700Z' }],
+      },
       refused: ['queue "q"'],
       blocked: { reason: 'low on memory', since: '2023-12-31T23:59:59.700Z' },
       outbox: { queued: 0, maxMessages: 10 },

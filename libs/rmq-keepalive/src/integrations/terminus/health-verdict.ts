@@ -11,6 +11,7 @@ import type { ConnectionStatus } from '../../engine/status.js';
 export type HealthReason =
   | 'open'
   | 'consumer-missing'
+  | 'deliveries-stuck'
   | 'entity-refused'
   | 'blocked'
   | 'idle'
@@ -43,11 +44,18 @@ export function verdict(status: ConnectionStatus, now: number): HealthVerdict {
   return { status: isBeingRestored ? 'degraded' : 'down', reason: state.name, since };
 }
 
-/** The worst comes first: messages that nobody consumes, then what may become that, then publishes that have to wait. */
+/**
+ * The worst comes first: messages that nobody consumes, messages that failed and hold up the others, then what may become
+ * that, then publishes that have to wait.
+ */
 function verdictWhileOpen({ stateSince, consumers, topology, blocked }: ConnectionStatus): HealthVerdict {
   if (consumers.missing.length > 0) {
     const since = Math.min(...consumers.missing.map((consumer) => consumer.since));
     return { status: 'degraded', reason: 'consumer-missing', since };
+  }
+  if (consumers.stuck.length > 0) {
+    const since = Math.min(...consumers.stuck.map((stuck) => stuck.since));
+    return { status: 'degraded', reason: 'deliveries-stuck', since };
   }
   if (topology.refused.length > 0) return { status: 'degraded', reason: 'entity-refused', since: stateSince };
   if (blocked !== null) return { status: 'degraded', reason: 'blocked', since: blocked.since };

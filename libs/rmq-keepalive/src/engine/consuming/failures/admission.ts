@@ -6,7 +6,7 @@
  */
 import type { Clock } from '../../clock.js';
 import type { ConnectionEvent } from '../../connection/connection-events.js';
-import { PoisonMessageError } from '../../errors.js';
+import { asError, PoisonMessageError } from '../../errors.js';
 import { type CopyTransport, isUnwritable } from './copy-transport.js';
 import type { Delivery } from '../delivery.js';
 import { isSuspect, type OwnReturns, redeliveryVerdict } from './redeliveries.js';
@@ -32,6 +32,7 @@ export class Admission {
   readonly #ownReturns: OwnReturns | undefined;
   readonly #suspects: SuspectLane;
   #countsAgainAt = -Infinity;
+  #cannotCount = false;
   /** Each until the broker has read the ack of its original. */
   readonly #copying = new Set<Promise<boolean>>();
 
@@ -88,6 +89,14 @@ export class Admission {
     if (!isHandled) delivery.leave();
   }
 
+  /** Told once, for as long as it lasts: meanwhile a message that kills its process is not found. */
+  #countFailed(cause: Error): void {
+    this.#countsAgainAt = this.host.clock.now() + COUNT_PAUSE_MS;
+    if (this.#cannotCount) return;
+    this.#cannotCount = true;
+    this.host.event({ type: 'redelivery-not-counted', subscription: this.wanted.name, cause });
+  }
+
   async #counted(delivery: Delivery, redeliveries: number): Promise<boolean> {
     const copying = this.#count(delivery, redeliveries);
     this.#copying.add(copying);
@@ -106,9 +115,10 @@ export class Admission {
     try {
       await moveToEndOfQueue(delivery, redeliveries, copies, COUNT_TIMEOUT_MS);
     } catch (thrown) {
-      if (!isUnwritable(thrown)) this.#countsAgainAt = clock.now() + COUNT_PAUSE_MS;
+      if (!isUnwritable(thrown)) this.#countFailed(asError(thrown));
       return false;
     }
+    this.#cannotCount = false;
     delivery.ack();
     await delivery.acksRead();
     const { messageId } = delivery;

@@ -62,6 +62,11 @@ export function isUnwritable(thrown: unknown): boolean {
   return thrown instanceof PublishRefusedError && ![ACCESS_REFUSED, NOT_FOUND].includes(brokerCodeOf(thrown) ?? 0);
 }
 
+/** We may not write there, whatever it is. */
+export function isForbidden(thrown: unknown): boolean {
+  return thrown instanceof PublishRefusedError && brokerCodeOf(thrown) === ACCESS_REFUSED;
+}
+
 /** No queue is bound, or there is not even the exchange. */
 function hasNoWay(thrown: unknown): boolean {
   if (thrown instanceof PublishReturnedError) return true;

@@ -3,7 +3,7 @@
  * it is rejected where there is none.
  *
  * Danger: the broker may be out of reach for copies just when everything fails. Then the delivery is kept, unsettled, and
- * the move tried again: nothing is dropped, and the prefetch bounds what is held.
+ * the move tried again ({@link StuckDeliveries}): nothing is dropped, and the prefetch bounds what is held.
  */
 import type { ConnectionEvent, FailedHandlerFate } from '../../connection/connection-events.js';
 import { asError, ConnectionClosedError } from '../../errors.js';
@@ -13,7 +13,9 @@ import { type DeadLetterReason, moveToDeadLetters } from './dead-letter.js';
 import type { Delivery } from '../delivery.js';
 import { moveToRetryQueue } from './retry-copy.js';
 import { delayAfter, delaysOf, ladderStep } from './retry-policy.js';
+import { retryQueueName } from './retry-queues.js';
 import { RetryWay } from './retry-way.js';
+import { StuckDeliveries, type StuckLine } from './stuck-deliveries.js';
 import type { Settlement } from '../settlement.js';
 import { WakeableWaits } from '../../wakeable-waits.js';
 import type { WantedSubscription } from '../subscription.js';
@@ -24,6 +26,8 @@ export type FailureHost = AdmissionHost;
 
 /** Where a delivery is to go, and how that is told. */
 interface Move {
+  /** The queue. */
+  readonly to: string;
   send(): Promise<void>;
   sent(): void;
   failed(cause: Error, retryInMs: number): ConnectionEvent;
@@ -37,13 +41,12 @@ interface Plan {
   readonly retryInMs: number | undefined;
 }
 
-const MOVE_AGAIN_MS = { first: 1_000, max: 30_000 };
-
 export class FailedDeliveries {
   #isStopped = false;
   readonly #waits: WakeableWaits;
   readonly #way: RetryWay;
   readonly #admission: Admission;
+  readonly #stuck: StuckDeliveries;
 
   constructor(
     private readonly wanted: WantedSubscription,
@@ -53,6 +56,11 @@ export class FailedDeliveries {
     this.#waits = new WakeableWaits(host.clock);
     const usualDelaysMs = wanted.retry === undefined ? [] : delaysOf(wanted.retry);
     this.#way = new RetryWay(host.copies, usualDelaysMs, (ms) => this.#rest(ms));
+    const { name: subscription } = wanted;
+    this.#stuck = new StuckDeliveries(host.clock, {
+      began: (to, cause) => host.event({ type: 'deliveries-stuck', subscription, to, cause }),
+      over: (to, moved, afterMs) => host.event({ type: 'deliveries-unstuck', subscription, to, moved, afterMs }),
+    });
     this.#admission = new Admission(wanted, host, (delivery, error) => this.giveUp(delivery, 'poison', error));
   }
 
@@ -61,6 +69,12 @@ export class FailedDeliveries {
     this.#isStopped = true;
     this.#admission.stop();
     this.#waits.wakeAll();
+    this.#stuck.stop();
+  }
+
+  /** What cannot be moved now, and where to. */
+  get stuck(): readonly StuckLine[] {
+    return this.#stuck.lines;
   }
 
   /** Whether it comes for the first time; else {@link admit} decides. */
@@ -76,6 +90,7 @@ export class FailedDeliveries {
   /** It goes back to its queue from our hands: requeued, handed back, or its link is lost. */
   goesBack(delivery: Delivery): void {
     this.#admission.goesBack(delivery);
+    this.#stuck.goesBack(delivery);
   }
 
   /** The handler threw, rejected, took too long, or could not be called. @returns a promise for each, of its settlement */
@@ -173,6 +188,7 @@ export class FailedDeliveries {
       return;
     }
     await this.#move(delivery, {
+      to: deadLetter,
       send: () =>
         moveToDeadLetters(delivery, deadLetter, { reason, error, at: this.host.clock.wallClock() }, this.host.copies),
       sent: () => {
@@ -197,6 +213,7 @@ export class FailedDeliveries {
     const { delayMs, attempt } = order;
     const at = this.host.clock.wallClock();
     await this.#move(delivery, {
+      to: retryQueueName(delayMs),
       send: async () => {
         await this.#way.layBack(delivery);
         await moveToRetryQueue(delivery, { ...order, at }, this.host.copies, () => this.#way.layThere(delayMs));
@@ -214,23 +231,27 @@ export class FailedDeliveries {
 
   /** Sends the copy, then acks; tries for as long as it takes. Does not throw. */
   async #move(delivery: Delivery, move: Move): Promise<void> {
-    let retryInMs = MOVE_AGAIN_MS.first;
     // A stale delivery comes again by itself: moving it as well would make two of it.
     while (delivery.isLive && !delivery.isSettled) {
+      if ((await this.#stuck.turn(move.to, delivery)) === 'stop') break;
+      if (!delivery.isLive || delivery.isSettled) break;
       try {
         await move.send();
         delivery.ack();
+        this.#stuck.moved(move.to, delivery);
         return move.sent();
       } catch (thrown) {
-        if (move.hopeless !== undefined && isUnwritable(thrown)) return move.hopeless(thrown);
-        if (!delivery.isLive || this.#isStopped) return void delivery.leave();
-        this.host.event(move.failed(asError(thrown), retryInMs));
-        await this.#waits.wait(retryInMs);
-        if (this.#isStopped) return void delivery.leave();
-        retryInMs = Math.min(retryInMs * 2, MOVE_AGAIN_MS.max);
+        if (move.hopeless !== undefined && isUnwritable(thrown)) {
+          this.#stuck.left(move.to, delivery);
+          return move.hopeless(thrown);
+        }
+        if (!delivery.isLive || this.#isStopped) break;
+        const cause = asError(thrown);
+        this.host.event(move.failed(cause, this.#stuck.failed(move.to, delivery, cause)));
       }
     }
-    if (!delivery.isSettled) delivery.ack(); // stale: counted as such
+    this.#stuck.left(move.to, delivery);
+    if (!delivery.isSettled) delivery.leave(); // stale: counted as such
   }
 
   async #rest(ms: number): Promise<void> {

@@ -2,7 +2,7 @@
 import { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER, RETRY_HEADERS } from '../carried-headers.js';
 import { asError, OptionsError } from '../../errors.js';
 import { checkNumber, checkOptionsObject, shown } from '../../option-checks.js';
-import { type CopyTransport, sendCopy } from './copy-transport.js';
+import { type Copy, type CopyTransport, isForbidden, sendCopy } from './copy-transport.js';
 import { DEAD_LETTER_HEADERS } from './dead-letter.js';
 import type { DeadLetterReader, HeldLetter } from './dead-letter-reader.js';
 import { type DeadLetter, REPLAYED_HEADER } from './dead-letter-record.js';
@@ -48,6 +48,8 @@ export class Replay {
   #skipped = 0;
   #failed = 0;
   #cause: Error | undefined;
+  /** Where we may not write: every further try would cost a channel, and end the same way. */
+  readonly #forbidden = new Map<string, Error>();
   /** How many more to take at most: what comes meanwhile is left alone, also what was replayed and failed again. */
   #behind = Infinity;
 
@@ -112,21 +114,27 @@ export class Replay {
   async #publishAgain(letter: DeadLetter): Promise<void> {
     const { to } = this.options;
     const { exchange, routingKey } = destinationOf(letter, to);
+    const address = `${exchange}\0${routingKey}`;
+    const forbidden = this.#forbidden.get(address);
+    if (forbidden !== undefined) throw forbidden;
     const origin =
       to === 'queue' && letter.exchange !== undefined && letter.routingKey !== undefined
         ? { [ORIGIN_HEADERS.exchange]: letter.exchange, [ORIGIN_HEADERS.routingKey]: letter.routingKey }
         : {};
-    await sendCopy(
-      {
-        exchange,
-        routingKey,
-        content: letter.body,
-        properties: copiedProperties(letter.properties),
-        headers: copiedHeaders(letter.headers, { without: OURS }),
-        ours: { [REPLAYED_HEADER]: letter.replayed + 1, ...origin },
-      },
-      this.copies,
-    );
+    const copy: Copy = {
+      exchange,
+      routingKey,
+      content: letter.body,
+      properties: copiedProperties(letter.properties),
+      headers: copiedHeaders(letter.headers, { without: OURS }),
+      ours: { [REPLAYED_HEADER]: letter.replayed + 1, ...origin },
+    };
+    try {
+      await sendCopy(copy, this.copies);
+    } catch (thrown) {
+      if (isForbidden(thrown)) this.#forbidden.set(address, asError(thrown));
+      throw thrown;
+    }
   }
 }
 
