@@ -100,7 +100,12 @@ export { RmqPublisher } from './engine/publishing/publisher.js';
 export type { WhenReadyOptions } from './engine/publishing/publisher.js';
 export { REPUBLISHED_HEADER } from './engine/publishing/outgoing-message.js';
 export type { CreatePublisherOptions } from './engine/publishing/publishers.js';
-export type { PublishDefaults, PublisherDefaults, PublishOptions } from './engine/publishing/publish-options.js';
+export type {
+  ConnectionPublishOptions,
+  PublishDefaults,
+  PublisherDefaults,
+  PublishOptions,
+} from './engine/publishing/publish-options.js';
 export type {
   ManyToPublish,
   MessageToPublish,
@@ -152,6 +157,7 @@ export {
   PayloadNotDecodableError,
   PayloadNotEncodableError,
   PayloadTooLargeError,
+  NoConfirmsError,
   PeerDeadError,
   PoisonMessageError,
   PublishAbortedError,

@@ -18,6 +18,11 @@ export interface ConnectionStatus {
   readonly hasBeenOpen: boolean;
   /** The broker's resource alarm, while it lasts. */
   readonly blocked: { readonly reason: string; readonly since: number } | null;
+  /**
+   * Since when publishes have got no confirm of any kind (epoch ms), and how many wait now; null again with the first
+   * confirm. Set when `publish.noConfirmsAfterMs` are over.
+   */
+  readonly noConfirms: { readonly since: number; readonly waiting: number } | null;
   readonly links: readonly LinkStatus[];
   readonly lastLoss: {
     readonly at: number;

@@ -81,11 +81,15 @@ export class BrokerEndpoints {
 
   /**
    * The endpoint to dial now.
+   * @param isAvoided addresses (as they print) that are passed over, unless all are
    * @throws NoAddressError when the provider fails or answers with nothing usable
    */
-  async next(): Promise<BrokerEndpoint> {
+  async next(isAvoided: (address: string) => boolean = () => false): Promise<BrokerEndpoint> {
     if (this.provider !== undefined) this.endpoints = await askProvider(this.provider, this.check);
-    const index = this.indexAfterLast() % this.endpoints.length;
+    const { length } = this.endpoints;
+    const first = this.indexAfterLast() % length;
+    const inTurn = this.endpoints.map((_, offset) => (first + offset) % length);
+    const index = inTurn.find((at) => !isAvoided(String(this.endpoints[at]))) ?? first;
     const endpoint = this.endpoints[index]!;
     this.last = { index, endpoint };
     return endpoint;

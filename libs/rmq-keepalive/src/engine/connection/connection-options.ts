@@ -8,9 +8,10 @@ import { type HeartbeatOptions, type HeartbeatWish, resolveHeartbeat } from '../
 import { checkNumber, checkOptionsObject, checkRecord, oneOf, shown } from '../option-checks.js';
 import { type OutboxOptions, type ResolvedOutbox, resolveOutbox } from '../publishing/outbox.js';
 import {
-  type PublisherDefaults,
+  type ConnectionPublishOptions,
+  type ResolvedConnectionPublish,
   type ResolvedPublishDefaults,
-  resolvePublishDefaults,
+  resolveConnectionPublish,
 } from '../publishing/publish-options.js';
 import { checkThatTlsCanGo } from '../relay/tls-for-thread.js';
 import { type ResolvedRpc, resolveRpc, type RpcOptions } from '../rpc/rpc-options.js';
@@ -52,8 +53,8 @@ export interface RmqConnectionOptions {
   reconnect?: ReconnectOptions;
   /** Bounds of what is held until it is confirmed, of each publisher. */
   outbox?: OutboxOptions;
-  /** Defaults of `publish()`. */
-  publish?: PublisherDefaults;
+  /** Defaults of `publish()`, and how long a link may go without confirms. */
+  publish?: ConnectionPublishOptions;
   /** Defaults and bounds of calls: of `connection.rpc`, the injected `RmqRpcClient`. */
   rpc?: RpcOptions;
   /** How long running handlers and unconfirmed publishes get at close, ms. @default 10_000 */
@@ -113,7 +114,7 @@ export interface ResolvedConnectionOptions {
   readonly recoveryTimeoutMs: number;
   readonly reconnect: ResolvedReconnect;
   readonly outbox: ResolvedOutbox;
-  readonly publish: ResolvedPublishDefaults;
+  readonly publish: ResolvedConnectionPublish;
   readonly rpc: ResolvedRpc;
   readonly drainTimeoutMs: number;
   readonly downAfterMs: number;
@@ -139,7 +140,7 @@ export function resolveConnectionOptions(options: RmqConnectionOptions): Resolve
   checkOptionsObject(options, CONNECTION_OPTION_NAMES, 'options');
   const urls = resolveUrls(options.urls);
   const { wish, warnings } = resolveHeartbeat(options.heartbeat);
-  const publish = resolvePublishDefaults(options.publish);
+  const publish = resolveConnectionPublish(options.publish);
   const logins = resolveCredentials(options.credentials);
   const makeEndpoints = (): BrokerEndpoints => new BrokerEndpoints(urls, 'urls', addressCheck(logins));
   const addressCount = makeEndpoints().count;

@@ -28,6 +28,7 @@ import {
 import { HeartbeatScheduler } from '../heartbeat/heartbeat-scheduler.js';
 import { mayHaveCostTheLink, stallAdvice } from '../heartbeat/stall-advice.js';
 import type { AmqpLink } from './amqp-link.js';
+import type { AvoidedAddresses } from './avoided-addresses.js';
 import type { BrokerEndpoints } from './broker-endpoints.js';
 import type { ChannelBudget } from './channel-budget.js';
 import type { ConnectionEvent } from './connection-events.js';
@@ -43,6 +44,8 @@ export interface LinkSupervisorOptions {
   readonly endpoints: BrokerEndpoints;
   readonly credentials: CredentialsSource;
   readonly dial: Omit<Dial, 'endpoint' | 'login' | 'heartbeat' | 'relay'>;
+  /** Passed over as long as every other address has its turn. */
+  readonly avoided: AvoidedAddresses;
   readonly heartbeat: HeartbeatWish;
   readonly reconnect: ResolvedReconnect;
   readonly recoveryTimeoutMs: number;
@@ -178,7 +181,7 @@ export class LinkSupervisor {
     const ending = new Promise<never>((_, reject) => (this.#abandonDial = () => reject(new ConnectionClosedError())));
     const endpoint = await withDeadline(
       this.clock,
-      Promise.race([endpoints.next(), ending]),
+      Promise.race([endpoints.next((address) => this.#isAvoided(address)), ending]),
       dial.timeoutMs,
       () => new NoAddressError(`the address provider did not answer within ${dial.timeoutMs} ms`),
     );
@@ -186,6 +189,12 @@ export class LinkSupervisor {
     const login = await Promise.race([this.options.credentials.loginAt(endpoint), ending]);
     const relay = heartbeat.worker && { ...heartbeat.worker, pace: relayPace(heartbeat) };
     return { ...dial, endpoint, login, heartbeat: heartbeat.timeoutSeconds, relay };
+  }
+
+  /** When the others cannot be reached either, a node without its peers is as good as any. */
+  #isAvoided(address: string): boolean {
+    const { avoided, endpoints } = this.options;
+    return this.#attempt <= endpoints.count && avoided.has(address);
   }
 
   /** The manager is stopped while it waits for this. A rejection would make it ask again at once. */

@@ -10,6 +10,8 @@ import type { ConsumerRegistry } from '../consuming/consumer-registry.js';
 import { NotOpenError } from '../errors.js';
 import type { Publishers } from '../publishing/publishers.js';
 import type { TopologyKeeper } from '../topology/topology-keeper.js';
+import { AvoidedAddresses } from './avoided-addresses.js';
+import { ConfirmWatch } from './confirm-watch.js';
 import type { ConnectionEvent } from './connection-events.js';
 import type { ChannelBudget } from './channel-budget.js';
 import type { ResolvedConnectionOptions } from './connection-options.js';
@@ -44,6 +46,9 @@ export interface LinksHooks {
 
 export class Links {
   readonly all: readonly LinkSupervisor[];
+  /** Whether the broker confirms anything at all. */
+  readonly confirms: ConfirmWatch;
+  readonly #avoided: AvoidedAddresses;
   readonly #changed = new Subject<void>();
   readonly #recovering = new Set<() => void>();
   readonly #credentials: CredentialsSource;
@@ -55,6 +60,7 @@ export class Links {
     const { logins, connectTimeoutMs } = parts.options;
     this.#credentials = new CredentialsSource(logins, parts.clock, connectTimeoutMs);
     const { declare, attach, openPublishing, headStart } = this.#recoverySteps();
+    this.#avoided = new AvoidedAddresses(parts.clock);
     this.all =
       parts.options.links === 'shared'
         ? [this.#makeLink('shared', [declare, attach, openPublishing])]
@@ -62,6 +68,7 @@ export class Links {
             this.#makeLink('consuming', [declare, attach]),
             this.#makeLink('publishing', [declare, headStart, openPublishing]),
           ];
+    this.confirms = this.#makeConfirmWatch();
   }
 
   get consuming(): LinkSupervisor {
@@ -92,6 +99,7 @@ export class Links {
     if (!this.hooks.mayStart() || link.state.name !== 'idle') return;
     this.hooks.starts(link);
     link.start();
+    if (link === this.publishing) this.confirms.start();
   }
 
   /** The link itself, started if need be. @throws {@link NotOpenError} when it is not up in time */
@@ -151,6 +159,7 @@ export class Links {
         role,
         endpoints: endpoints(),
         credentials: this.#credentials,
+        avoided: this.#avoided,
         dial: {
           timeoutMs: connectTimeoutMs,
           tls,
@@ -174,6 +183,22 @@ export class Links {
       clock,
     );
     return supervisor;
+  }
+
+  #makeConfirmWatch(): ConfirmWatch {
+    const { publishers, options, clock } = this.parts;
+    const { publishing, consuming } = this;
+    const host = {
+      publishing,
+      consuming,
+      confirms: () => publishers.confirms,
+      waiting: () => {
+        const { queued, inFlight, waiting } = publishers.status;
+        return queued + inFlight + waiting;
+      },
+      avoid: (address: string) => this.#avoided.avoid(address),
+    };
+    return new ConfirmWatch(options.publish.noConfirmsAfterMs, host, clock);
   }
 
   async #untilOwnQueuesAreBack(): Promise<void> {

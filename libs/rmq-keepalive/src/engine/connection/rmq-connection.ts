@@ -334,6 +334,7 @@ export class RmqConnection {
       state: this.#state,
       record: this.#record,
       links: this.#links.all,
+      noConfirms: this.#links.confirms.status,
       consumers: this.#consumers,
       topology: this.#topology,
       publishers: this.#publishers,
@@ -389,6 +390,7 @@ export class RmqConnection {
 
   #ended(report: DrainReport): void {
     this.#emit({ type: 'drained', report });
+    this.#links.confirms.end();
     this.#state.end();
     this.#bus.end();
   }

@@ -22,6 +22,7 @@ export interface SnapshotSources {
   readonly state: OverallState;
   readonly record: ConnectionRecord;
   readonly links: readonly LinkSupervisor[];
+  readonly noConfirms: ConnectionStatus['noConfirms'];
   readonly consumers: ConsumerRegistry;
   readonly topology: TopologyKeeper;
   readonly publishers: Publishers;
@@ -40,6 +41,7 @@ export function takeSnapshot(sources: SnapshotSources): ConnectionStatus {
     downAfterMs: sources.downAfterMs,
     hasBeenOpen: state.hasBeenOpen,
     blocked: record.blocked,
+    noConfirms: sources.noConfirms,
     links: sources.links.filter((link) => link.state.name !== 'idle').map(linkStatus),
     lastLoss: record.lastLoss,
     lastFailedAttempt: record.lastFailedAttempt,

@@ -54,6 +54,44 @@ export class PeerDeadError extends RmqError {
   }
 }
 
+/**
+ * Publishes waited on the link, and the broker confirmed none of them: the node has lost its peers, say, and answers
+ * heartbeats only. The link was discarded; what waited is sent again on the next one.
+ */
+export class NoConfirmsError extends RmqError {
+  private constructor(
+    /** The node, `amqp://host:port/vhost`. */
+    readonly endpoint: string,
+    readonly waitedMs: number,
+    what: string,
+  ) {
+    super('RMQ_NO_CONFIRMS', what);
+  }
+
+  static ofPublishes(
+    endpoint: string,
+    waited: { readonly forMs: number; readonly publishes: number; readonly lastByteAgoMs: number | undefined },
+  ): NoConfirmsError {
+    const { forMs, publishes, lastByteAgoMs } = waited;
+    const heard = lastByteAgoMs === undefined ? '' : `, and was last heard of ${inSeconds(lastByteAgoMs)} ago`;
+    return new NoConfirmsError(
+      endpoint,
+      forMs,
+      `${endpoint} confirmed none of ${publishes} publish${publishes === 1 ? '' : 'es'} for ${inSeconds(forMs)}${heard}: ` +
+        'a node that lost its peers does so, and a queue without its majority. The link was discarded, and they are sent again on the next one. If your broker is only slow, raise publish.noConfirmsAfterMs',
+    );
+  }
+
+  /** The consuming link was to the same node. */
+  static ofConsumers(endpoint: string, waitedMs: number, elsewhere: string): NoConfirmsError {
+    return new NoConfirmsError(
+      endpoint,
+      waitedMs,
+      `${endpoint} confirmed nothing for ${inSeconds(waitedMs)}, and ${elsewhere} confirmed the same publishes at once: consumers leave that node, too`,
+    );
+  }
+}
+
 /** The link ended: closed by the broker, reset, or ended by the network. */
 export class LinkLostError extends RmqError {
   constructor(cause: unknown) {
@@ -151,3 +189,5 @@ export class IllegalStateError extends RmqError {
     );
   }
 }
+
+const inSeconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;

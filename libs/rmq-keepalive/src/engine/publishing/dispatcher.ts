@@ -26,7 +26,7 @@ import { AbortWatch } from './abort-watch.js';
 import { CulpritSearch } from './culprit-search.js';
 import { Outbox, type ResolvedOutbox } from './outbox.js';
 import type { Outgoing, Settled } from './outgoing-message.js';
-import { PublishSession } from './publish-session.js';
+import { type ConfirmTraffic, PublishSession } from './publish-session.js';
 import type { ReplyConsumer } from './reply-consumer.js';
 
 /** What the dispatcher needs of the connection around it. */
@@ -122,6 +122,11 @@ export class Dispatcher {
       waiting: this.#outbox.waiting,
       bytes: this.#outbox.bytes,
     };
+  }
+
+  /** What waits for confirms on the present channel; `undefined` without one, or without confirms. */
+  get confirms(): ConfirmTraffic | undefined {
+    return this.#confirms === 'on' ? this.#session?.confirms : undefined;
   }
 
   /** Whether anybody has published with it, or it is the one that is always there. */

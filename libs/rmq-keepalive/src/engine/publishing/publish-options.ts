@@ -26,6 +26,18 @@ export interface PublisherDefaults extends PublishDefaults {
   maxMessageBytes?: number;
 }
 
+/** What the option `publish` of a connection may say. */
+export interface ConnectionPublishOptions extends PublisherDefaults {
+  /**
+   * How long publishes may wait on a link that confirms nothing at all, in ms; at least 100. Then health is `degraded`
+   * (`no-confirms`), the link is discarded (`RMQ_NO_CONFIRMS`), the next address dialled, and what waits is sent again there
+   * under the same message ids. A cluster node that lost its peers is left this way. Lower than what your broker's disks and
+   * elections take means copies sent twice for nothing; `Infinity` switches it off.
+   * @default a third of `timeoutMs`, at least 1_000
+   */
+  noConfirmsAfterMs?: number;
+}
+
 /** Options of one message. */
 export interface PublishOptions extends PublishDefaults {
   /** Stays the same when the message has to be sent again: consumers recognise duplicates by it. @default a random UUID */
@@ -55,6 +67,7 @@ export interface PublishOptions extends PublishDefaults {
 }
 
 export type ResolvedPublishDefaults = Required<PublisherDefaults>;
+export type ResolvedConnectionPublish = Required<ConnectionPublishOptions>;
 
 const DEFAULT_NAMES = ['timeoutMs', 'mandatory', 'persistent', 'maxMessageBytes'] as const;
 
@@ -92,8 +105,24 @@ const SHORT_STRINGS = [
 export const NO_OPTIONS: PublishOptions = Object.freeze({});
 
 const MAX_TIMER_MS = 2_147_483_647;
+const MIN_NO_CONFIRMS_MS = 100;
+const DEFAULT_NO_CONFIRMS_SHARE = 1 / 3;
+/** A default that is shorter than that would take a slow disk for a dead node. */
+const LEAST_DEFAULT_NO_CONFIRMS_MS = 1_000;
 /** The broker reads it as an unsigned 32-bit number. */
 const MAX_EXPIRATION_MS = 4_294_967_295;
+
+/** @throws {@link OptionsError} */
+export function resolveConnectionPublish(options: ConnectionPublishOptions = {}): ResolvedConnectionPublish {
+  checkOptionsObject(options, [...DEFAULT_NAMES, 'noConfirmsAfterMs'], 'publish');
+  const { noConfirmsAfterMs: wanted, ...others } = options;
+  const defaults = resolvePublishDefaults(others);
+  const byDefault = Math.max(LEAST_DEFAULT_NO_CONFIRMS_MS, defaults.timeoutMs * DEFAULT_NO_CONFIRMS_SHARE);
+  const noConfirmsAfterMs = wanted ?? byDefault;
+  const range = { min: MIN_NO_CONFIRMS_MS, max: MAX_TIMER_MS, unit: 'milliseconds', orInfinity: true };
+  checkNumber(noConfirmsAfterMs, range, 'publish.noConfirmsAfterMs');
+  return { ...defaults, noConfirmsAfterMs };
+}
 
 /** @throws {@link OptionsError} */
 export function resolvePublishDefaults(

@@ -26,6 +26,20 @@ export interface SessionEvents {
   closed(cause: Error | undefined): void;
 }
 
+/** What waits for confirms, and what has come of them; of one channel, or of all on a link together. */
+export interface ConfirmTraffic {
+  /** Publishes that wait for their confirm. */
+  readonly inFlight: number;
+  /** basic.ack so far. */
+  readonly acks: number;
+  /** basic.nack so far. */
+  readonly nacks: number;
+  /** Publishes that had been sent on an earlier channel already. */
+  readonly sentBefore: number;
+  /** How many of these were confirmed here. */
+  readonly sentBeforeConfirmed: number;
+}
+
 /** So much is handed to the socket in one go, within one turn of the event loop. */
 const WRITE_AT_BYTES = 64 * 1024;
 
@@ -40,6 +54,10 @@ export class PublishSession {
   #writeIsDue = false;
   #isOver = false;
   #lastReturnedTag = 0;
+  #acks = 0;
+  #nacks = 0;
+  #sentBefore = 0;
+  #sentBeforeConfirmed = 0;
 
   private constructor(confirms: 'on' | 'off', events: SessionEvents) {
     this.#confirms = confirms;
@@ -58,8 +76,8 @@ export class PublishSession {
   ): Promise<PublishSession> {
     const session = new PublishSession(confirms, events);
     const channel = await link.openPublishingChannel(confirms, {
-      confirmed: (tag, multiple) => session.#answered(tag, multiple, settleConfirmed),
-      nacked: (tag, multiple) => session.#answered(tag, multiple, settleNacked),
+      confirmed: (tag, multiple) => session.#confirmed(tag, multiple),
+      nacked: (tag, multiple) => session.#nacked(tag, multiple),
       returned: (message) => session.#returned(message),
       writable: () => events.eased(),
       closed: (cause) => session.#closed(cause),
@@ -82,6 +100,17 @@ export class PublishSession {
     return this.#ledger.span;
   }
 
+  /** What the broker has said of all this so far. */
+  get confirms(): ConfirmTraffic {
+    return {
+      inFlight: this.#ledger.size,
+      acks: this.#acks,
+      nacks: this.#nacks,
+      sentBefore: this.#sentBefore,
+      sentBeforeConfirmed: this.#sentBeforeConfirmed,
+    };
+  }
+
   /** Whether the socket can take more. */
   get isWritable(): boolean {
     return !this.#isOver && this.#channel?.isWritable === true;
@@ -91,6 +120,7 @@ export class PublishSession {
   add(entry: Outgoing): void {
     if (this.#frames === undefined) return;
     this.#frames.add(entry);
+    if (entry.wasSent) this.#sentBefore += 1;
     entry.sends += 1;
     if (this.#confirms === 'on') entry.tag = this.#ledger.sent(entry);
     else this.#unwritten.push(entry);
@@ -165,11 +195,24 @@ export class PublishSession {
     });
   }
 
-  #answered(tag: number, multiple: boolean, settle: (entry: Outgoing) => void): void {
+  #confirmed(tag: number, multiple: boolean): void {
     if (this.#isOver) return;
-    this.#ledger.settle(tag, multiple, settle);
+    this.#acks += 1;
+    this.#ledger.settle(tag, multiple, this.#sentBefore === 0 ? settleConfirmed : this.#confirmedAndCounted);
     this.#events.eased();
   }
+
+  #nacked(tag: number, multiple: boolean): void {
+    if (this.#isOver) return;
+    this.#nacks += 1;
+    this.#ledger.settle(tag, multiple, settleNacked);
+    this.#events.eased();
+  }
+
+  readonly #confirmedAndCounted = (entry: Outgoing): void => {
+    if (entry.sends > 1) this.#sentBeforeConfirmed += 1;
+    settleConfirmed(entry);
+  };
 
   /** basic.return comes before the confirm of the same message, in publishing order. */
   #returned(message: ReturnedPublish): void {

@@ -8,6 +8,7 @@ import { CopyLane, type OwnLane } from './copy-lane.js';
 import { Dispatcher, type DispatcherOptions, type PublisherHost, type PublisherStatus } from './dispatcher.js';
 import { type OutboxOptions, type ResolvedOutbox, resolveOutbox, UNBOUNDED } from './outbox.js';
 import { type PublisherDefaults, type ResolvedPublishDefaults, resolvePublishDefaults } from './publish-options.js';
+import type { ConfirmTraffic } from './publish-session.js';
 import type { OutgoingMessage, RmqPublisher } from './publisher.js';
 
 /** Options of `connection.createPublisher()`. */
@@ -103,6 +104,20 @@ export class Publishers {
       if (bounds === UNBOUNDED) continue;
       sum.maxMessages += bounds.maxMessages;
       sum.maxBytes += bounds.maxBytes;
+    }
+    return sum;
+  }
+
+  /** Of all that the broker confirms on the present link together. */
+  get confirms(): ConfirmTraffic {
+    const sum = { inFlight: 0, acks: 0, nacks: 0, sentBefore: 0, sentBeforeConfirmed: 0 };
+    for (const { confirms } of this.#dispatchers) {
+      if (confirms === undefined) continue;
+      sum.inFlight += confirms.inFlight;
+      sum.acks += confirms.acks;
+      sum.nacks += confirms.nacks;
+      sum.sentBefore += confirms.sentBefore;
+      sum.sentBeforeConfirmed += confirms.sentBeforeConfirmed;
     }
     return sum;
   }

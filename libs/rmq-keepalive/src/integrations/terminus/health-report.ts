@@ -29,6 +29,8 @@ export interface HealthDetails {
   readonly refused: readonly string[];
   /** The broker's resource alarm; null without one. */
   readonly blocked: { readonly reason: string; readonly since: string } | null;
+  /** Publishes wait, and none of any kind has been confirmed since; null otherwise. */
+  readonly noConfirms: { readonly since: string; readonly waiting: number } | null;
   readonly outbox: ConnectionStatus['outbox'];
   /** How often and for how long the event loop was blocked; a loss by that has the code RMQ_EVENT_LOOP_BLOCKED. */
   readonly eventLoop: { readonly stalls: number; readonly longestStallMs: number; readonly lastStallAt: string | null };
@@ -55,7 +57,8 @@ export function publicHealth({ reason, since }: HealthVerdict): PublicHealth {
 }
 
 export function healthDetails(status: ConnectionStatus): HealthDetails {
-  const { links, reconnects, lastLoss, lastFailedAttempt, consumers, topology, blocked, outbox, eventLoop } = status;
+  const { links, reconnects, lastLoss, lastFailedAttempt, consumers, topology, eventLoop } = status;
+  const { blocked, noConfirms, outbox } = status;
   return {
     links: links.map(linkHealth),
     reconnects,
@@ -70,6 +73,7 @@ export function healthDetails(status: ConnectionStatus): HealthDetails {
     },
     refused: topology.refused.map(({ entity }) => entity),
     blocked: blocked && { reason: blocked.reason, since: isoTime(blocked.since) },
+    noConfirms: noConfirms && { waiting: noConfirms.waiting, since: isoTime(noConfirms.since) },
     outbox: { ...outbox },
     eventLoop: {
       stalls: eventLoop.stalls,

@@ -22,6 +22,7 @@ function statusOf(changes: Partial<ConnectionStatus> = {}): ConnectionStatus {
     downAfterMs: 30_000,
     hasBeenOpen: true,
     blocked: null,
+    noConfirms: null,
     links: [
       {
         role: 'consuming',

@@ -13,6 +13,7 @@ export type HealthReason =
   | 'consumer-missing'
   | 'deliveries-stuck'
   | 'entity-refused'
+  | 'no-confirms'
   | 'blocked'
   | 'idle'
   | 'connecting'
@@ -48,7 +49,7 @@ export function verdict(status: ConnectionStatus, now: number): HealthVerdict {
  * The worst comes first: messages that nobody consumes, messages that failed and hold up the others, then what may become
  * that, then publishes that have to wait.
  */
-function verdictWhileOpen({ stateSince, consumers, topology, blocked }: ConnectionStatus): HealthVerdict {
+function verdictWhileOpen({ stateSince, consumers, topology, noConfirms, blocked }: ConnectionStatus): HealthVerdict {
   if (consumers.missing.length > 0) {
     const since = Math.min(...consumers.missing.map((consumer) => consumer.since));
     return { status: 'degraded', reason: 'consumer-missing', since };
@@ -58,6 +59,7 @@ function verdictWhileOpen({ stateSince, consumers, topology, blocked }: Connecti
     return { status: 'degraded', reason: 'deliveries-stuck', since };
   }
   if (topology.refused.length > 0) return { status: 'degraded', reason: 'entity-refused', since: stateSince };
+  if (noConfirms !== null) return { status: 'degraded', reason: 'no-confirms', since: noConfirms.since };
   if (blocked !== null) return { status: 'degraded', reason: 'blocked', since: blocked.since };
   return { status: 'up', reason: 'open', since: stateSince };
 }
