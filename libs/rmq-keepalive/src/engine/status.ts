@@ -132,6 +132,8 @@ export interface LinkStatus {
   readonly endpoint: string | null;
   /** Attempts of the present outage; 0 while open. */
   readonly attempt: number;
+  /** Epoch ms at which the credentials that the link has end; null: they do not, or there is no link. */
+  readonly credentialsExpireAt: number | null;
   /** 0: none. */
   readonly heartbeatTimeoutSeconds: number | null;
   /** Who sends heartbeats while the event loop is blocked: nobody (`main`), or a thread of its own (`worker`). */

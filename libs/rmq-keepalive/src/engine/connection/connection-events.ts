@@ -34,6 +34,21 @@ export type ConnectionEvent =
       /** How long the link had been lost; 0 the first time. */
       readonly downForMs: number;
     }
+  | {
+      readonly type: 'credentials-renewed';
+      readonly role: LinkRole;
+      /** Epoch ms; null: they do not end. */
+      readonly expiresAt: number | null;
+    }
+  | {
+      /** The provider gave none, for a link that lives; it is asked again. */
+      readonly type: 'credentials-missing';
+      readonly role: LinkRole;
+      readonly cause: Error;
+      readonly retryInMs: number;
+      /** Of those that the link has, epoch ms; null: they do not end. */
+      readonly expiresAt: number | null;
+    }
   | { readonly type: 'gave-up'; readonly cause: Error }
   | { readonly type: 'blocked'; readonly role: LinkRole; readonly reason: string }
   | { readonly type: 'unblocked'; readonly role: LinkRole }

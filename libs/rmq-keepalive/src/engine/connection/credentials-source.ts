@@ -3,7 +3,7 @@
  * the same answer, so a provider is not asked twice for one outage.
  */
 import { type Clock, withDeadline } from '../clock.js';
-import { NoCredentialsError, reasonOf, withoutSecrets } from '../errors.js';
+import { ConnectionClosedError, NoCredentialsError, reasonOf, withoutSecrets } from '../errors.js';
 import type { BrokerEndpoint } from './broker-endpoint.js';
 import {
   type CredentialsProvider,
@@ -29,35 +29,44 @@ export class CredentialsSource {
     return this.source.kind === 'asked';
   }
 
-  /** @throws {@link NoCredentialsError} when the provider fails, hangs, or answers with nothing usable */
-  async loginAt(endpoint: BrokerEndpoint): Promise<Login> {
+  /**
+   * @param ending settles when nobody waits for it any more
+   * @throws {@link NoCredentialsError} when the provider fails, hangs, or answers with nothing usable
+   */
+  async loginAt(endpoint: BrokerEndpoint, ending: Promise<unknown>): Promise<Login> {
     if (this.source.kind === 'in-url') return new PasswordLogin(endpoint.username, endpoint.password);
-    if (this.source.kind === 'fixed') return this.source.login;
-    return this.ask(this.source.provider);
+    return this.source.kind === 'fixed' ? this.source.login : this.renew(ending);
   }
 
-  /** New credentials, from the provider. @throws {@link NoCredentialsError} */
-  async renew(): Promise<PasswordLogin> {
+  /** New credentials, from the provider. As {@link loginAt}. */
+  async renew(ending: Promise<unknown>): Promise<PasswordLogin> {
     if (this.source.kind !== 'asked') throw new NoCredentialsError('nobody can be asked for new ones');
-    return this.ask(this.source.provider);
+    const asking = this.#ask(this.source.provider);
+    const hangs = new NoCredentialsError(`the credentials provider did not answer within ${this.timeoutMs} ms`);
+    const ended = ending.then(() => {
+      throw new ConnectionClosedError();
+    });
+    try {
+      return await withDeadline(this.clock, Promise.race([asking, ended]), this.timeoutMs, () => hangs);
+    } catch (thrown) {
+      // One that hangs is asked afresh next time.
+      if (thrown === hangs && this.#asking === asking) this.#asking = undefined;
+      throw thrown;
+    }
   }
 
-  private ask(provider: CredentialsProvider): Promise<PasswordLogin> {
+  #ask(provider: CredentialsProvider): Promise<PasswordLogin> {
     if (this.#asking !== undefined) return this.#asking;
-    const asking = withDeadline(
-      this.clock,
-      this.askProvider(provider),
-      this.timeoutMs,
-      () => new NoCredentialsError(`the credentials provider did not answer within ${this.timeoutMs} ms`),
-    ).finally(() => {
-      // One that hangs is asked afresh next time.
-      if (this.#asking === asking) this.#asking = undefined;
-    });
+    const asking = this.#askProvider(provider);
     this.#asking = asking;
+    const isOver = (): void => {
+      if (this.#asking === asking) this.#asking = undefined;
+    };
+    asking.then(isOver, isOver);
     return asking;
   }
 
-  private async askProvider(provider: CredentialsProvider): Promise<PasswordLogin> {
+  async #askProvider(provider: CredentialsProvider): Promise<PasswordLogin> {
     let given: unknown;
     try {
       given = await provider();

@@ -9,6 +9,7 @@ import { CredentialsSource } from './credentials-source.js';
 
 const SECRET = 'hunter-2-hunter';
 const TOKEN = 'eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJtZSJ9.c2lnbmF0dXJl';
+const NEVER = new Promise<never>(() => undefined);
 const endpoint = parseBrokerUrl('amqp://localhost', 'urls[0]');
 const sourceOf = (provider: CredentialsProvider, timeoutMs = 1_000): CredentialsSource =>
   new CredentialsSource({ kind: 'asked', provider }, systemClock, timeoutMs);
@@ -86,9 +87,9 @@ describe('a credentials provider', () => {
   it('is asked once for those who ask at the same time, and again for the next', async () => {
     let asked = 0;
     const source = sourceOf(() => Promise.resolve({ username: 'u', password: `p${++asked}` }));
-    const [one, other] = await Promise.all([source.loginAt(endpoint), source.loginAt(endpoint)]);
+    const [one, other] = await Promise.all([source.loginAt(endpoint, NEVER), source.loginAt(endpoint, NEVER)]);
     expect(one).toBe(other);
-    expect(await source.loginAt(endpoint)).toMatchObject({ password: 'p2' });
+    expect(await source.loginAt(endpoint, NEVER)).toMatchObject({ password: 'p2' });
   });
 
   it('that throws is a typed error, without what it quotes of tokens, URLs and the last password', async () => {
@@ -97,9 +98,9 @@ describe('a credentials provider', () => {
       if (fails) throw new Error(`no luck with ${SECRET}, ${TOKEN} at https://me:pw@vault`);
       return { username: 'u', password: SECRET };
     });
-    await source.loginAt(endpoint);
+    await source.loginAt(endpoint, NEVER);
     fails = true;
-    const error = await source.renew().catch((thrown: unknown) => thrown as NoCredentialsError);
+    const error = await source.renew(NEVER).catch((thrown: unknown) => thrown as NoCredentialsError);
     expect(error).toBeInstanceOf(NoCredentialsError);
     expect(error).toMatchObject({ code: 'RMQ_NO_CREDENTIALS', message: expect.stringContaining('no luck with') });
     for (const secret of [SECRET, TOKEN, 'pw@']) {
@@ -114,13 +115,13 @@ describe('a credentials provider', () => {
       () => (++asked === 1 ? new Promise(() => undefined) : { username: 'u', password: 'p' }),
       20,
     );
-    await expect(source.renew()).rejects.toThrow(/did not answer within 20 ms/);
-    expect(await source.renew()).toMatchObject({ username: 'u' });
+    await expect(source.renew(NEVER)).rejects.toThrow(/did not answer within 20 ms/);
+    expect(await source.renew(NEVER)).toMatchObject({ username: 'u' });
   });
 
   it('that answers with rubbish is a typed error', async () => {
     const source = sourceOf(() => ({ username: 'u', token: SECRET }) as never);
-    const error = await source.renew().catch((thrown: unknown) => thrown as Error);
+    const error = await source.renew(NEVER).catch((thrown: unknown) => thrown as Error);
     expect(error).toBeInstanceOf(NoCredentialsError);
     expect(printed(error)).not.toContain(SECRET);
   });

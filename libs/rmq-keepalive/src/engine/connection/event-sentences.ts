@@ -26,6 +26,13 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
       };
     case 'recovered':
       return recoveredSentence(event);
+    case 'credentials-renewed':
+      return { level: 'debug', sentence: `${link(event.role)} has new credentials${untilWhen(event.expiresAt)}` };
+    case 'credentials-missing':
+      return {
+        level: 'warn',
+        sentence: `${link(event.role)}: ${reasonOf(event.cause)}. It has those it logged in with${untilWhen(event.expiresAt)}; next question in ${seconds(event.retryInMs)}`,
+      };
     case 'gave-up':
       return { level: 'error', sentence: reasonOf(event.cause) };
     case 'blocked':
@@ -238,6 +245,8 @@ function drainedSentence(report: DrainReport): string {
   ].join(', ');
 }
 
+const untilWhen = (epochMs: number | null): string =>
+  epochMs === null ? '' : `, until ${new Date(epochMs).toISOString()}`;
 const messageOf = (event: { subscription: string; messageId: string | undefined }): string =>
   `Message ${event.messageId ?? '(no id)'} of "${event.subscription}"`;
 const becauseOf = (cause: Error | undefined): string => (cause === undefined ? '' : `: ${reasonOf(cause)}`);

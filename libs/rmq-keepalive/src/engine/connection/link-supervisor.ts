@@ -15,6 +15,7 @@ import {
   LinkLostError,
   LoginRefusedError,
   NoAddressError,
+  NoCredentialsError,
   PeerDeadError,
   RecoveryStalledError,
 } from '../errors.js';
@@ -33,6 +34,8 @@ import type { BrokerEndpoints } from './broker-endpoints.js';
 import type { ChannelBudget } from './channel-budget.js';
 import type { ConnectionEvent } from './connection-events.js';
 import { type ConnectionState, nextState } from './connection-state.js';
+import type { Login } from './credentials.js';
+import { CredentialsRenewal } from './credentials-renewal.js';
 import type { CredentialsSource } from './credentials-source.js';
 import type { Link, LinkRole } from './link.js';
 import { type Dial, ManagedLink } from './managed-link.js';
@@ -78,6 +81,8 @@ export class LinkSupervisor {
   #managed: ManagedLink | undefined;
   #heartbeats: HeartbeatScheduler | undefined;
   #plan: HeartbeatPlan | undefined;
+  #login: Login | undefined;
+  #renewal: CredentialsRenewal | undefined;
   #lastStall: { forMs: number; endedAt: number; heartbeatsKept: boolean } | undefined;
   /** Attempts of the present outage; 0 while the link is open. */
   #attempt = 0;
@@ -133,6 +138,11 @@ export class LinkSupervisor {
     return link?.isUp ? link : undefined;
   }
 
+  /** Epoch ms at which the credentials of the link end, if they do. */
+  get credentialsExpireAt(): number | undefined {
+    return this.#renewal?.expiresAt;
+  }
+
   lastByteAges(): { receivedAgoMs: number; sentAgoMs: number } | undefined {
     return this.#heartbeats?.lastByteAges();
   }
@@ -165,6 +175,7 @@ export class LinkSupervisor {
   async close(deadlineMs: number, cause?: Error): Promise<void> {
     this.beginClosing();
     this.#heartbeats?.stop();
+    this.#renewal?.stop();
     await this.#managed?.stop(deadlineMs);
     if (this.#state.name === 'closing') this.#moveTo({ name: 'closed', cause });
   }
@@ -186,7 +197,11 @@ export class LinkSupervisor {
       () => new NoAddressError(`the address provider did not answer within ${dial.timeoutMs} ms`),
     );
     this.#endpoint = String(endpoint);
-    const login = await Promise.race([this.options.credentials.loginAt(endpoint), ending]);
+    const login = await this.options.credentials.loginAt(
+      endpoint,
+      ending.catch(() => undefined),
+    );
+    this.#login = login;
     const relay = heartbeat.worker && { ...heartbeat.worker, pace: relayPace(heartbeat) };
     return { ...dial, endpoint, login, heartbeat: heartbeat.timeoutSeconds, relay };
   }
@@ -218,6 +233,7 @@ export class LinkSupervisor {
     if (this.#isEnding) return;
     this.#moveTo({ name: 'recovering', attempt: this.#attempt });
     this.#startHeartbeats(link);
+    this.#startRenewal(link);
     this.hooks.event({
       type: 'link-opened',
       role: this.role,
@@ -259,6 +275,28 @@ export class LinkSupervisor {
     this.#heartbeats.start();
   }
 
+  #startRenewal(link: AmqpLink): void {
+    const { credentials, dial } = this.options;
+    if (!credentials.canRenew || this.#login?.kind !== 'password') return;
+    const { role, clock, random } = this;
+    const renewal = new CredentialsRenewal(
+      link,
+      this.#login,
+      credentials,
+      {
+        renewed: (expiresAt) => this.hooks.event({ type: 'credentials-renewed', role, expiresAt: expiresAt ?? null }),
+        failed: (cause, retryInMs) => {
+          const expiresAt = renewal.expiresAt ?? null;
+          this.hooks.event({ type: 'credentials-missing', role, cause, retryInMs, expiresAt });
+        },
+      },
+      clock,
+      { timeoutMs: dial.timeoutMs, random },
+    );
+    this.#renewal = renewal;
+    renewal.start();
+  }
+
   #stalled(stalledForMs: number, plan: HeartbeatPlan, link: AmqpLink): void {
     const heartbeatsKept = link.wereHeartbeatsKept(stalledForMs);
     this.#lastStall = { forMs: stalledForMs, endedAt: this.clock.now(), heartbeatsKept };
@@ -290,6 +328,8 @@ export class LinkSupervisor {
   #lost(link: AmqpLink, reported: Error): void {
     const cause = this.#blame(link, reported);
     this.#heartbeats?.stop();
+    this.#renewal?.stop();
+    this.#renewal = undefined;
     this.hooks.lost(link, cause);
     if (this.#isEnding) return;
     const wasOpen = this.#state.name === 'open';
@@ -331,6 +371,7 @@ export class LinkSupervisor {
         outageMs,
         random: this.random,
         loginRefused: cause instanceof LoginRefusedError,
+        noCredentials: cause instanceof NoCredentialsError,
         unanswered: cause instanceof ConnectTimeoutError || cause instanceof RecoveryStalledError,
         maxDelayMs,
       }),

@@ -14,7 +14,8 @@
  * made after 4 s at most, however long the outage.
  *
  * A refused login is another matter: the broker is there, nothing but a person or a token service can help, and brokers
- * and their authentication backends count failures. It waits 5 to 10 s, then twice and three times as long.
+ * and their authentication backends count failures. It waits 5 to 10 s, then twice and three times as long. Nor is a token
+ * service that gives no credentials asked more often than once a second.
  */
 import { checkNumber, checkOptionsObject } from '../option-checks.js';
 
@@ -48,6 +49,8 @@ export interface ReconnectSituation {
   readonly loginRefused: boolean;
   /** The attempt before this one got no answer within its time limit. @default false */
   readonly unanswered?: boolean;
+  /** The broker was not dialled: nobody gave credentials. @default false */
+  readonly noCredentials?: boolean;
   /** See {@link ReconnectOptions.maxDelayMs}. @default 30000 */
   readonly maxDelayMs?: number;
 }
@@ -61,13 +64,26 @@ const FLOOR_MS = 100;
 const SHARE_OF_OUTAGE = 1 / 5;
 const UNANSWERED_MAX_MS = 4_000;
 const LOGIN_REFUSED_MS = 10_000;
+const NO_CREDENTIALS_MS = { from: 1_000, to: 2_000 };
 
 /** Milliseconds from now to the start of `attempt`. */
 export function reconnectDelayMs(situation: ReconnectSituation): number {
-  const { attempt, outageMs, random, loginRefused, unanswered, maxDelayMs = DEFAULT_MAX_DELAY_MS } = situation;
+  const {
+    attempt,
+    outageMs,
+    random,
+    loginRefused,
+    unanswered,
+    noCredentials,
+    maxDelayMs = DEFAULT_MAX_DELAY_MS,
+  } = situation;
   if (loginRefused) {
     const longest = Math.min(maxDelayMs, LOGIN_REFUSED_MS * 2 ** Math.max(0, attempt - 2));
     return between(longest / 2, longest, random);
+  }
+  if (noCredentials) {
+    const longest = Math.min(maxDelayMs, Math.max(NO_CREDENTIALS_MS.to, outageMs * SHARE_OF_OUTAGE));
+    return between(Math.min(maxDelayMs, NO_CREDENTIALS_MS.from), longest, random);
   }
   if (attempt <= 1) return between(FIRST_ATTEMPT_MS.from, Math.min(FIRST_ATTEMPT_MS.to, maxDelayMs), random);
   const longest = Math.min(maxDelayMs, outageMs * SHARE_OF_OUTAGE, unanswered ? UNANSWERED_MAX_MS : Infinity);

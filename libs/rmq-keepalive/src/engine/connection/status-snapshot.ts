@@ -92,6 +92,7 @@ function linkStatus(link: LinkSupervisor): LinkStatus {
     state: link.state.name,
     endpoint: link.endpoint ?? null,
     attempt: link.attempt,
+    credentialsExpireAt: link.credentialsExpireAt ?? null,
     heartbeatTimeoutSeconds: plan === undefined ? null : plan.timeoutMs / 1000,
     heartbeatThread: link.heartbeatThread,
     heartbeatIntervalMs: plan?.sendAfterMs ?? null,

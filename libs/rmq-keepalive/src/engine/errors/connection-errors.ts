@@ -41,6 +41,13 @@ export class NoCredentialsError extends RmqError {
   }
 }
 
+/** The link was discarded for a new one, because its credentials end and new ones cannot be told to the broker on it. */
+export class CredentialsChangedError extends RmqError {
+  constructor(why: string) {
+    super('RMQ_CREDENTIALS_CHANGED', `The link was discarded for one with new credentials: ${why}`);
+  }
+}
+
 /** Nothing was heard from the broker for one and a half heartbeat timeouts. */
 export class PeerDeadError extends RmqError {
   constructor(

@@ -29,6 +29,7 @@ function statusOf(changes: Partial<ConnectionStatus> = {}): ConnectionStatus {
         state: 'open',
         endpoint: 'amqp://secret-host:5672/%2F',
         attempt: 0,
+        credentialsExpireAt: null,
         heartbeatTimeoutSeconds: 10,
         heartbeatThread: 'main',
         heartbeatIntervalMs: 5_000,
