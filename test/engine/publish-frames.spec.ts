@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { encodeFieldTable, withField } from '../../libs/rmq-keepalive/src/engine/publishing/field-table.js';
+import { encodeFieldTable } from '../../libs/rmq-keepalive/src/engine/publishing/field-table.js';
 import type { MessageProperties } from '../../libs/rmq-keepalive/src/engine/publishing/outgoing-message.js';
 import { PublishFrames } from '../../libs/rmq-keepalive/src/engine/publishing/publish-frames.js';
 import { encodeContent, encodeMethod } from '../../tools/broker/amqp-codec.js';
@@ -195,12 +195,6 @@ describe('a table of headers as we write it', () => {
     table['own'] = JSON.parse('{"__proto__":2}');
     expect(encodeFieldTable(table).toString('latin1')).toContain('__proto__');
     expect(encodeFieldTable(table).toString('latin1')).not.toContain('inherited');
-  });
-
-  it('with one more field is the table with one more field', () => {
-    const table = { tenant: 'a', deep: { er: [1] } };
-    expect(withField(encodeFieldTable(table), 'x', 3).equals(encodeFieldTable({ ...table, x: 3 }))).toBe(true);
-    expect(withField(undefined, 'x', 3).equals(encodeFieldTable({ x: 3 }))).toBe(true);
   });
 
   const endless: Record<string, unknown> = {};

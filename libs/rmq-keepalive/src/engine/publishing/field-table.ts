@@ -36,15 +36,6 @@ export function encodeFieldTable(table: Readonly<Record<string, unknown>>): Buff
   return out.bytes;
 }
 
-/** The same table with one more field; `table` as {@link encodeFieldTable} made it. */
-export function withField(table: Buffer | undefined, name: string, value: unknown): Buffer {
-  const added = encodeFieldTable({ [name]: value });
-  if (table === undefined) return added;
-  const both = Buffer.concat([table, added.subarray(4)]);
-  both.writeUInt32BE(both.length - 4, 0);
-  return both;
-}
-
 class GrowingBuffer {
   #buffer = Buffer.allocUnsafe(FIRST_CAPACITY);
   #length = 0;

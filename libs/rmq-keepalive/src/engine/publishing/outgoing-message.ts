@@ -1,6 +1,7 @@
 /** A message as it is kept until it is settled: encoded, with everything that the wire needs, and what its caller waits for. */
 import { PublishAbortedError, type PublishAddress } from '../errors.js';
-import { encodeFieldTable, withField } from './field-table.js';
+import { joinedTables, withoutFields } from '../wire/field-table-slices.js';
+import { encodeFieldTable } from './field-table.js';
 import type { OutboxEntry } from './outbox.js';
 import type { PublishFrame } from './publish-frames.js';
 
@@ -34,6 +35,8 @@ export interface OutgoingMessage {
   readonly content: Buffer;
   /** `messageId` must be set. */
   readonly options: MessageProperties;
+  /** Headers of another message, as they came over the wire: a table that goes before `options.headers`. */
+  readonly carriedHeaders?: Buffer;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
   /** A retry, a dead letter or a replay of ours: whoever sends it tells what becomes of it. */
@@ -84,7 +87,7 @@ export class Outgoing implements OutboxEntry, PublishFrame, PublishAddress {
     this.properties = options;
     this.messageId = options.messageId as string;
     this.timeoutMs = message.timeoutMs;
-    this.#headerTable = options.headers === undefined ? undefined : encodeFieldTable(options.headers);
+    this.#headerTable = headerTableOf(message);
     this.bytes = message.content.length + (this.#headerTable?.length ?? 0);
     this.signal = signal;
     this.isCopy = message.isCopy ?? false;
@@ -96,11 +99,13 @@ export class Outgoing implements OutboxEntry, PublishFrame, PublishAddress {
 
   get headerTable(): Buffer | undefined {
     if (this.sends === 0) return this.#headerTable;
-    const { headers } = this.properties;
+    const mark = encodeFieldTable({ [REPUBLISHED_HEADER]: this.sends });
+    if (this.#headerTable === undefined) return mark;
     // A message that came with the mark (a dead letter of one that was sent again) must not get it twice.
-    if (headers !== undefined && REPUBLISHED_HEADER in headers)
-      return encodeFieldTable({ ...headers, [REPUBLISHED_HEADER]: this.sends });
-    return withField(this.#headerTable, REPUBLISHED_HEADER, this.sends);
+    return joinedTables(
+      withoutFields(this.#headerTable, (name) => name === REPUBLISHED_HEADER),
+      mark,
+    );
   }
 
   /** The first call counts. */
@@ -116,4 +121,11 @@ export class Outgoing implements OutboxEntry, PublishFrame, PublishAddress {
   aborted(reason: unknown): void {
     this.settle(new PublishAbortedError(this, reason, this.wasSent));
   }
+}
+
+function headerTableOf({ carriedHeaders, options }: OutgoingMessage): Buffer | undefined {
+  const table = options.headers === undefined ? undefined : encodeFieldTable(options.headers);
+  return carriedHeaders === undefined || table === undefined
+    ? (carriedHeaders ?? table)
+    : joinedTables(carriedHeaders, table);
 }

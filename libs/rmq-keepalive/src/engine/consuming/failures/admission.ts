@@ -12,6 +12,7 @@ import type { Delivery } from '../delivery.js';
 import { isSuspect, type OwnReturns, redeliveryVerdict } from './redeliveries.js';
 import { moveToEndOfQueue } from './redelivery-copy.js';
 import type { WantedSubscription } from '../subscription.js';
+import { ReceivedProperties } from '../../wire/received-properties.js';
 import { SuspectLane } from './suspect-lane.js';
 
 export interface AdmissionHost {
@@ -111,6 +112,8 @@ export class Admission {
   async #count(delivery: Delivery, redeliveries: number): Promise<boolean> {
     const { name: subscription } = this.wanted;
     const { clock, copies } = this.host;
+    // What cannot be read cannot be copied; it is given up as soon as somebody tries to decode it.
+    if (ReceivedProperties.faultOf(delivery.properties) !== undefined) return false;
     if (clock.now() < this.#countsAgainAt) return false;
     try {
       await moveToEndOfQueue(delivery, redeliveries, copies, COUNT_TIMEOUT_MS);

@@ -7,6 +7,7 @@ import { PublishRefusedError, PublishReturnedError } from '../../errors.js';
 import type { OutgoingMessage } from '../../publishing/publisher.js';
 import type { Entity } from '../../topology/topology.js';
 import { ACCESS_REFUSED, NOT_FOUND } from '../../reply-codes.js';
+import { withoutFields } from '../../wire/field-table-slices.js';
 
 /** What copies need of a connection. */
 export interface CopyTransport {
@@ -16,13 +17,16 @@ export interface CopyTransport {
   declare(entities: readonly Entity[]): Promise<void>;
 }
 
+/** As they came over the wire, or as values where nobody knows how that was. */
+export type CarriedHeaders = Buffer | Readonly<Record<string, unknown>>;
+
 export interface Copy {
   readonly exchange: string;
   readonly routingKey: string;
   readonly content: Buffer;
   readonly properties: Options.Publish;
   /** The message's own. */
-  readonly headers: Readonly<Record<string, unknown>>;
+  readonly headers: CarriedHeaders;
   /** What the copy cannot do without. */
   readonly ours: Readonly<Record<string, unknown>>;
   /** The header that says that the message's own headers and properties were left behind. Without it they are not, and what AMQP cannot carry is refused. */
@@ -36,8 +40,8 @@ const TIMEOUT_MS = 30_000;
 /** @param layWay declares what leads to the copy's queue; called when the broker has no way for it. Without it that is an error */
 export async function sendCopy(copy: Copy, transport: CopyTransport, layWay?: () => Promise<void>): Promise<void> {
   const { exchange, routingKey, content, properties, headers, ours, timeoutMs = TIMEOUT_MS } = copy;
-  const send = async (options: Options.Publish): Promise<void> => {
-    const message = { exchange, routingKey, content, timeoutMs, options, isCopy: true };
+  const send = async (options: Options.Publish, carriedHeaders?: Buffer): Promise<void> => {
+    const message = { exchange, routingKey, content, timeoutMs, options, carriedHeaders, isCopy: true };
     try {
       await transport.send(message);
     } catch (thrown) {
@@ -47,7 +51,12 @@ export async function sendCopy(copy: Copy, transport: CopyTransport, layWay?: ()
     }
   };
   try {
-    await send({ ...properties, headers: { ...headers, ...ours } });
+    if (Buffer.isBuffer(headers))
+      await send(
+        { ...properties, headers: ours },
+        withoutFields(headers, (name) => Object.hasOwn(ours, name)),
+      );
+    else await send({ ...properties, headers: { ...headers, ...ours } });
   } catch (thrown) {
     if (copy.markStripped === undefined || !isUnwritable(thrown)) throw thrown;
     // The body is what matters; held back for its headers, a few such messages would use up the prefetch for ever.
@@ -57,7 +66,7 @@ export async function sendCopy(copy: Copy, transport: CopyTransport, layWay?: ()
   }
 }
 
-/** Some headers and properties can be received but not sent again: too large for a frame, or of a type that amqplib cannot write. */
+/** Some headers and properties can be received but not sent again: with ours beside them they are too large for a frame. */
 export function isUnwritable(thrown: unknown): boolean {
   return thrown instanceof PublishRefusedError && ![ACCESS_REFUSED, NOT_FOUND].includes(brokerCodeOf(thrown) ?? 0);
 }

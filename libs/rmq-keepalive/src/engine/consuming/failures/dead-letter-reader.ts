@@ -146,7 +146,7 @@ export class DeadLetterReader {
           routingKey: this.queue,
           content: letter.body,
           properties: copiedProperties(letter.properties),
-          headers: copiedHeaders(letter.headers, { deaths: 'kept' }),
+          headers: copiedHeaders(letter, { deaths: 'kept' }),
           ours: {},
         },
         this.copies,

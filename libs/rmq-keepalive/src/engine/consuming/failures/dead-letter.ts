@@ -6,7 +6,8 @@
  */
 import { errorNameOf, reasonOf } from '../../errors.js';
 import { toQueue } from '../../topology/topology.js';
-import { type CopyTransport, sendCopy } from './copy-transport.js';
+import { ReceivedProperties } from '../../wire/received-properties.js';
+import { type Copy, type CopyTransport, sendCopy } from './copy-transport.js';
 import type { Delivery } from '../delivery.js';
 import { copiedHeaders, copiedProperties, MAX_ERROR_MESSAGE_LENGTH } from './message-copy.js';
 
@@ -53,14 +54,21 @@ export async function moveToDeadLetters(
       routingKey: queue,
       content: delivery.body,
       properties: { ...copiedProperties(delivery.properties), messageId },
-      headers: copiedHeaders(delivery.headers, { deaths: 'kept' }),
-      ours: reasonHeaders(delivery, why),
+      ...headersOf(delivery, why),
       markStripped: DEAD_LETTER_HEADERS.stripped,
     },
     transport,
     // Nobody has needed the queue yet, or somebody deleted it.
     () => transport.declare([toQueue({ name: queue }, 'deadLetter')]),
   );
+}
+
+/** What could not be read is left behind: read by others, it might end their links. */
+function headersOf(delivery: Delivery, why: DeathCertificate): Pick<Copy, 'headers' | 'ours'> {
+  const ours = reasonHeaders(delivery, why);
+  if (ReceivedProperties.faultOf(delivery.properties) === undefined)
+    return { headers: copiedHeaders(delivery, { deaths: 'kept' }), ours };
+  return { headers: {}, ours: { ...ours, [DEAD_LETTER_HEADERS.stripped]: true } };
 }
 
 function reasonHeaders(delivery: Delivery, why: DeathCertificate): Record<string, unknown> {

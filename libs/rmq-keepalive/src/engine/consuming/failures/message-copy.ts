@@ -3,7 +3,11 @@
  * the message, what they must not, and what we write on them.
  */
 import type { MessageProperties, Options } from 'amqplib';
+import { refuseUnreadable } from '../../codec/readable.js';
+import { withoutFields } from '../../wire/field-table-slices.js';
+import { ReceivedProperties } from '../../wire/received-properties.js';
 import type { MessageHeaders } from '../delivery.js';
+import type { CarriedHeaders } from './copy-transport.js';
 import { DELAY_HEADER, isRetryQueue } from './retry-queues.js';
 
 /** Longer messages of errors are cut: a header table has to fit into one frame. */
@@ -52,19 +56,28 @@ export function copiedProperties(properties: MessageProperties): Options.Publish
   };
 }
 
+/** What there is of a message to copy. */
+export interface CopiedMessage {
+  readonly properties: MessageProperties;
+  readonly headers: MessageHeaders;
+}
+
 /**
- * The message's own headers that a copy may have.
+ * The message's own headers that a copy may have, as they came over the wire: a stranger who reads the copy finds the types
+ * that the publisher wrote.
  * @param options.deaths `kept`: also the broker's history of dead-lettering, unless it tells of our retry queues
+ * @throws {@link PayloadNotDecodableError} when they could not be read: without them it would be another message
  */
 export function copiedHeaders(
-  headers: MessageHeaders,
+  { properties, headers }: CopiedMessage,
   options: { without?: ReadonlySet<string>; deaths?: 'kept' | 'dropped' } = {},
-): Record<string, unknown> {
+): CarriedHeaders {
+  refuseUnreadable(properties);
   const { without, deaths = 'dropped' } = options;
   const keepsDeaths = deaths === 'kept' && !isRetryQueue(headers['x-first-death-queue']);
-  return Object.fromEntries(
-    Object.entries(headers).filter(
-      ([name]) => !NEVER_COPIED.has(name) && without?.has(name) !== true && (keepsDeaths || !DEATH_HEADERS.has(name)),
-    ),
-  );
+  const isLeftOut = (name: string): boolean =>
+    NEVER_COPIED.has(name) || without?.has(name) === true || (!keepsDeaths && DEATH_HEADERS.has(name));
+  const table = ReceivedProperties.tableOf(properties);
+  if (table !== undefined) return withoutFields(table, isLeftOut);
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !isLeftOut(name)));
 }

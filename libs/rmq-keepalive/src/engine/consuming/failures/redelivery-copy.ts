@@ -18,7 +18,7 @@ export async function moveToEndOfQueue(
       content: delivery.body,
       // Nobody has handled it yet: its time to live goes on, from the beginning, since nobody knows what is left of it.
       properties: { ...copiedProperties(delivery.properties), persistent: deliveryMode === 2, expiration },
-      headers: copiedHeaders(delivery.headers, { deaths: 'kept' }),
+      headers: copiedHeaders(delivery, { deaths: 'kept' }),
       ours: {
         [REDELIVERY_COUNT_HEADER]: redeliveries,
         [ORIGIN_HEADERS.exchange]: delivery.exchange,

@@ -126,7 +126,7 @@ export class Replay {
       routingKey,
       content: letter.body,
       properties: copiedProperties(letter.properties),
-      headers: copiedHeaders(letter.headers, { without: OURS }),
+      headers: copiedHeaders(letter, { without: OURS }),
       ours: { [REPLAYED_HEADER]: letter.replayed + 1, ...origin },
     };
     try {

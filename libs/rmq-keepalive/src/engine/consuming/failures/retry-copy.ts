@@ -36,7 +36,7 @@ export async function moveToRetryQueue(
       routingKey: delivery.queue,
       content: delivery.body,
       properties: copiedProperties(delivery.properties),
-      headers: copiedHeaders(delivery.headers, { without: NOT_CARRIED_ON }),
+      headers: copiedHeaders(delivery, { without: NOT_CARRIED_ON }),
       ours: retryHeaders(delivery, order),
     },
     transport,
