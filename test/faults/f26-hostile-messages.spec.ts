@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { GetMessage, Options } from 'amqplib';
+import { deflateSync } from 'node:zlib';
 import { DEAD_LETTER_HEADERS, type DeliveryHandler, type RmqConnection } from 'nestjs-rmq-keepalive';
 import { bareClient } from '../support/bare-amqplib.js';
 import { nestedTable, publishWithHeaderTable } from '../support/raw-publish.js';
@@ -33,6 +34,16 @@ const HOSTILE: Record<string, { body: Buffer; properties: Options.Publish; becau
     body: Buffer.from('{}'),
     properties: { ...JSON_TYPE, contentEncoding: 'gzip' },
     because: /gzip/,
+  },
+  'a body that kombu (Celery) has compressed': {
+    body: deflateSync('{"id":"x"}'),
+    properties: { ...JSON_TYPE, contentEncoding: 'utf-8', headers: { compression: 'application/x-gzip' } },
+    because: /compressed \(header "compression": "application\/x-gzip"\)/,
+  },
+  'a value of AMQP 1.0, still encoded': {
+    body: Buffer.from('\x00Sw\xa1\x05hello', 'latin1'),
+    properties: { type: 'amqp-1.0' },
+    because: /AMQP 1\.0 value section/,
   },
   'more bytes than allowed': {
     body: Buffer.from(JSON.stringify('x'.repeat(70_000))),

@@ -22,6 +22,12 @@ const FOREIGN = {
   'a negative decimal': rawField('D', 'D', bytes(2, 0xff, 0xff, 0xff, 131)),
   'a text that is no UTF-8': rawField('latin', 'S', bytes(0, 0, 0, 1, 0xe4)),
   'a list of those': rawField('A', 'A', Buffer.concat([bytes(0, 0, 0, 9), Buffer.from('l'), int64(1n)])),
+  'a table that looks like a type of amqplib': rawField(
+    '!',
+    'F',
+    Buffer.concat([bytes(0, 0, 0, 11), rawField('!', 'S', Buffer.concat([bytes(0, 0, 0, 4), Buffer.from('evil')]))]),
+  ),
+  'a time after the end of all numbers': rawField('T', 'T', Buffer.alloc(8, 0xff)),
 };
 const TABLE = Buffer.concat(Object.values(FOREIGN));
 
@@ -90,15 +96,21 @@ describe('F47: when a message of a stranger is copied', () => {
     expect(missingIn(await nextIn('work.dead'), fields)).toEqual([]);
   });
 
-  it('control: what amqplib has read, it writes otherwise', async () => {
+  it('control: most of what amqplib has read, it writes otherwise', async () => {
     const fields = await passedOn();
     const require = createRequire(import.meta.url);
     const codec = require(join(dirname(require.resolve('amqplib')), 'lib', 'codec.js')) as {
       decodeFields(fields: Buffer): object;
       encodeTable(buffer: Buffer, table: object, offset: number): number;
     };
-    const buffer = Buffer.alloc(4_096);
-    const again = buffer.subarray(0, codec.encodeTable(buffer, codec.decodeFields(Buffer.concat(fields)), 0));
-    expect(missingIn(again, fields).length).toBeGreaterThan(3);
+    const survives = (field: Buffer): boolean => {
+      const buffer = Buffer.alloc(256);
+      try {
+        return buffer.subarray(4, codec.encodeTable(buffer, codec.decodeFields(field), 0)).equals(field);
+      } catch {
+        return false;
+      }
+    };
+    expect(fields.filter(survives).length).toBeLessThan(fields.length / 2);
   });
 });

@@ -31,6 +31,7 @@ const FROM_ELSEWHERE: Readonly<Record<string, { values: string; types?: string }
   '@nestjs/microservices': { values: 'ClientsModule Ctx Payload RpcException Transport' },
   '@nestjs/terminus': { values: 'HealthCheck HealthCheckService', types: 'HealthCheckResult' },
   'node:fs': { values: 'readFileSync' },
+  'node:zlib': { values: 'inflateSync' },
   zod: { values: 'z' },
 };
 

@@ -54,6 +54,13 @@ export function int64(value: bigint): Buffer {
   return bytes;
 }
 
+/** So many that ours have no room beside them in a frame of 128 KiB, the usual size. */
+export const A_FRAME_OF_HEADERS = rawField(
+  'x',
+  'S',
+  Buffer.concat([Buffer.from([0, 1, 0xff, 0x38]), Buffer.alloc(130_872)]),
+);
+
 /** A table in a table in a table ..., each under an empty name. */
 export function nestedTable(levels: number): Buffer {
   const innermost = Buffer.from('\x01xV', 'latin1');

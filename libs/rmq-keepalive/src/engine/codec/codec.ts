@@ -13,6 +13,8 @@ export interface EncodedBody {
 export interface BodyProperties {
   readonly contentType?: string;
   readonly contentEncoding?: string;
+  readonly type?: string;
+  readonly headers?: Readonly<Record<string, unknown>>;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { inspect } from 'node:util';
+import { deflateSync } from 'node:zlib';
 import { OptionsError, PayloadNotDecodableError, PayloadNotEncodableError } from '../errors.js';
 import { JsonCodec, type JsonCodecOptions } from './json-codec.js';
 
@@ -212,6 +213,39 @@ describe('when a body is hostile', () => {
     ['UTF-16 with its mark', Buffer.from('\ufeff{"a":1}', 'utf16le')],
   ])('refuses %s', (_, body) => {
     expect(refusedBody(body)).toContain('not valid UTF-8');
+  });
+
+  it.each<[string, Buffer, object, RegExp]>([
+    [
+      'of kombu (Celery), compressed',
+      deflateSync('{"id":1}'),
+      { contentEncoding: 'utf-8', headers: { compression: 'application/x-gzip' } },
+      /it is compressed \(header "compression": "application\/x-gzip"\)\. .* a codec that unpacks it$/,
+    ],
+    [
+      'of AMQP 1.0, an encoded value',
+      Buffer.from('\x00Sw\xa1\x05hello', 'latin1'),
+      { type: 'amqp-1.0' },
+      /it is an AMQP 1\.0 value section \(type "amqp-1\.0"\), still encoded\. .* a codec that reads it$/,
+    ],
+    ['of AMQP 1.0, an encoded truth', Buffer.from('\x00SwA', 'latin1'), { type: 'amqp-1.0' }, /value section/],
+  ])('names a body for what it is: %s', (_, body, properties, why) => {
+    for (const contentType of ['application/json', 'text/json', undefined]) {
+      const error = thrownBy(() => new JsonCodec().decode(body, { contentType, ...properties }));
+      expect(error).toBeInstanceOf(PayloadNotDecodableError);
+      expect(error.message).toMatch(why);
+    }
+  });
+
+  it('reads JSON whatever such a header says, and believes no inherited one', () => {
+    const headers = { compression: 'application/x-gzip' };
+    expect(new JsonCodec().decode(Buffer.from('[1]'), { headers, type: 'amqp-1.0' })).toEqual([1]);
+    const error = thrownBy(() =>
+      new JsonCodec().decode(Buffer.from('?'), {
+        headers: Object.create(headers) as object as Record<string, unknown>,
+      }),
+    );
+    expect(error.message).toContain('not valid JSON');
   });
 
   it('is not confused by the body before: the decoder keeps nothing', () => {

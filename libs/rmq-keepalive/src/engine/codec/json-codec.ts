@@ -11,6 +11,7 @@ import { types } from 'node:util';
 import { PayloadNotDecodableError, PayloadNotEncodableError, PayloadTooLargeError, reasonOf } from '../errors.js';
 import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
 import type { BodyProperties, Codec, EncodedBody } from './codec.js';
+import { foreignBody } from './foreign-body.js';
 import { canSpellForbiddenKey, forbiddenKeyIn, isNestedDeeperThan } from './json-text-checks.js';
 
 export interface JsonCodecOptions {
@@ -102,10 +103,11 @@ export class JsonCodec implements Codec {
     }
     refuseForeignEncoding(properties.contentEncoding, charset);
     const text = decodeUtf8(body);
-    return isJson ? this.parse(text) : text;
+    if (text === undefined) throw notWhatItSays('it is not valid UTF-8', properties);
+    return isJson ? this.parse(text, properties) : text;
   }
 
-  private parse(json: string): unknown {
+  private parse(json: string, properties: BodyProperties): unknown {
     if (json === '') throw new PayloadNotDecodableError('it is empty, and JSON is not');
     if (isNestedDeeperThan(this.maxDepth, json)) throw new PayloadNotDecodableError(this.tooDeep);
     let value: unknown;
@@ -113,7 +115,7 @@ export class JsonCodec implements Codec {
       value = JSON.parse(json);
     } catch {
       // Neither its message nor, as a cause, the error itself may go on: it quotes the text.
-      throw new PayloadNotDecodableError('it is not valid JSON');
+      throw notWhatItSays('it is not valid JSON', properties);
     }
     const forbidden = canSpellForbiddenKey(json) ? forbiddenKeyIn(value) : undefined;
     if (forbidden !== undefined) throw new PayloadNotDecodableError(`it has the forbidden key ${forbidden}`);
@@ -178,18 +180,25 @@ function isJsonType(type: string): boolean {
 
 function refuseForeignEncoding(contentEncoding: string | undefined, charset: string | undefined): void {
   if (contentEncoding !== undefined && !PLAIN_ENCODINGS.includes(contentEncoding.toLowerCase())) {
-    throw new PayloadNotDecodableError(`its content encoding ${shown(contentEncoding)} is not known here`);
+    throw new PayloadNotDecodableError(
+      `its content encoding ${shown(contentEncoding)} is not known here. Give the subscription a codec that unpacks it`,
+    );
   }
   if (charset !== undefined && !UTF8_CHARSETS.includes(charset)) {
     throw new PayloadNotDecodableError(`its charset ${shown(charset)} is not UTF-8`);
   }
 }
 
+/** Asked only when it cannot be read: to those who send JSON a header of that name may mean anything. */
+function notWhatItSays(reason: string, properties: BodyProperties): PayloadNotDecodableError {
+  return new PayloadNotDecodableError(foreignBody(properties) ?? reason);
+}
+
 const BYTE_ORDER_MARK = 0xfeff;
 /** What Node puts in the place of bytes that are not UTF-8. */
 const REPLACEMENT = '\ufffd';
 
-function decodeUtf8(body: Buffer): string {
+function decodeUtf8(body: Buffer): string | undefined {
   // Many times faster than the strict decoder, which only what is in doubt has to pass. A text of Latin letters cannot
   // hold the replacement character, and V8 knows that without looking.
   const text = body.toString();
@@ -197,6 +206,6 @@ function decodeUtf8(body: Buffer): string {
   try {
     return utf8.decode(body);
   } catch {
-    throw new PayloadNotDecodableError('it is not valid UTF-8');
+    return undefined;
   }
 }
