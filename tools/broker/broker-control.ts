@@ -230,6 +230,13 @@ export abstract class BrokerControl {
 
   // Vhosts, users, permissions
 
+  /** Of queues that are declared without a type. Not before 4.0. */
+  async setDefaultQueueType(vhost: string, type: 'classic' | 'quorum' | 'stream'): Promise<void> {
+    await this.control(
+      `rabbit_vhost:update_metadata(${erlangBinary(vhost)}, #{default_queue_type => <<"${type}">>}, ${ACTING_USER})`,
+    );
+  }
+
   /** How many queues the vhost may have, those that it has included; `undefined`: as many as anybody likes. */
   async limitQueues(vhost: string, limit: number | undefined): Promise<void> {
     await this.control(

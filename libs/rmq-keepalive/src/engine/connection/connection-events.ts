@@ -75,6 +75,8 @@ export type ConnectionEvent =
     }
   | { readonly type: 'consumer-lost'; readonly subscription: string; readonly queue: string; readonly cause: Error }
   | { readonly type: 'consumer-refused'; readonly subscription: string; readonly queue: string; readonly cause: Error }
+  /** Nobody called its queue a stream, and it is one: it is read as one from now on. */
+  | { readonly type: 'stream-found'; readonly subscription: string; readonly queue: string }
   | { readonly type: 'subscription-paused'; readonly subscription: string }
   | { readonly type: 'subscription-resumed'; readonly subscription: string }
   | {

@@ -62,6 +62,11 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
         level: isOwnTrouble(event.cause) ? 'warn' : 'debug',
         sentence: `Subscription "${event.subscription}" lost its consumer: ${reasonOf(event.cause)}`,
       };
+    case 'stream-found':
+      return {
+        level: 'warn',
+        sentence: `Queue "${event.queue}" of subscription "${event.subscription}" is a stream, though nobody called it one, and is read as one from now on: after a reconnect behind what was settled; it takes nothing back, and what fails is dead-lettered without another attempt. Say so with queueOptions: { type: 'stream' }`,
+      };
     case 'subscription-paused':
       return { level: 'info', sentence: `Subscription "${event.subscription}" was paused` };
     case 'subscription-resumed':

@@ -19,9 +19,18 @@ export interface AttachmentHost {
   readonly prefetch: number;
   /** Of a stream only. */
   readonly position: StreamPosition | undefined;
+  /** Whether the queue is a stream, though nobody called it one; then there is a `position` from now on. Does not reject. */
+  askIfStream(link: Link, queue: string): Promise<boolean>;
+  /** There is no time to ask. */
+  takeForStream(queue: string): void;
   settled(kind: SettlementKind, count: number): void;
   /** These came too late: their messages come again. */
   stale(kind: SettlementKind, count: number): void;
+}
+
+interface Arrival {
+  readonly delivery: Delivery;
+  readonly at: number;
 }
 
 export class Attachment implements DeliveryOrigin {
@@ -31,6 +40,9 @@ export class Attachment implements DeliveryOrigin {
   #isLive = true;
   #isEnded = false;
   #acksRead: Promise<void> | undefined;
+  /** They wait until the broker has said whether their queue is a stream. */
+  #undecided: Arrival[] | undefined;
+  #isNoStream = false;
   #end!: () => void;
   readonly #ended = new Promise<void>((resolve) => (this.#end = resolve));
   readonly #ledger = new AckLedger<{ delivery: Delivery; readonly arrivedAt: number }>();
@@ -67,11 +79,35 @@ export class Attachment implements DeliveryOrigin {
   arrived(message: ConsumeMessage): void {
     // Read before the end of its link is: the broker delivers it again, and has perhaps done so already.
     if (!this.link.isUp) return;
-    const now = this.host.clock.now();
+    const at = this.host.clock.now();
     const delivery = new Delivery(this.queueName, this.host.subscription, message, this);
-    if (this.needsSettling) this.#ledger.arrived(message.fields.deliveryTag, { delivery, arrivedAt: now });
+    if (this.needsSettling) this.#ledger.arrived(message.fields.deliveryTag, { delivery, arrivedAt: at });
+    if (this.#undecided !== undefined) this.#undecided.push({ delivery, at });
+    else if (this.#looksLikeStream(delivery)) void this.#decide({ delivery, at });
+    else this.#take({ delivery, at });
+  }
+
+  #take({ delivery, at }: Arrival): void {
     this.host.position?.arrived(delivery.streamOffset);
-    this.handling.arrived(delivery, now);
+    this.handling.arrived(delivery, at);
+  }
+
+  /** A stream never says `redelivered`. Others may carry the header of one, copied or made up. */
+  #looksLikeStream({ streamOffset, isBack }: Delivery): boolean {
+    if (streamOffset === undefined || isBack || !this.needsSettling) return false;
+    return this.host.position === undefined && !this.#isNoStream;
+  }
+
+  async #decide(first: Arrival): Promise<void> {
+    this.#undecided = [first];
+    this.#isNoStream = !(await this.host.askIfStream(this.link, this.queueName));
+    const arrivals = this.#undecided.splice(0);
+    this.#undecided = undefined;
+    // Else they come again.
+    if (this.#isEnded) return;
+    for (const arrival of arrivals) this.#take(arrival);
+    // Cancelled meanwhile: nobody else gives back what is not begun any more.
+    if (this.consumerTag === undefined) this.handling.handBackNotBegun();
   }
 
   settle(delivery: Delivery, how: WireSettlement): void {
@@ -148,6 +184,7 @@ export class Attachment implements DeliveryOrigin {
     if (this.#isEnded) return;
     this.#isEnded = true;
     this.channelIsGone();
+    if (this.#undecided !== undefined) this.host.takeForStream(this.queueName);
     const unsettled = this.#ledger.unsettled.map(({ delivery }) => delivery);
     // All of them: after a pause the one that came first need not be the lowest.
     for (const { streamOffset } of unsettled) this.host.position?.mustComeAgain(streamOffset);

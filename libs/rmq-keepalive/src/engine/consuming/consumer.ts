@@ -23,6 +23,7 @@ import type { Entity } from '../topology/topology.js';
 import type { Attachment } from './attachment.js';
 import { type RefusalKind, retryAfterLossMs, retryAfterRefusalMs } from './attach-retries.js';
 import type { StuckLine } from './failures/stuck-deliveries.js';
+import { isRefusedOffset } from './stream-probe.js';
 import { sharedEntities, type WantedSubscription } from './subscription.js';
 import { type ConsumerCounters, Workload, type WorkloadHost } from './workload.js';
 import { NOT_FOUND } from '../reply-codes.js';
@@ -139,6 +140,7 @@ export class Consumer {
       if (!link.isUp) throw new LinkLostError(thrown);
       if (thrown instanceof ChannelsExhaustedError) return this.#withoutChannel(thrown);
       this.#leaveStuckChannel();
+      if (isRefusedOffset(thrown)) this.#work.isNoStream();
       this.#refused(asError(thrown));
     }
   }

@@ -10,6 +10,7 @@ import { FailedDeliveries, type FailureHost } from './failures/failed-deliveries
 import type { StuckLine } from './failures/stuck-deliveries.js';
 import type { SettlementKind } from './settlement.js';
 import { StreamPosition } from './stream-position.js';
+import { askIfStream } from './stream-probe.js';
 import type { WantedSubscription } from './subscription.js';
 
 export interface ConsumerCounters {
@@ -42,7 +43,7 @@ export type WorkloadHost = HandlingHost & FailureHost;
 
 export class Workload {
   readonly counters = noCounts();
-  readonly position: StreamPosition | undefined;
+  #position: StreamPosition | undefined;
   /** Live ones, and ended ones with handlers that run. */
   readonly #attachments = new Set<Attachment>();
   readonly #failures: FailedDeliveries;
@@ -54,19 +55,34 @@ export class Workload {
     private readonly host: WorkloadHost,
   ) {
     const { name: subscription, ack, isStream, streamOffset = 'next' } = wanted;
-    this.position = isStream ? new StreamPosition(streamOffset) : undefined;
-    this.#failures = new FailedDeliveries(wanted, host, this.counters);
+    this.#position = isStream ? new StreamPosition(streamOffset) : undefined;
+    this.#failures = new FailedDeliveries(wanted, host, this.counters, () => this.#position !== undefined);
     this.#deduplication =
       wanted.deduplicate && new Deduplication(subscription, wanted.deduplicate, host, this.counters);
+    const positionNow = (): StreamPosition | undefined => this.#position;
     this.#attachmentHost = {
       subscription,
       clock: host.clock,
       needsSettling: ack !== 'none',
       prefetch: wanted.prefetch,
-      position: this.position,
+      get position() {
+        return positionNow();
+      },
+      askIfStream: (link, queue) => this.#askIfStream(link, queue),
+      takeForStream: (queue) => this.#takeForStream(queue),
       settled: (kind, count) => this.#settled(kind, count),
       stale: (kind, count) => this.#stale(kind, count),
     };
+  }
+
+  /** Where to go on, if the queue is a stream. */
+  get position(): StreamPosition | undefined {
+    return this.#position;
+  }
+
+  /** The broker has refused an offset: what was taken for a stream is none, or none any more. */
+  isNoStream(): void {
+    if (!this.wanted.isStream) this.#position = undefined;
   }
 
   get running(): number {
@@ -137,6 +153,19 @@ export class Workload {
     const handedBack = attachments.reduce((sum, attachment) => sum + attachment.handBackAll(), 0);
     for (const delivery of inHand) delivery.abort(cause);
     return handedBack;
+  }
+
+  /** Without an answer what it looks like counts: a stream that is given a message back may end the connection for it. */
+  async #askIfStream(link: Link, queue: string): Promise<boolean> {
+    const isStream = (await askIfStream(link, queue, this.host.clock)) ?? true;
+    if (isStream) this.#takeForStream(queue);
+    return isStream;
+  }
+
+  #takeForStream(queue: string): void {
+    if (this.#position !== undefined) return;
+    this.#position = new StreamPosition('next');
+    this.host.event({ type: 'stream-found', subscription: this.wanted.name, queue });
   }
 
   #settled(kind: SettlementKind, count: number): void {

@@ -52,6 +52,8 @@ export class FailedDeliveries {
     private readonly wanted: WantedSubscription,
     private readonly host: FailureHost,
     private readonly counters: ConsumerCounters,
+    /** Also of a queue that nobody called one. */
+    private readonly isStream: () => boolean,
   ) {
     this.#waits = new WakeableWaits(host.clock);
     const usualDelaysMs = wanted.retry === undefined ? [] : delaysOf(wanted.retry);
@@ -106,10 +108,10 @@ export class FailedDeliveries {
   /** The handler asked for it. */
   async retryIn(delivery: Delivery, settlement: Settlement): Promise<void> {
     const { delayMs, countsAsAttempt } = settlement;
-    const { retry, isOwnQueue, isStream } = this.wanted;
+    const { retry, isOwnQueue } = this.wanted;
     if (delivery.isSettled) return;
     // Nothing comes back to a stream without being new to all who read it.
-    if (isStream) return this.giveUp(delivery, 'rejected', undefined);
+    if (this.isStream()) return this.giveUp(delivery, 'rejected', undefined);
     if (isOwnQueue) {
       // Its queue is gone with the link, and there is nothing to wait for.
       await this.#waits.wait(delayMs, delivery.signal);
@@ -123,7 +125,7 @@ export class FailedDeliveries {
 
   #nextAttemptIn(delivery: Delivery, error: unknown): number | undefined {
     const { retry, name } = this.wanted;
-    if (retry === undefined || delivery.isSettled) return undefined;
+    if (retry === undefined || delivery.isSettled || this.isStream()) return undefined;
     const delayMs = delayAfter(retry, delivery.attempt, Math.random());
     if (delayMs === undefined) return undefined;
     const isWorthIt = worthAnotherAttempt(retry, error, (cause) =>
