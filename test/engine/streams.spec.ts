@@ -92,7 +92,7 @@ describe('a subscription on a stream', () => {
       if (number === 0) throw new Error('broken');
       if (number === 1) return Settlement.reject();
       if (number === 2) return Settlement.requeue();
-      expect([delivery.requeue(), delivery.handBack(), delivery.isSettled]).toEqual([false, false, false]);
+      expect([delivery.requeue(), delivery.isSettled]).toEqual([false, false]);
       return undefined;
     });
     await started(connection);

@@ -122,6 +122,13 @@ export type ConnectionEvent =
       readonly cause: Error;
     }
   | {
+      readonly type: 'delivery-renewed';
+      readonly subscription: string;
+      readonly messageId: string | undefined;
+      /** How often it had come back to its quorum queue, as the broker counted; of its copy it counts anew. */
+      readonly returns: number;
+    }
+  | {
       readonly type: 'delivery-dead-lettered';
       readonly subscription: string;
       readonly messageId: string | undefined;

@@ -92,7 +92,12 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
     case 'redelivery-not-counted':
       return {
         level: 'warn',
-        sentence: `Messages of "${event.subscription}" that come back cannot be counted: ${reasonOf(event.cause)}; until they can, one that kills its process is not found`,
+        sentence: `Messages of "${event.subscription}" that come back cannot be counted: ${reasonOf(event.cause)}; until they can, one that kills its process is not found, and a quorum queue drops one that comes back too often`,
+      };
+    case 'delivery-renewed':
+      return {
+        level: 'debug',
+        sentence: `${messageOf(event)} came back ${event.returns} times and was moved to the end of its queue, before the broker's delivery limit drops it`,
       };
     case 'delivery-dead-lettered':
       return {

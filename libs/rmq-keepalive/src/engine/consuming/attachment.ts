@@ -7,7 +7,7 @@ import type { Channel, ConsumeMessage, Message } from 'amqplib';
 import type { Clock } from '../clock.js';
 import type { Link } from '../connection/link.js';
 import { AckLedger } from './ack-ledger.js';
-import { Delivery, type DeliveryOrigin, type WireSettlement } from './delivery.js';
+import { Delivery, type DeliveryOrigin } from './delivery.js';
 import type { DeliveryHandling } from './delivery-handling.js';
 import type { SettlementKind } from './settlement.js';
 import type { StreamPosition } from './stream-position.js';
@@ -110,13 +110,13 @@ export class Attachment implements DeliveryOrigin {
     if (this.consumerTag === undefined) this.handling.handBackNotBegun();
   }
 
-  settle(delivery: Delivery, how: WireSettlement): void {
+  settle(delivery: Delivery, kind: SettlementKind): void {
     const { deliveryTag } = delivery;
-    if (how === 'ack' || (how === 'reject' && !this.takesBack)) this.#ack(deliveryTag);
+    if (kind === 'ack' || (kind === 'reject' && !this.takesBack)) this.#ack(deliveryTag);
     else {
-      this.#giveBack(delivery, how);
+      this.#giveBack(delivery, kind);
       this.#ledger.settledOtherwise(deliveryTag);
-      this.host.settled(how === 'reject' ? 'reject' : 'requeue', 1);
+      this.host.settled(kind, 1);
     }
     this.handling.settled(delivery);
   }
@@ -197,10 +197,11 @@ export class Attachment implements DeliveryOrigin {
     if (this.#ledger.ack(deliveryTag)) process.nextTick(() => this.flush());
   }
 
-  #giveBack(delivery: Delivery, how: WireSettlement): void {
+  /** By nack, which quorum queues of RabbitMQ 4.3 do not count as a failed delivery; they count what basic.reject gives back. */
+  #giveBack(delivery: Delivery, kind: 'requeue' | 'reject'): void {
     if (this.host.position !== undefined) this.host.position.mustComeAgain(delivery.streamOffset);
-    else if (how === 'hand-back') this.channel.nack(named(delivery.deliveryTag), false, true);
-    else this.channel.reject(named(delivery.deliveryTag), how === 'requeue');
+    else if (kind === 'requeue') this.channel.nack(named(delivery.deliveryTag), false, true);
+    else this.channel.reject(named(delivery.deliveryTag), false);
   }
 }
 

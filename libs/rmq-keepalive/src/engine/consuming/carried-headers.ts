@@ -20,5 +20,8 @@ export const RETRY_HEADERS = {
   firstErrorMessage: 'x-retry-first-error-message',
 } as const;
 
-/** How often the message came back to a classic queue without being settled, its consumer gone. */
+/** How often the message came back without being settled, its consumer gone. */
 export const REDELIVERY_COUNT_HEADER = 'x-redelivery-count';
+
+/** How often the message was copied to the end of its quorum queue, whose own count begins again with the copy. */
+export const RENEWAL_COUNT_HEADER = 'x-renewal-count';

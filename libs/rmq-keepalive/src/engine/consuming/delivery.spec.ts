@@ -1,13 +1,14 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import type { ConsumeMessage } from 'amqplib';
-import { Delivery, type DeliveryOrigin, type WireSettlement } from './delivery.js';
+import { Delivery, type DeliveryOrigin } from './delivery.js';
+import type { SettlementKind } from './settlement.js';
 
 /** What a delivery can do for the engine; not part of its published types. */
 type EngineSide = Delivery & { takeOver(): Delivery; abort(cause: Error): void };
 
 function deliveryWith(changes: { origin?: Partial<DeliveryOrigin>; headers?: Record<string, unknown> } = {}) {
-  const said: (WireSettlement | 'stale')[] = [];
+  const said: (SettlementKind | 'stale')[] = [];
   const origin: DeliveryOrigin = {
     isLive: true,
     needsSettling: true,
@@ -82,7 +83,7 @@ describe('a delivery', () => {
 
   it('is settled from the start where nobody has to settle it', () => {
     const { delivery, said } = deliveryWith({ origin: { needsSettling: false } });
-    expect([delivery.isSettled, delivery.ack(), delivery.handBack()]).toEqual([true, false, false]);
+    expect([delivery.isSettled, delivery.ack(), delivery.requeue()]).toEqual([true, false, false]);
     expect(said).toEqual([]);
   });
 });

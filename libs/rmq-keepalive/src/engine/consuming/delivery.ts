@@ -5,11 +5,14 @@
  * whose channel is gone settles nothing: the call is dropped and counted, and the broker delivers the message again.
  */
 import type { ConsumeMessage, MessageProperties } from 'amqplib';
-import { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER, RETRY_HEADERS, RETURN_EXCHANGE } from './carried-headers.js';
+import {
+  ORIGIN_HEADERS,
+  REDELIVERY_COUNT_HEADER,
+  RENEWAL_COUNT_HEADER,
+  RETRY_HEADERS,
+  RETURN_EXCHANGE,
+} from './carried-headers.js';
 import type { SettlementKind } from './settlement.js';
-
-/** How a delivery is settled towards the broker. `hand-back`: requeued without a fault of the message. */
-export type WireSettlement = SettlementKind | 'hand-back';
 
 /** What ties a delivery to its channel; made anew for every channel. */
 export interface DeliveryOrigin {
@@ -20,7 +23,7 @@ export interface DeliveryOrigin {
   /** Whether it can be given back to its queue at all; a stream takes nothing back. */
   readonly takesBack: boolean;
   /** Says it to the broker, or will at the end of this turn. Throws when the channel is over. */
-  settle(delivery: Delivery, how: WireSettlement): void;
+  settle(delivery: Delivery, kind: SettlementKind): void;
   /** A settlement came too late. */
   stale(delivery: Delivery, kind: SettlementKind): void;
   /** Resolves when the broker has read what was settled so far, or the channel is gone. */
@@ -67,7 +70,7 @@ export class Delivery {
 
   /** False: certainly never delivered before, or as a message that was tried and failed ({@link attempt}). True: perhaps. */
   get redelivered(): boolean {
-    return this.#message.fields.redelivered || this.redeliveries > 0;
+    return this.#message.fields.redelivered || this.redeliveries > 0 || this.renewals > 0;
   }
 
   /** The number of this attempt: 1, or more when the message failed before and is tried again. */
@@ -81,9 +84,14 @@ export class Delivery {
     return Number.isNaN(date.getTime()) ? undefined : date;
   }
 
-  /** @internal How often it came back to a classic queue before, as we counted. */
+  /** @internal How often it came back from the hands of somebody who was gone, as we counted. */
   get redeliveries(): number {
     return this.#carriedCount(REDELIVERY_COUNT_HEADER) ?? 0;
+  }
+
+  /** @internal How often it was copied to the end of its quorum queue. */
+  get renewals(): number {
+    return this.#carriedCount(RENEWAL_COUNT_HEADER) ?? 0;
   }
 
   /** @internal As the broker said it; {@link redelivered} also knows what we counted. */
@@ -153,33 +161,28 @@ export class Delivery {
 
   /** The broker may forget the message. Returns false when there was nothing to settle: settled before, or stale. */
   ack(): boolean {
-    return this.#settle('ack', 'ack');
-  }
-
-  /** Back to the queue, at once. Counts towards a quorum queue's delivery limit. A stream takes nothing back: returns false. */
-  requeue(): boolean {
-    return this.#origin.takesBack && this.#settle('requeue', 'requeue');
+    return this.#settle('ack');
   }
 
   /**
-   * Handed back untouched, as at shutdown: nack instead of reject, which RabbitMQ 4.3 does not count as a failed delivery.
-   * A stream takes nothing back: returns false.
+   * Back to the queue, at once. Quorum queues count that before RabbitMQ 4.3; their limit is not reached, see
+   * `docs/retries.md`. A stream takes nothing back: returns false.
    */
-  handBack(): boolean {
-    return this.#origin.takesBack && this.#settle('requeue', 'hand-back');
+  requeue(): boolean {
+    return this.#origin.takesBack && this.#settle('requeue');
   }
 
   /**
-   * As {@link handBack} where the consumer ends: a stream delivers it again to the next one, which begins there.
+   * As {@link requeue} where the consumer ends: a stream delivers it again to the next one, which begins there.
    * @internal
    */
   leave(): boolean {
-    return this.#settle('requeue', 'hand-back');
+    return this.#settle('requeue');
   }
 
   /** Dropped by the broker, or sent to the queue's own dead-letter exchange. Of a stream: passed over. */
   reject(): boolean {
-    return this.#settle('reject', 'reject');
+    return this.#settle('reject');
   }
 
   /** @internal Resolves when the broker has read what was settled on this channel so far, or the channel is gone. */
@@ -247,7 +250,7 @@ export class Delivery {
     return typeof value === 'number' && Number.isInteger(value) && value > 0 ? value : undefined;
   }
 
-  #settle(kind: SettlementKind, how: WireSettlement): boolean {
+  #settle(kind: SettlementKind): boolean {
     if (this.#settledAs !== undefined) {
       if (this.#settledAs === 'taken-over') this.#origin.stale(this, kind);
       return false;
@@ -258,7 +261,7 @@ export class Delivery {
       return false;
     }
     try {
-      this.#origin.settle(this, how);
+      this.#origin.settle(this, kind);
     } catch {
       // The channel ended in this very turn and its 'close' is still to come. Same meaning: the broker delivers again.
       this.#origin.stale(this, kind);

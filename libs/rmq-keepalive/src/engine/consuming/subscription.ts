@@ -29,7 +29,8 @@ import {
   type WantedHandling,
 } from './handling-options.js';
 import type { DeadLetterReason } from './failures/dead-letter.js';
-import { resolveMaxRedeliveries } from './failures/redelivery-limit.js';
+import type { RedeliveryLimits } from './failures/redeliveries.js';
+import { resolveRedeliveryLimits } from './failures/redelivery-limit.js';
 import { resolveRetry, type RetryOptions, type RetryPolicy } from './failures/retry-policy.js';
 
 /**
@@ -82,9 +83,9 @@ export interface SubscriptionOptions<T = unknown> extends HandlingOptions<T> {
    */
   retry?: RetryOptions;
   /**
-   * How often a message may come back unsettled (its process died, its link was lost, it was requeued) before it is
-   * dead-lettered as poison, unseen. On a queue that is not a quorum queue, a message that comes back from somebody else's
-   * hands is first moved to the end of the queue, with its count. 1..1_000_000, `Infinity`: for ever.
+   * How often a message may come back unsettled from somebody else's hands (its process died, its link was lost, it was
+   * requeued) before it is dead-lettered as poison, unseen. To be counted it is moved to the end of the queue: each time, or
+   * each second time on a quorum queue. 1..1_000_000, `Infinity`: for ever.
    * @default 16, or less when queueOptions set `x-delivery-limit`; `Infinity` with `orderedBy`, but on quorum queues
    */
   maxRedeliveries?: number;
@@ -123,7 +124,7 @@ export const SUBSCRIPTION_OPTION_NAMES = [
 ] as const satisfies readonly (keyof SubscriptionOptions)[];
 
 /** A checked subscription. */
-export interface WantedSubscription extends WantedHandling {
+export interface WantedSubscription extends WantedHandling, RedeliveryLimits {
   readonly name: string;
   readonly queue: Queue;
   /** The queue is the broker's to name, or dies with the link: it is declared on the consumer's own channel, every time. */
@@ -135,7 +136,6 @@ export interface WantedSubscription extends WantedHandling {
   readonly deadLetter: string | false;
   readonly deduplicate: ResolvedDeduplication | undefined;
   readonly retry: RetryPolicy | undefined;
-  readonly maxRedeliveries: number;
   readonly consumerArguments: Record<string, unknown>;
   readonly codec: Pick<Codec, 'decode'> | undefined;
   readonly isStream: boolean;
@@ -206,11 +206,7 @@ export function resolveSubscription<T>(
       options.retry === undefined
         ? undefined
         : resolveRetry(options.retry, `${path}.retry`, { queue, isOwnQueue, ack: handling.ack }),
-    maxRedeliveries: resolveMaxRedeliveries(
-      options.maxRedeliveries,
-      { queue, isOrdered: options.orderedBy !== undefined },
-      path,
-    ),
+    ...resolveRedeliveryLimits(options.maxRedeliveries, { queue, isOrdered: options.orderedBy !== undefined }, path),
     deduplicate: resolveDeduplication(options.deduplicate, handling, `${path}.deduplicate`),
     consumerArguments: resolveConsumerArguments(options, path),
     codec: resolveCodec(options.codec, path),

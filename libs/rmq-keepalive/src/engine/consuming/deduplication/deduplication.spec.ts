@@ -44,7 +44,7 @@ function delivery(messageId: string | undefined): { delivery: Delivery; origin: 
     isLive: true,
     needsSettling: true,
     takesBack: true,
-    settle: (_, how) => settlements.push(how === 'hand-back' ? 'requeue' : how),
+    settle: (_, kind) => settlements.push(kind),
     stale: () => undefined,
     acksRead: () => Promise.resolve(),
     replaced: () => undefined,
@@ -159,7 +159,7 @@ describe('a message that comes again', () => {
     const running = dedup.around(first, run);
     await clock.advance(0);
     dedup.stop();
-    first.handBack();
+    first.requeue();
     dedup.handedBack(first);
     end();
     await running;

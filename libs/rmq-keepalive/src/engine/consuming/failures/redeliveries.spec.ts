@@ -2,13 +2,13 @@ import { describe, expect, it } from '@jest/globals';
 import { toQueue } from '../../topology/topology.js';
 import type { Delivery } from '../delivery.js';
 import { isSuspect, OwnReturns, type RedeliveryFacts, redeliveryVerdict } from './redeliveries.js';
-import { resolveMaxRedeliveries } from './redelivery-limit.js';
+import { resolveRedeliveryLimits } from './redelivery-limit.js';
 
-const LIMIT = 3;
+const LIMITS = { maxRedeliveries: 3, renewAfter: 2 };
 const verdict = (facts: Partial<RedeliveryFacts>) =>
   redeliveryVerdict(
     { isBack: true, deliveryCount: undefined, acquiredCount: undefined, counted: 0, isOwnReturn: false, ...facts },
-    LIMIT,
+    LIMITS,
   );
 
 describe('when a message comes for the first time', () => {
@@ -18,18 +18,37 @@ describe('when a message comes for the first time', () => {
 });
 
 describe('when a message comes back from a quorum queue', () => {
-  it("is handled up to the limit by the broker's own count, and poison beyond", () => {
-    expect(verdict({ deliveryCount: 3 })).toMatchObject({ kind: 'handle' });
-    expect(verdict({ deliveryCount: 4 })).toEqual({ kind: 'poison', redeliveries: 4 });
+  it('is handled where it is the first time, and copied the second time, with the deaths before', () => {
+    expect(verdict({ deliveryCount: 1 })).toEqual({ kind: 'handle', redeliveries: 1 });
+    expect(verdict({ deliveryCount: 2 })).toEqual({ kind: 'renew', redeliveries: 2, returns: 2 });
+    expect(verdict({ deliveryCount: 1, counted: 2 })).toEqual({ kind: 'handle', redeliveries: 3 });
   });
 
-  it('is not poison because somebody was handed it often and gave it back in order (RabbitMQ 4.3)', () => {
-    expect(verdict({ acquiredCount: 50 })).toMatchObject({ kind: 'handle' });
-    expect(verdict({ acquiredCount: 50, deliveryCount: 2 })).toMatchObject({ kind: 'handle' });
+  it("is poison beyond the limit, by the broker's count and ours together", () => {
+    expect(verdict({ deliveryCount: 4 })).toEqual({ kind: 'poison', redeliveries: 4 });
+    expect(verdict({ deliveryCount: 2, counted: 2 })).toEqual({ kind: 'poison', redeliveries: 4 });
+  });
+
+  it('is copied for what this process gave back, and that is no death', () => {
+    expect(verdict({ deliveryCount: 2, counted: 3, isOwnReturn: true })).toEqual({
+      kind: 'renew',
+      redeliveries: 3,
+      returns: 2,
+    });
+    expect(verdict({ deliveryCount: 1, isOwnReturn: true })).toEqual({ kind: 'handle', redeliveries: 0 });
+  });
+
+  it('is neither poison nor copied because somebody was handed it often and gave it back in order (RabbitMQ 4.3)', () => {
+    expect(verdict({ acquiredCount: 50 })).toEqual({ kind: 'handle', redeliveries: 0 });
+    expect(verdict({ acquiredCount: 50, deliveryCount: 1 })).toMatchObject({ kind: 'handle' });
   });
 
   it('is not poison because its publisher says so', () => {
-    expect(verdict({ acquiredCount: 1, deliveryCount: 77 })).toMatchObject({ kind: 'handle' });
+    expect(verdict({ acquiredCount: 1, deliveryCount: 77 })).toEqual({ kind: 'renew', redeliveries: 1, returns: 77 });
+  });
+
+  it('is copied whatever its publisher says', () => {
+    expect(verdict({ acquiredCount: 0, deliveryCount: 2 })).toMatchObject({ kind: 'renew' });
   });
 });
 
@@ -81,33 +100,41 @@ describe('when it is remembered what came back from our own hands', () => {
   });
 });
 
-describe('when the limit is checked at boot', () => {
-  const queue = (args: Record<string, unknown> = {}) =>
-    toQueue({ name: 'work', type: 'quorum', arguments: args }, 'queue');
+describe('when the limits are checked at boot', () => {
+  const quorum = (limit?: number, more: Record<string, unknown> = {}) =>
+    toQueue(
+      { name: 'work', type: 'quorum', arguments: limit === undefined ? more : { 'x-delivery-limit': limit, ...more } },
+      'queue',
+    );
+  const limits = (given: number | undefined, queue: ReturnType<typeof toQueue>, isOrdered = false) =>
+    resolveRedeliveryLimits(given, { queue, isOrdered }, 'x');
 
   it('counts nothing where counting would cost the order that was asked for', () => {
     const classic = toQueue({ name: 'work' }, 'queue');
-    expect(resolveMaxRedeliveries(undefined, { queue: classic, isOrdered: true }, 'x')).toBe(Infinity);
-    expect(resolveMaxRedeliveries(3, { queue: classic, isOrdered: true }, 'x')).toBe(3);
-    expect(resolveMaxRedeliveries(undefined, { queue: queue(), isOrdered: true }, 'x')).toBe(16);
+    expect(limits(undefined, classic, true).maxRedeliveries).toBe(Infinity);
+    expect(limits(3, classic, true).maxRedeliveries).toBe(3);
+    expect(limits(undefined, quorum(), true).maxRedeliveries).toBe(16);
   });
 
-  it("stays below the queue's own limit, at which the broker drops the message", () => {
-    expect(resolveMaxRedeliveries(undefined, { queue: queue(), isOrdered: false }, 'x')).toBe(16);
-    expect(resolveMaxRedeliveries(undefined, { queue: queue({ 'x-delivery-limit': 5 }), isOrdered: false }, 'x')).toBe(
-      4,
+  it("takes a message for poison before the queue's own limit does, unless told otherwise", () => {
+    const byDefault = [undefined, 5, 1, -1].map((limit) => limits(undefined, quorum(limit)).maxRedeliveries);
+    expect(byDefault).toEqual([16, 4, 1, 16]);
+    expect(limits(50, quorum(5)).maxRedeliveries).toBe(50);
+    expect(limits(Infinity, quorum(5)).maxRedeliveries).toBe(Infinity);
+    expect(() => limits(0, quorum())).toThrow(/^x\.maxRedeliveries: 0 is not a whole number/);
+  });
+
+  it('has a message copied at its second return, and where an order was asked for as late as a known limit allows', () => {
+    const after = (isOrdered: boolean) =>
+      [undefined, 20, 3, 2, 1, -1].map((limit) => limits(undefined, quorum(limit), isOrdered).renewAfter);
+    expect(after(false)).toEqual([2, 2, 2, 2, 1, 2]);
+    expect(after(true)).toEqual([2, 19, 2, 1, 1, Infinity]);
+  });
+
+  it('refuses a limit at which the first return is the end of a message', () => {
+    expect(() => limits(undefined, quorum(0))).toThrow(
+      /^x\.queueOptions\.arguments\.x-delivery-limit: with 0 the broker drops a message when it comes back/,
     );
-    expect(resolveMaxRedeliveries(undefined, { queue: queue({ 'x-delivery-limit': -1 }), isOrdered: false }, 'x')).toBe(
-      16,
-    );
-    expect(resolveMaxRedeliveries(Infinity, { queue: queue({ 'x-delivery-limit': 5 }), isOrdered: false }, 'x')).toBe(
-      Infinity,
-    );
-    expect(() => resolveMaxRedeliveries(5, { queue: queue({ 'x-delivery-limit': 5 }), isOrdered: false }, 'x')).toThrow(
-      /^x\.maxRedeliveries: the queue's own x-delivery-limit of 5 would come first/,
-    );
-    expect(() => resolveMaxRedeliveries(0, { queue: queue(), isOrdered: false }, 'x')).toThrow(
-      /^x\.maxRedeliveries: 0 is not a whole number/,
-    );
+    expect(limits(undefined, quorum(0, { 'x-dead-letter-exchange': 'dlx' })).renewAfter).toBe(0);
   });
 });

@@ -1,13 +1,22 @@
 /**
- * Poison: a message that kills the process that handles it comes back, kills the next one, and so on for ever. So it is
- * counted how often a message came back without being settled; beyond a limit it is dead-lettered unseen.
+ * What becomes of a message that comes back to its queue without being settled.
  *
- * Quorum queues count by themselves (`x-delivery-count`). A classic queue only says `redelivered`, and a process that dies
- * cannot note anything. So the count is written *before* the handler sees the message: a copy with the next number goes to
- * the end of the same queue, and the delivery is acked. One hop for each time a process died with the message in hand.
+ * Two dangers. *Poison*: a message that kills the process that handles it comes back, kills the next one, and so on for ever.
+ * So it is counted how often a message came back; beyond a limit of ours it is dead-lettered unseen. And *the broker's own
+ * limit*: a quorum queue counts every return, of whatever cause (a lost link, a requeue, a death), and drops the message in
+ * silence when they are more than its delivery limit: 20 by default since RabbitMQ 4.0, less by an argument or by a policy,
+ * which no client can see.
  *
- * A link that is lost is no death: what this process itself had in hand when that happened is handled without a hop. And a
- * message is never held up by the counting: see {@link FailedDeliveries}.
+ * The answer to both is a copy with a confirm to the end of the same queue, *before* the handler sees the message; then the
+ * delivery is acked. It carries the count of deaths, and the broker's count begins again with it.
+ *
+ * - From a **classic queue**, which only says `redelivered`: one such hop for each return from somebody else's hands, since a
+ *   process that dies cannot note anything.
+ * - From a **quorum queue**, which counts (`x-delivery-count`): one for each second return, whosever hands it was in. One
+ *   return keeps the message's place in the queue, and the hop itself may be cut short once, with a limit as low as 3.
+ *
+ * A link that is lost is no death: what this process itself had in hand then does not count towards poison. And a message is
+ * never held up by the counting: see {@link Admission}.
  */
 import { createHash } from 'node:crypto';
 import type { Delivery } from '../delivery.js';
@@ -17,6 +26,8 @@ export type RedeliveryVerdict =
   | { readonly kind: 'handle'; readonly redeliveries: number }
   /** Write down that it came back so often, then let it come again. */
   | { readonly kind: 'count'; readonly redeliveries: number }
+  /** The same, or the broker drops it the next time, perhaps. */
+  | { readonly kind: 'renew'; readonly redeliveries: number; readonly returns: number }
   | { readonly kind: 'poison'; readonly redeliveries: number };
 
 export interface RedeliveryFacts {
@@ -31,14 +42,26 @@ export interface RedeliveryFacts {
   readonly isOwnReturn: boolean;
 }
 
-export function redeliveryVerdict(facts: RedeliveryFacts, limit: number): RedeliveryVerdict {
-  const { isBack, counted } = facts;
+export interface RedeliveryLimits {
+  /** How often a message may come back from other hands before it is poison. */
+  readonly maxRedeliveries: number;
+  /** How often a quorum queue may count it as come back before it is copied. */
+  readonly renewAfter: number;
+}
+
+export function redeliveryVerdict(facts: RedeliveryFacts, limits: RedeliveryLimits): RedeliveryVerdict {
+  const { isBack, counted, isOwnReturn } = facts;
+  const { maxRedeliveries, renewAfter } = limits;
   if (!isBack) return { kind: 'handle', redeliveries: counted };
   const byBroker = countOfBroker(facts);
-  if (byBroker !== undefined)
-    return { kind: byBroker > limit && !facts.isOwnReturn ? 'poison' : 'handle', redeliveries: byBroker };
-  if (facts.isOwnReturn) return { kind: 'handle', redeliveries: counted };
-  return { kind: counted + 1 > limit ? 'poison' : 'count', redeliveries: counted + 1 };
+  if (byBroker === undefined && isOwnReturn) return { kind: 'handle', redeliveries: counted };
+  const redeliveries = counted + (isOwnReturn ? 0 : (byBroker ?? 1));
+  if (redeliveries > maxRedeliveries && !isOwnReturn) return { kind: 'poison', redeliveries };
+  if (byBroker === undefined) return { kind: 'count', redeliveries };
+  // A count that the publisher made up costs one hop: the copy does not carry it.
+  const returns = facts.deliveryCount as number | undefined;
+  if (returns !== undefined && returns >= renewAfter) return { kind: 'renew', redeliveries, returns };
+  return { kind: 'handle', redeliveries };
 }
 
 /**
@@ -98,7 +121,7 @@ function takeOne(returns: Map<string, number>, key: string): boolean {
 }
 
 /** Its id; of a message without one what it says. Those that say the same are as good as each other. */
-function keyOf({ messageId, exchange, routingKey, body }: Delivery): string {
+export function keyOf({ messageId, exchange, routingKey, body }: Delivery): string {
   if (messageId !== undefined && messageId !== '') return messageId;
   return createHash('sha1').update(`${exchange}\0${routingKey}\0`).update(body).digest('base64');
 }

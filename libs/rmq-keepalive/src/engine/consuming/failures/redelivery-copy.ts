@@ -1,12 +1,20 @@
-/** Writes down that a message came back: a copy with the count goes to the end of the same queue, with a confirm; the caller acks. */
-import { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER } from '../carried-headers.js';
+/** Writes down that a message came back: a copy with the counts goes to the end of the same queue, with a confirm; the caller acks. */
+import { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER, RENEWAL_COUNT_HEADER } from '../carried-headers.js';
 import { type CopyTransport, sendCopy } from './copy-transport.js';
 import type { Delivery } from '../delivery.js';
 import { copiedHeaders, copiedProperties } from './message-copy.js';
 
+const COUNTS: ReadonlySet<string> = new Set([REDELIVERY_COUNT_HEADER, RENEWAL_COUNT_HEADER]);
+
+/** As the copy carries them; 0 is not written. */
+export interface CarriedCounts {
+  readonly redeliveries: number;
+  readonly renewals: number;
+}
+
 export async function moveToEndOfQueue(
   delivery: Delivery,
-  redeliveries: number,
+  { redeliveries, renewals }: CarriedCounts,
   transport: CopyTransport,
   timeoutMs: number,
 ): Promise<void> {
@@ -18,9 +26,10 @@ export async function moveToEndOfQueue(
       content: delivery.body,
       // Nobody has handled it yet: its time to live goes on, from the beginning, since nobody knows what is left of it.
       properties: { ...copiedProperties(delivery.properties), persistent: deliveryMode === 2, expiration },
-      headers: copiedHeaders(delivery, { deaths: 'kept' }),
+      headers: copiedHeaders(delivery, { deaths: 'kept', without: COUNTS }),
       ours: {
-        [REDELIVERY_COUNT_HEADER]: redeliveries,
+        ...(redeliveries > 0 && { [REDELIVERY_COUNT_HEADER]: redeliveries }),
+        ...(renewals > 0 && { [RENEWAL_COUNT_HEADER]: renewals }),
         [ORIGIN_HEADERS.exchange]: delivery.exchange,
         [ORIGIN_HEADERS.routingKey]: delivery.routingKey,
       },

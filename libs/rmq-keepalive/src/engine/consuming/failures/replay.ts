@@ -1,5 +1,5 @@
 /** One replay: letters are taken, published again with confirm, and then removed; what is not wanted or cannot go stays. */
-import { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER, RETRY_HEADERS } from '../carried-headers.js';
+import { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER, RENEWAL_COUNT_HEADER, RETRY_HEADERS } from '../carried-headers.js';
 import { asError, OptionsError } from '../../errors.js';
 import { checkNumber, checkOptionsObject, shown } from '../../option-checks.js';
 import { type Copy, type CopyTransport, isForbidden, sendCopy } from './copy-transport.js';
@@ -40,6 +40,7 @@ const OURS: ReadonlySet<string> = new Set([
   ...Object.values(RETRY_HEADERS),
   ...Object.values(ORIGIN_HEADERS),
   REDELIVERY_COUNT_HEADER,
+  RENEWAL_COUNT_HEADER,
   REPLAYED_HEADER,
 ]);
 

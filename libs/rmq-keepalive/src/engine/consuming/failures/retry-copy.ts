@@ -1,5 +1,5 @@
 /** Puts a delivery into a retry queue: published there with a confirm and its attempt in the headers, then acked by the caller. */
-import { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER, RETRY_HEADERS } from '../carried-headers.js';
+import { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER, RENEWAL_COUNT_HEADER, RETRY_HEADERS } from '../carried-headers.js';
 import { errorNameOf, reasonOf } from '../../errors.js';
 import { type CopyTransport, sendCopy } from './copy-transport.js';
 import type { Delivery } from '../delivery.js';
@@ -16,8 +16,8 @@ export interface RetryOrder {
   readonly at: number;
 }
 
-/** A message that comes back from a retry queue has not killed anybody: the count starts again. */
-const NOT_CARRIED_ON: ReadonlySet<string> = new Set([REDELIVERY_COUNT_HEADER]);
+/** A message that comes back from a retry queue has not killed anybody: the counts start again. */
+const NOT_CARRIED_ON: ReadonlySet<string> = new Set([REDELIVERY_COUNT_HEADER, RENEWAL_COUNT_HEADER]);
 
 /**
  * Resolves on the confirm.
