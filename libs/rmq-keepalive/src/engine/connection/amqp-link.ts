@@ -6,6 +6,7 @@ import { ConnectionClosedError, LinkLostError, RmqError } from '../errors.js';
 import { gatherWrites } from '../relay/gathered-writes.js';
 import type { RelayPassage } from '../relay/relay-passage.js';
 import type { ChannelBudget } from './channel-budget.js';
+import { closeChannel, openGuardedChannel } from './guarded-channel.js';
 import { AmqpPublishingChannel } from './amqp-publishing-channel.js';
 import { readContentHeadersOf } from './content-headers.js';
 import type { LinkChannels } from './link-channels.js';
@@ -30,7 +31,10 @@ export class AmqpLink implements Link {
   #destroyCause: Error | undefined;
   #closingByUs = false;
   #linger: Timer | undefined;
+  /** By name, how often. */
+  readonly #asked = new Map<string, number>();
   readonly #raw: RawConnection;
+  readonly #upSince: number;
   /** One listener on the socket, however many channels publish. */
   readonly #whenDrained = new Set<() => void>();
 
@@ -46,6 +50,7 @@ export class AmqpLink implements Link {
     this.#raw = session.connection as unknown as RawConnection;
     readContentHeadersOf(session.connection as object);
     this.channels = budget.forLink(role, this.#raw.channelMax);
+    this.#upSince = clock.now();
     const { stream } = this.#raw;
     if (passage !== undefined) gatherWrites(stream);
     stream.on('drain', () => this.#whenDrained.forEach((drained) => drained()));
@@ -96,6 +101,37 @@ export class AmqpLink implements Link {
 
   get isClosingByUs(): boolean {
     return this.#closingByUs;
+  }
+
+  get ageMs(): number {
+    return this.clock.now() - this.#upSince;
+  }
+
+  get asked(): ReadonlySet<string> {
+    return new Set(this.#asked.keys());
+  }
+
+  asking(what: string): () => void {
+    this.#asked.set(what, (this.#asked.get(what) ?? 0) + 1);
+    return () => {
+      if (!this.isUp) return;
+      const left = (this.#asked.get(what) ?? 0) - 1;
+      if (left > 0) this.#asked.set(what, left);
+      else this.#asked.delete(what);
+    };
+  }
+
+  async answers(): Promise<boolean> {
+    const place = this.channels.tryTake('work');
+    if (place === undefined) return false;
+    try {
+      const channel = await openGuardedChannel(this, () => place.release());
+      void closeChannel(channel);
+      return this.isUp;
+    } catch {
+      place.release();
+      return false;
+    }
   }
 
   async openChannel(): Promise<Channel> {

@@ -1,5 +1,12 @@
 /** How events read in a log: a level and one sentence each. No sentence carries a payload, a password or an unredacted URL. */
-import { ChannelClosedError, ConsumerCancelledError, ConsumeRefusedError, reasonOf } from '../errors.js';
+import {
+  ChannelClosedError,
+  ClosesTheLinkError,
+  ConsumerCancelledError,
+  ConsumeRefusedError,
+  NoAnswerYetError,
+  reasonOf,
+} from '../errors.js';
 import type { ConnectionEvent, ConnectionEventOf, DrainReport, FailedHandlerFate } from './connection-events.js';
 import type { LinkRole } from './link.js';
 
@@ -211,6 +218,8 @@ function isNewsworthy(attempt: number = 0): boolean {
 function isOwnTrouble(cause: Error | undefined): boolean {
   return (
     cause instanceof ChannelClosedError ||
+    cause instanceof ClosesTheLinkError ||
+    cause instanceof NoAnswerYetError ||
     cause instanceof ConsumerCancelledError ||
     cause instanceof ConsumeRefusedError
   );

@@ -1,22 +1,27 @@
 /**
  * Repairs on a link that lives: one consumer, the publishing channel, a topology that was added, a dead-letter queue.
- * Each within a time limit: a broker that does not answer is no use any more, and neither is the link to it.
+ * Each within a time limit: a link on which the broker answers nothing is no use any more; one that answers others is.
  */
 import { type Clock, withDeadline } from '../clock.js';
 import type { Consumer } from '../consuming/consumer.js';
 import { sharedEntities } from '../consuming/subscription.js';
 import { asError, ChannelsExhaustedError, RecoveryStalledError } from '../errors.js';
-import { declareOrThrow } from '../topology/declare-topology.js';
 import { type Entity, entityName } from '../topology/topology.js';
 import type { TopologyKeeper } from '../topology/topology-keeper.js';
 import type { ChannelPlace } from './link-channels.js';
 import type { Link } from './link.js';
+import { Patience } from './patience.js';
+
+/** The rest of the time limit is the link's, to answer anything at all. */
+const SHARE_BEFORE_THE_LINK_IS_ASKED = 0.7;
 
 export class LinkRepairs {
   constructor(
     private readonly clock: Clock,
     private readonly timeoutMs: number,
     private readonly keeper: TopologyKeeper,
+    /** After how long a silence about one thing the link itself is asked. */
+    private readonly patienceMs: number,
   ) {}
 
   /** First what leads to its queue, since that may be what is missing. Rejects when the link is lost, or out of channels. */
@@ -25,19 +30,29 @@ export class LinkRepairs {
     const entities = new Set([...sharedEntities(consumer.wanted), ...this.keeper.topology.leadingTo(queue.name)]);
     await this.#withinTimeLimit(link, `subscription "${consumer.name}"`, async (place) => {
       await this.keeper.declare(link, [...entities], place);
-      await consumer.attach(link);
+      const attaching = consumer.attach(link);
+      if (await new Patience(this.clock, this.patienceMs).answered(link, attaching)) return;
+      consumer.hasNoAnswer();
+      attaching.catch(() => undefined); // with the link lost meanwhile, recovery attaches it
     });
   }
 
   /** The broker closed the channel, over an exchange that is missing, perhaps: what is known of these comes first. Rejects as {@link consumer}. */
   async publishingChannel(link: Link, exchanges: ReadonlySet<string>, attach: () => Promise<void>): Promise<void> {
     const known = this.keeper.topology.around(exchanges);
-    // It may be what all other work waits for.
-    if (known.length === 0) return this.#answerInTime(link, 'the publishing channel', attach);
-    await this.#withinTimeLimit(link, 'the publishing channel', async (place) => {
-      await this.keeper.declare(link, known, place);
-      await attach();
-    });
+    if (known.length > 0)
+      await this.#withinTimeLimit(link, 'the exchanges of a publish', (place) =>
+        this.keeper.declare(link, known, place),
+      );
+    // Without a place for work: it may be what all other work waits for. No queue's node has a part in it, so a link that is
+    // silent about it is silent.
+    const stalled = new RecoveryStalledError('the publishing channel', this.timeoutMs);
+    try {
+      await withDeadline(this.clock, attach(), this.timeoutMs, () => stalled);
+    } catch (thrown) {
+      if (thrown === stalled) link.destroy(stalled);
+      throw thrown;
+    }
   }
 
   /** A lost link does all of it in its recovery; one that lives but cannot do it is discarded for one that can. */
@@ -57,7 +72,7 @@ export class LinkRepairs {
       entity.kind === 'queue' ? (topology.queueNamed(entity.name) ?? entity) : entity,
     );
     await this.#withinTimeLimit(link, entityName(entities[0] as Entity), (place) =>
-      declareOrThrow(link, wanted, place),
+      this.keeper.declareForCopies(link, wanted, place),
     );
   }
 
@@ -73,11 +88,18 @@ export class LinkRepairs {
 
   async #answerInTime(link: Link, what: string, work: () => Promise<void>): Promise<void> {
     const stalled = new RecoveryStalledError(what, this.timeoutMs);
+    const askAfterMs = this.timeoutMs * SHARE_BEFORE_THE_LINK_IS_ASKED;
     try {
-      await withDeadline(this.clock, work(), this.timeoutMs, () => stalled);
+      await withDeadline(this.clock, work(), askAfterMs, () => stalled);
     } catch (thrown) {
-      if (thrown === stalled) link.destroy(stalled);
+      if (thrown === stalled) await this.#discardIfSilent(link, stalled, this.timeoutMs - askAfterMs);
       throw thrown;
     }
+  }
+
+  /** Many things may each have taken their time; a link that answers is of use to others. */
+  async #discardIfSilent(link: Link, stalled: RecoveryStalledError, withinMs: number): Promise<void> {
+    const answers = withDeadline(this.clock, link.answers(), withinMs, () => stalled);
+    if (!(await answers.catch(() => false))) link.destroy(stalled);
   }
 }

@@ -30,6 +30,7 @@ import { HeartbeatScheduler } from '../heartbeat/heartbeat-scheduler.js';
 import { mayHaveCostTheLink, stallAdvice } from '../heartbeat/stall-advice.js';
 import type { AmqpLink } from './amqp-link.js';
 import type { AvoidedAddresses } from './avoided-addresses.js';
+import type { BrokerEndpoint } from './broker-endpoint.js';
 import type { BrokerEndpoints } from './broker-endpoints.js';
 import type { ChannelBudget } from './channel-budget.js';
 import type { ConnectionEvent } from './connection-events.js';
@@ -40,11 +41,14 @@ import type { CredentialsSource } from './credentials-source.js';
 import type { Link, LinkRole } from './link.js';
 import { type Dial, ManagedLink } from './managed-link.js';
 import { reconnectDelayMs, type ResolvedReconnect } from './reconnect-backoff.js';
+import { onOwnLink } from './own-link.js';
 import { type RecoveryStep, recover } from './recovery.js';
 
 export interface LinkSupervisorOptions {
   readonly role: LinkRole;
   readonly endpoints: BrokerEndpoints;
+  /** In a rotation of their own: of links that are opened for one question. */
+  readonly probeEndpoints: BrokerEndpoints;
   readonly credentials: CredentialsSource;
   readonly dial: Omit<Dial, 'endpoint' | 'login' | 'heartbeat' | 'relay'>;
   /** Passed over as long as every other address has its turn. */
@@ -152,6 +156,19 @@ export class LinkSupervisor {
     this.#heartbeats?.beforeHandler();
   }
 
+  /**
+   * Calls `work` with a link that nothing else is on, to the next address, and ends that link.
+   * @param signal ends it at once
+   * @throws why it could not be dialled, or was lost
+   */
+  onOwnLink<T>(work: (link: Link) => Promise<T>, signal: AbortSignal): Promise<T> {
+    // In this thread: it does not live long enough to need heartbeats.
+    const abandoned = new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    const dial = async (): Promise<Dial> => this.#dialTo(await this.options.probeEndpoints.next(), abandoned);
+    const { channels } = this.options;
+    return onOwnLink({ role: this.role, clock: this.clock, channels, dial, signal }, work);
+  }
+
   start(): void {
     if (this.#managed !== undefined || this.#state.name !== 'idle') return;
     this.#managed = new ManagedLink(this.role, this.clock, this.options.channels, {
@@ -188,7 +205,7 @@ export class LinkSupervisor {
     this.#moveTo({ name: 'connecting', attempt: this.#attempt });
     // Whoever hears of it may close the connection at once.
     if (this.#isEnding) return this.#noFurtherDial();
-    const { dial, endpoints, heartbeat } = this.options;
+    const { dial, endpoints } = this.options;
     const ending = new Promise<never>((_, reject) => (this.#abandonDial = () => reject(new ConnectionClosedError())));
     const endpoint = await withDeadline(
       this.clock,
@@ -197,13 +214,20 @@ export class LinkSupervisor {
       () => new NoAddressError(`the address provider did not answer within ${dial.timeoutMs} ms`),
     );
     this.#endpoint = String(endpoint);
-    const login = await this.options.credentials.loginAt(
+    const { heartbeat } = this.options;
+    const target = await this.#dialTo(
       endpoint,
       ending.catch(() => undefined),
     );
-    this.#login = login;
+    this.#login = target.login;
     const relay = heartbeat.worker && { ...heartbeat.worker, pace: relayPace(heartbeat) };
-    return { ...dial, endpoint, login, heartbeat: heartbeat.timeoutSeconds, relay };
+    return { ...target, relay };
+  }
+
+  async #dialTo(endpoint: BrokerEndpoint, abandoned: Promise<unknown>): Promise<Omit<Dial, 'relay'>> {
+    const { dial, heartbeat, credentials } = this.options;
+    const login = await credentials.loginAt(endpoint, abandoned);
+    return { ...dial, endpoint, login, heartbeat: heartbeat.timeoutSeconds };
   }
 
   /** When the others cannot be reached either, a node without its peers is as good as any. */

@@ -20,6 +20,14 @@ export interface Link {
   readonly bytesWritten: number;
   /** Places for channels. Take one before a channel is opened, give it back when that is closed. */
   readonly channels: LinkChannels;
+  /** Since it came up. */
+  readonly ageMs: number;
+  /** Names of what is asked of the broker on this link and not answered yet: what it may be closed over. */
+  readonly asked: ReadonlySet<string>;
+  /** Notes that `what` is asked for. @returns to be called with the answer; when the link is lost first, `asked` keeps it */
+  asking(what: string): () => void;
+  /** Resolves with whether the broker answers on a further channel of this link; `false` as well when the link ends or has no channel left. */
+  answers(): Promise<boolean>;
   openChannel(): Promise<Channel>;
   /** A channel that does nothing but publish and hear replies; `confirms: 'off'` for one that the broker does not confirm on. */
   openPublishingChannel(confirms: 'on' | 'off', events: PublishingChannelEvents): Promise<PublishingChannel>;

@@ -160,6 +160,7 @@ export class Links {
         endpoints: endpoints(),
         credentials: this.#credentials,
         avoided: this.#avoided,
+        probeEndpoints: endpoints(),
         dial: {
           timeoutMs: connectTimeoutMs,
           tls,

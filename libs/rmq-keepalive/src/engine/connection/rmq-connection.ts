@@ -26,7 +26,7 @@ import type { Replies } from '../rpc/replies.js';
 import type { AnswerOptions } from '../rpc/answer-options.js';
 import type { RmqRpcClient } from '../rpc/rpc-client.js';
 import { type AnswerHabits, type CallsOptions, Rpc } from '../rpc/rpc.js';
-import type { TopologyOptions } from '../topology/topology.js';
+import { entityName, type TopologyOptions } from '../topology/topology.js';
 import { TopologyKeeper } from '../topology/topology-keeper.js';
 import { ChannelBudget } from './channel-budget.js';
 import { Closing } from './closing.js';
@@ -47,6 +47,8 @@ import type { ConnectionState } from './connection-state.js';
 import { EventBus } from './event-bus.js';
 import { LinkRepairs } from './link-repairs.js';
 import type { LinkSupervisor } from './link-supervisor.js';
+import { LeftOutSubscriptions } from '../consuming/left-out-subscriptions.js';
+import { LinkCulpritSearch, subscriptionAsked } from './link-culprit-search.js';
 import type { Link } from './link.js';
 import { Links } from './links.js';
 import { OverallState } from './overall-state.js';
@@ -73,6 +75,9 @@ export class RmqConnection {
   readonly #state: OverallState;
   readonly #record: ConnectionRecord;
   readonly #repairs: LinkRepairs;
+  readonly #culprits = new LinkCulpritSearch();
+  readonly #leftOut: LeftOutSubscriptions;
+  readonly #ownLinksEnd = new AbortController();
   readonly #startup: Startup;
   readonly #topology: TopologyKeeper;
   readonly #consumers: ConsumerRegistry;
@@ -95,7 +100,10 @@ export class RmqConnection {
     this.#topology = new TopologyKeeper({
       clock: this.#clock,
       stallTimeoutMs: this.#options.recoveryTimeoutMs,
+      patienceMs: this.#patienceMs,
       link: () => this.#links.any(),
+      onOwnLink: (work) => this.#onOwnLink(work),
+      turnsFor: (entities) => this.#culprits.turnsFor(entities, entityName, this.#clock.now()),
       refused: (entity, cause) => this.#emit({ type: 'entity-refused', entity, cause }),
       healed: (entity) => {
         this.#emit({ type: 'entity-healed', entity });
@@ -104,7 +112,11 @@ export class RmqConnection {
       advanced: () => this.#links.declaringAdvances(),
     });
     this.#topology.addOptions(this.#options.topology, 'topology');
-    this.#repairs = new LinkRepairs(this.#clock, this.#options.recoveryTimeoutMs, this.#topology);
+    this.#repairs = new LinkRepairs(this.#clock, this.#options.recoveryTimeoutMs, this.#topology, this.#patienceMs);
+    this.#leftOut = new LeftOutSubscriptions({
+      clock: this.#clock,
+      onOwnLink: (work) => this.#onOwnLink(work),
+    });
     this.#subscriptions = new Subscriptions(this.#topology, this.#repairs, () => this.#consumers);
     this.#publishers = new Publishers(
       codec,
@@ -143,6 +155,9 @@ export class RmqConnection {
       codec,
       event: (event) => this.#emit(event),
       isAnyRefused: (entities) => this.#topology.isAnyRefused(entities),
+      patienceMs: this.#patienceMs,
+      turnsFor: (consumers) =>
+        this.#culprits.turnsFor(consumers, ({ name }) => subscriptionAsked(name), this.#clock.now()),
       link: () => this.#links.consuming.link,
       repair: (consumer, link) => this.#subscriptions.repair(consumer, link),
       // All of them: a handler that blocks the loop silences every link.
@@ -184,6 +199,11 @@ export class RmqConnection {
       gaveUpBecause: () => this.#gaveUp,
       giveUp: (cause) => (this.#closing ?? this.#beginClosing(0, cause)).report,
     });
+  }
+
+  /** An answer that stays away for so long is asked after. */
+  get #patienceMs(): number {
+    return this.#options.recoveryTimeoutMs / 4;
   }
 
   get state(): ConnectionState {
@@ -384,6 +404,8 @@ export class RmqConnection {
     );
     // Known before the first event of it: a listener that hears of the closing may call close() itself.
     this.#closing = closing;
+    this.#leftOut.end();
+    this.#ownLinksEnd.abort();
     closing.begin(cause);
     return closing;
   }
@@ -406,11 +428,26 @@ export class RmqConnection {
   }
 
   #linkLost(link: Link, cause: Error): void {
+    const { role, asked, ageMs } = link;
+    const attachedBeside = role === 'publishing' ? 0 : this.#consumers.attachedBeside(asked);
+    const culprit = this.#culprits.linkLost({ role, asked, ageMs, attachedBeside }, cause, this.#clock.now());
     this.#record.linkLost(link, cause);
     this.#topology.linkLost();
     if (link.role !== 'publishing') this.#consumers.detachAll(cause);
     if (link.role !== 'consuming') this.#publishers.detachAll(cause);
     this.#record.noteAlarm(this.#links.blockedBecause);
+    if (culprit !== undefined) this.#leaveOut(culprit, cause);
+  }
+
+  /** So that all others can work. */
+  #leaveOut(culprit: string, cause: Error): void {
+    const consumer = this.#consumers.all().find(({ name }) => subscriptionAsked(name) === culprit);
+    if (consumer === undefined) this.#topology.leaveOut(culprit, cause);
+    else this.#leftOut.add(consumer, cause);
+  }
+
+  #onOwnLink<T>(work: (link: Link) => Promise<T>): Promise<T> {
+    return this.#links.consuming.onOwnLink(work, this.#ownLinksEnd.signal);
   }
 
   #linkEvent(event: ConnectionEvent): void {

@@ -37,6 +37,8 @@ export class Attachment implements DeliveryOrigin {
   /** Set while the consumer is attached. */
   consumerTag: string | undefined;
   attachedAt = 0;
+  #hasHeard = false;
+  #tellHeard: (() => void) | undefined;
   #isLive = true;
   #isEnded = false;
   #acksRead: Promise<void> | undefined;
@@ -61,6 +63,11 @@ export class Attachment implements DeliveryOrigin {
     return this.#isLive && this.link.isUp;
   }
 
+  /** Whether a message has come on it. */
+  get hasHeard(): boolean {
+    return this.#hasHeard;
+  }
+
   get needsSettling(): boolean {
     return this.host.needsSettling;
   }
@@ -79,6 +86,7 @@ export class Attachment implements DeliveryOrigin {
   arrived(message: ConsumeMessage): void {
     // Read before the end of its link is: the broker delivers it again, and has perhaps done so already.
     if (!this.link.isUp) return;
+    if (!this.#hasHeard) this.#heardFirst();
     const at = this.host.clock.now();
     const delivery = new Delivery(this.queueName, this.host.subscription, message, this);
     if (this.needsSettling) this.#ledger.arrived(message.fields.deliveryTag, { delivery, arrivedAt: at });
@@ -108,6 +116,12 @@ export class Attachment implements DeliveryOrigin {
     for (const arrival of arrivals) this.#take(arrival);
     // Cancelled meanwhile: nobody else gives back what is not begun any more.
     if (this.consumerTag === undefined) this.handling.handBackNotBegun();
+  }
+
+  /** Resolves when a message has come, or the channel is gone. */
+  async heard(): Promise<void> {
+    if (this.#hasHeard) return;
+    await Promise.race([new Promise<void>((resolve) => (this.#tellHeard = resolve)), this.#ended]);
   }
 
   settle(delivery: Delivery, kind: SettlementKind): void {
@@ -189,6 +203,11 @@ export class Attachment implements DeliveryOrigin {
     // All of them: after a pause the one that came first need not be the lowest.
     for (const { streamOffset } of unsettled) this.host.position?.mustComeAgain(streamOffset);
     this.handling.detached(cause, unsettled);
+  }
+
+  #heardFirst(): void {
+    this.#hasHeard = true;
+    this.#tellHeard?.();
   }
 
   #ack(deliveryTag: number): void {

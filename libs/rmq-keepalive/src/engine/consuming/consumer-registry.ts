@@ -1,6 +1,8 @@
 /** All consumers of a connection: attached together in recovery, repaired one by one afterwards, drained at the end. */
 import type { Timer } from '../clock.js';
 import type { Link } from '../connection/link.js';
+import { subscriptionAsked, type Turns } from '../connection/link-culprit-search.js';
+import { Patience } from '../connection/patience.js';
 import type { RecoveryProgress } from '../connection/recovery.js';
 import { OptionsError } from '../errors.js';
 import { Consumer, type ConsumerHost } from './consumer.js';
@@ -13,6 +15,10 @@ export interface RegistryHost extends Omit<ConsumerHost, 'needsRepair' | 'needsC
   link(): Link | undefined;
   /** Attaches one consumer, its topology first, within a time limit; discards the link when the broker does not answer. */
   repair(consumer: Consumer, link: Link): Promise<void>;
+  /** Which of them are attached one at a time, on trial. */
+  turnsFor(consumers: readonly Consumer[]): Turns<Consumer>;
+  /** After how long a silence about one consumer the link itself is asked. */
+  readonly patienceMs: number;
 }
 
 const REMEMBERED_RETURNS = 1_000;
@@ -100,20 +106,25 @@ export class ConsumerRegistry {
     addUp(this.#countersOfGone, consumer.counters);
   }
 
-  /** The recovery step: all at the same time, so that round trips do not add up. */
+  /** The recovery step: all at the same time, so that round trips do not add up; but for those that may cost the link. */
   async attachAll(link: Link, progress: RecoveryProgress): Promise<void> {
     const consumers = this.all().filter((consumer) => consumer.isWanted);
     progress.consumersWanted = consumers.length;
-    await Promise.all(
-      consumers.map(async (consumer) => {
-        await consumer.attach(link);
-        progress.advanced();
-        const missing = consumer.missingBecause;
-        if (consumer.isAttached) progress.consumersAttached += 1;
-        else if (missing !== undefined)
-          progress.refused.push({ entity: `consumer "${consumer.name}"`, cause: missing.cause });
-      }),
-    );
+    const patience = new Patience(this.host.clock, this.host.patienceMs);
+    const attached = async (consumer: Consumer, attaching: Promise<void>): Promise<void> => {
+      if (!(await patience.answered(link, attaching))) consumer.hasNoAnswer();
+      attaching.catch(() => undefined); // with the link lost meanwhile, recovery attaches it again
+      progress.advanced();
+      noteOutcome(consumer, progress);
+    };
+    const { together, oneByOne } = this.host.turnsFor(consumers);
+    await Promise.all(together.map((consumer) => attached(consumer, consumer.attach(link))));
+    for (const consumer of oneByOne) await attached(consumer, consumer.attachOnTrial(link));
+  }
+
+  /** How many are attached that are not `asked` for at the moment. */
+  attachedBeside(asked: ReadonlySet<string>): number {
+    return this.all().filter(({ name, isAttached }) => isAttached && !asked.has(subscriptionAsked(name))).length;
   }
 
   /** As many of those that wait for a channel are attached as can have one now. */
@@ -199,6 +210,13 @@ export class ConsumerRegistry {
     this.#repairs.get(consumer)?.cancel();
     this.#repairs.delete(consumer);
   }
+}
+
+function noteOutcome(consumer: Consumer, progress: RecoveryProgress): void {
+  const { name, isAttached, missingBecause } = consumer;
+  if (isAttached) progress.consumersAttached += 1;
+  else if (missingBecause !== undefined)
+    progress.refused.push({ entity: `consumer "${name}"`, cause: missingBecause.cause });
 }
 
 function addUp(sum: ConsumerCounters, more: Readonly<ConsumerCounters>): void {

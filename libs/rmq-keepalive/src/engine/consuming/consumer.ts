@@ -9,20 +9,24 @@
 import { closeChannel, openGuardedChannel } from '../connection/guarded-channel.js';
 import type { ChannelPlace } from '../connection/link-channels.js';
 import type { Link } from '../connection/link.js';
+import { subscriptionAsked } from '../connection/link-culprit-search.js';
 import {
   asError,
   ChannelClosedError,
   ChannelsExhaustedError,
+  ClosesTheLinkError,
   ConnectionClosedError,
   ConsumeRefusedError,
   ConsumerCancelledError,
   LinkLostError,
+  NoAnswerYetError,
   reasonOf,
 } from '../errors.js';
 import type { Entity } from '../topology/topology.js';
 import type { Attachment } from './attachment.js';
 import { type RefusalKind, retryAfterLossMs, retryAfterRefusalMs } from './attach-retries.js';
 import type { StuckLine } from './failures/stuck-deliveries.js';
+import { firstMessages } from './first-messages.js';
 import { isRefusedOffset } from './stream-probe.js';
 import { sharedEntities, type WantedSubscription } from './subscription.js';
 import { type ConsumerCounters, Workload, type WorkloadHost } from './workload.js';
@@ -48,6 +52,7 @@ export class Consumer {
   #isPaused = false;
   #wasAttached = false;
   #missingBecause: { cause: Error; since: number } | undefined;
+  #isLeftOut = false;
   #channelClosed: Promise<void> | undefined;
   #place: ChannelPlace | undefined;
   #cancelling: Promise<void> = Promise.resolve();
@@ -90,6 +95,11 @@ export class Consumer {
     return !this.#isStopped && !this.#isPaused;
   }
 
+  /** The connection is closed over it: nobody attaches it beside others. */
+  get isLeftOut(): boolean {
+    return this.#isLeftOut;
+  }
+
   get counters(): Readonly<ConsumerCounters> {
     return this.#work.counters;
   }
@@ -122,7 +132,7 @@ export class Consumer {
       // On an earlier link: it fails with that one.
       await this.#attaching.done.catch(() => undefined);
     }
-    if (!this.isWanted || this.isAttached) return;
+    if (!this.isWanted || this.isAttached || this.#isLeftOut) return;
     const attaching = { link, done: this.#attachOn(link) };
     this.#attaching = attaching;
     try {
@@ -133,16 +143,55 @@ export class Consumer {
   }
 
   async #attachOn(link: Link): Promise<void> {
+    const answered = link.asking(subscriptionAsked(this.name));
     try {
       const attachment = await this.#openAttachment(link);
       await this.#consume(attachment);
+      answered();
     } catch (thrown) {
       if (!link.isUp) throw new LinkLostError(thrown);
+      answered();
       if (thrown instanceof ChannelsExhaustedError) return this.#withoutChannel(thrown);
       this.#leaveStuckChannel();
       if (isRefusedOffset(thrown)) this.#work.isNoStream();
       this.#refused(asError(thrown));
     }
+  }
+
+  /**
+   * As {@link attach}, for one that may cost the link: it resolves when the first messages have come, or none are there.
+   */
+  async attachOnTrial(link: Link): Promise<void> {
+    const answered = link.asking(subscriptionAsked(this.name));
+    await this.attach(link);
+    const attachment = this.#attachment;
+    if (attachment !== undefined && this.isAttached) await firstMessages(attachment, this.host.clock);
+    answered();
+    if (!link.isUp) throw new LinkLostError('it ended while a subscription was on trial');
+  }
+
+  /** The connection is closed over it. It is named, and not attached any more until {@link comeBack}. */
+  leaveOut(thrown: Error): void {
+    this.#isLeftOut = true;
+    const cause = new ClosesTheLinkError(subscriptionAsked(this.name), thrown);
+    this.#missing(cause);
+    this.host.event({ type: 'consumer-refused', subscription: this.name, queue: this.queueName, cause });
+  }
+
+  /** It costs the link no more. */
+  comeBack(): void {
+    if (!this.#isLeftOut) return;
+    this.#isLeftOut = false;
+    this.host.needsRepair(this, 0);
+  }
+
+  /** The broker answers others, and not this attempt to attach, which goes on. */
+  hasNoAnswer(): void {
+    if (!this.isWanted || this.isAttached) return;
+    const cause = new NoAnswerYetError(subscriptionAsked(this.name));
+    const isNews = !(this.#missingBecause?.cause instanceof NoAnswerYetError);
+    this.#missing(cause);
+    if (isNews) this.host.event({ type: 'consumer-refused', subscription: this.name, queue: this.queueName, cause });
   }
 
   /**
@@ -188,6 +237,8 @@ export class Consumer {
     if (!this.isWanted) return;
     this.#isPaused = true;
     this.#missingBecause = undefined;
+    // With the resume it is tried again like any other.
+    this.#isLeftOut = false;
     this.#work.beginNoMore();
     this.host.event({ type: 'subscription-paused', subscription: this.name });
     await this.#cancelConsumer();
@@ -224,8 +275,9 @@ export class Consumer {
   /** One after the other: between two of them the consumer may have been attached again. */
   #cancelConsumer(): Promise<void> {
     return (this.#cancelling = this.#cancelling.then(async () => {
-      // An attachment under way stops before it consumes, or cancels at once.
-      await this.#attaching?.done.catch(() => undefined);
+      // An attachment under way stops before it consumes, or cancels at once; one without an answer, when that comes.
+      const hasNoAnswer = this.#missingBecause?.cause instanceof NoAnswerYetError;
+      if (!hasNoAnswer) await this.#attaching?.done.catch(() => undefined);
       const attachment = this.#attachment;
       const tag = attachment?.consumerTag;
       if (attachment !== undefined && tag !== undefined && attachment.isLive) {
@@ -309,7 +361,7 @@ export class Consumer {
         } else if (attachment.consumerTag === undefined) isCancelled = true;
         else this.#cancelled(attachment);
       },
-      { arguments: this.#consumerArguments(), exclusive: wanted.exclusive, noAck: wanted.ack === 'none' },
+      { arguments: this.consumerArguments, exclusive: wanted.exclusive, noAck: wanted.ack === 'none' },
     );
     if (!attachment.isLive)
       throw new ChannelClosedError(`subscription "${this.name}"`, 'it ended right after basic.consume');
@@ -321,7 +373,8 @@ export class Consumer {
     if (isCancelled) this.#cancelled(attachment);
   }
 
-  #consumerArguments(): Record<string, unknown> {
+  /** Of the next basic.consume. */
+  get consumerArguments(): Record<string, unknown> {
     const { consumerArguments } = this.wanted;
     const { position } = this.#work;
     return position === undefined ? consumerArguments : { ...consumerArguments, 'x-stream-offset': position.resume() };

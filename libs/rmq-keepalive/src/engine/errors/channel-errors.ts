@@ -31,6 +31,34 @@ export class ConsumeRefusedError extends RmqError {
   }
 }
 
+/**
+ * The broker closes the whole connection over one entity or subscription, and does so again: it is left out, so that all
+ * others can work, and asked for again on a link of its own.
+ */
+export class ClosesTheLinkError extends RmqError {
+  constructor(
+    /** `queue "orders"`, `subscription "Orders.onCreated"` ... */
+    readonly culprit: string,
+    cause: unknown,
+  ) {
+    super(
+      'RMQ_CLOSES_THE_LINK',
+      `The connection is closed whenever it comes to ${culprit}: ${reasonOf(cause)}. It is left out, so that nothing else suffers, and tried again on a connection of its own. Change how it is declared, or remove the message that cannot be delivered`,
+      { cause },
+    );
+  }
+}
+
+/** The broker answers others on the same link and not this one: its node may be away. It is named, and waited for. */
+export class NoAnswerYetError extends RmqError {
+  constructor(readonly entity: string) {
+    super(
+      'RMQ_NO_ANSWER_YET',
+      `The broker has not answered for ${entity}, while it answers others on the same link. Its node may be away; the answer is waited for, and nothing else is held up`,
+    );
+  }
+}
+
 /** The broker cancelled the consumer: its queue was deleted, its node went away, or a delivery was in hand for too long. */
 export class ConsumerCancelledError extends RmqError {
   constructor(

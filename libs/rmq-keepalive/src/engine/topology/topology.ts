@@ -187,6 +187,10 @@ export class Topology {
     return this.#ofKind('binding');
   }
 
+  get all(): Entity[] {
+    return [...this.#entities.values()].map(({ entity }) => entity);
+  }
+
   has(entity: Entity): boolean {
     return this.#entities.has(identityOf(entity));
   }

@@ -1,0 +1,105 @@
+import { describe, expect, it } from '@jest/globals';
+import { LinkLostError, PeerDeadError } from '../errors.js';
+import { closeKind, LinkCulpritSearch, type LostLink, subscriptionAsked } from './link-culprit-search.js';
+
+const refused = new LinkLostError(Object.assign(new Error('INTERNAL_ERROR'), { code: 541 }));
+const reset = new LinkLostError(Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' }));
+const forced = new LinkLostError(Object.assign(new Error('CONNECTION_FORCED'), { code: 320 }));
+const unreadable = new LinkLostError(new TypeError('Unexpected type tag'));
+
+const GUILTY = 'queue "guilty"';
+const NAMES = ['queue "a"', GUILTY, 'queue "b"'];
+
+function lostLink(changes: Partial<LostLink> = {}): LostLink {
+  return { role: 'consuming', asked: new Set(), attachedBeside: 0, ageMs: 100, ...changes };
+}
+
+const asking = (...names: string[]): LostLink => lostLink({ asked: new Set(names) });
+
+describe('the kind of a close', () => {
+  it.each([
+    ['refused', refused],
+    ['refused', unreadable],
+    ['abrupt', reset],
+    ['abrupt', new LinkLostError(new Error('Unexpected close'))],
+    ['unrelated', forced],
+    ['unrelated', new PeerDeadError(15_000, 10_000)],
+    ['unrelated', new LinkLostError(new Error('Heartbeat timeout'))],
+    ['unrelated', new LinkLostError('the connection was closed')],
+  ])('is %s for %s', (kind, cause) => {
+    expect(closeKind(cause)).toBe(kind);
+  });
+});
+
+describe('the search for what the connection is closed over', () => {
+  const namesOf = (search: LinkCulpritSearch, now = 0, names = NAMES) => search.turnsFor(names, (name) => name, now);
+
+  it('asks for everything at the same time as long as nothing has happened', () => {
+    expect(namesOf(new LinkCulpritSearch())).toEqual({ together: NAMES, oneByOne: [] });
+  });
+
+  it('asks last, one at a time, for what was asked for when the link was closed, and convicts the one that was alone then', () => {
+    const search = new LinkCulpritSearch();
+    expect(search.linkLost(asking(GUILTY, 'queue "b"'), refused, 0)).toBeUndefined();
+    expect(namesOf(search)).toEqual({ together: ['queue "a"'], oneByOne: [GUILTY, 'queue "b"'] });
+    expect(search.linkLost(asking(GUILTY), refused, 1)).toBe(GUILTY);
+    expect(namesOf(search)).toEqual({ together: NAMES, oneByOne: [] });
+  });
+
+  it('gives one that was alone a second chance', () => {
+    const search = new LinkCulpritSearch();
+    expect(search.linkLost(asking(GUILTY), refused, 0)).toBeUndefined();
+    expect(search.linkLost(asking(GUILTY), refused, 1)).toBe(GUILTY);
+  });
+
+  it('asks for everything one at a time after the second close over nothing that is known', () => {
+    const search = new LinkCulpritSearch();
+    search.linkLost(lostLink(), refused, 0);
+    expect(namesOf(search).oneByOne).toEqual([]);
+    search.linkLost(lostLink(), refused, 1);
+    expect(namesOf(search)).toEqual({ together: [], oneByOne: NAMES });
+  });
+
+  it('convicts no subscription that others stood beside: it is attached first, and alone, on the next link', () => {
+    const search = new LinkCulpritSearch();
+    const [first, guilty] = ['first', 'guilty'].map(subscriptionAsked) as [string, string];
+    const onTrial = lostLink({ asked: new Set([guilty]), attachedBeside: 1 });
+    search.linkLost(lostLink(), refused, 0);
+    search.linkLost(lostLink(), refused, 1);
+    search.linkLost(onTrial, refused, 2);
+    expect(search.linkLost(onTrial, refused, 3)).toBeUndefined();
+    expect(namesOf(search, 4, [first, guilty])).toEqual({ together: [], oneByOne: [guilty, first] });
+    expect(search.linkLost({ ...onTrial, attachedBeside: 0 }, refused, 5)).toBe(guilty);
+  });
+
+  it('wants more than that of links that end without a word', () => {
+    const search = new LinkCulpritSearch();
+    const verdicts = Array.from({ length: 5 }, (_, now) => search.linkLost(asking(GUILTY), reset, now));
+    expect(verdicts).toEqual([undefined, undefined, undefined, undefined, GUILTY]);
+  });
+
+  it.each([
+    ['an operator closes it', asking(GUILTY), forced],
+    ['it lived for a while and ends without a word', { ...asking(GUILTY), ageMs: 60_000 }, reset],
+    ['it only publishes, and nothing was asked for', lostLink({ role: 'publishing' }), refused],
+  ])('takes no notice when %s', (_, link, cause) => {
+    const search = new LinkCulpritSearch();
+    for (let now = 0; now < 10; now++) expect(search.linkLost(link, cause, now)).toBeUndefined();
+    expect(namesOf(search)).toEqual({ together: NAMES, oneByOne: [] });
+  });
+
+  it('forgets after a minute without such a close', () => {
+    const search = new LinkCulpritSearch();
+    search.linkLost(asking(GUILTY), refused, 0);
+    expect(search.linkLost(asking(GUILTY), refused, 60_001)).toBeUndefined();
+    expect(namesOf(search, 120_002)).toEqual({ together: NAMES, oneByOne: [] });
+  });
+
+  it('finds a second one sooner: everything is asked for one at a time after its first close', () => {
+    const search = new LinkCulpritSearch();
+    search.linkLost(asking(GUILTY), refused, 0);
+    search.linkLost(asking(GUILTY), refused, 1);
+    search.linkLost(asking('queue "a"', 'queue "b"'), refused, 2);
+    expect(namesOf(search, 3, ['queue "a"', 'queue "b"']).together).toEqual([]);
+  });
+});
