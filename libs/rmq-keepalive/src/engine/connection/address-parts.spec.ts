@@ -53,7 +53,7 @@ describe('when a broker address is given in parts', () => {
     [{ hostname: 'h', protocol: 'https' }, /protocol.*neither 'amqp' nor 'amqps'/],
     [{ hostname: 'h', password: SECRET }, /a password but no user/],
     [{ hostname: 'h', username: 7 }, /username.*has to be a string, not number/],
-    [{ hostname: 'h', frameMax: 100 }, /frameMax.*from 4096/],
+    [{ hostname: 'h', frameMax: 100 }, /frameMax.*from 8192/],
     [{ hostname: 'h', channelMax: 70_000 }, /channelMax.*from 1 to 65535/],
     [{ hostname: 'h', heartbeat: 5 }, /heartbeat\.timeoutSeconds/],
     [{ host: 'h' }, /no option "host". Did you mean "hostname"/],

@@ -20,7 +20,7 @@ export interface BrokerEndpoint {
 
 /** What may follow the `?` of a broker URL. */
 export interface BrokerUrlQuery {
-  /** The largest frame to ask for, in bytes; 0 = the broker's choice. RabbitMQ 4 refuses less than 8192. */
+  /** The largest frame to ask for, in bytes, from 8192, as RabbitMQ 4.1 refuses less; 0 = the broker's choice. */
   readonly frameMax?: number;
   /** The most channels to ask for; 0 = the broker's choice. */
   readonly channelMax?: number;
@@ -30,8 +30,8 @@ export interface BrokerUrlQuery {
 /** RabbitMQ's built-in account, which it lets in from its own machine only. */
 export const DEFAULT_LOGIN = 'guest';
 export const DEFAULT_PORTS = { amqp: 5672, amqps: 5671 } as const;
-/** The least that AMQP 0-9-1 allows. */
-export const MIN_FRAME_MAX = 4096;
+/** AMQP 0-9-1 allows 4096; RabbitMQ refuses that since 4.1, some versions of it by a mere reset. */
+export const MIN_FRAME_MAX = 8192;
 export const MAX_FRAME_MAX = 0xffff_ffff;
 export const MAX_CHANNEL_MAX = 0xffff;
 

@@ -100,7 +100,8 @@ describe('when a broker URL is parsed', () => {
   });
 
   it.each([
-    'frameMax=4095',
+    'frameMax=4096',
+    'frameMax=8191',
     'frameMax=-1',
     'frameMax=1e4',
     'frameMax=',

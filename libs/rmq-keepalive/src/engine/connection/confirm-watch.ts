@@ -83,6 +83,7 @@ export class ConfirmWatch {
   #gaveUpAt = -Infinity;
   #lastWaitedAt = -Infinity;
   #since: number | null = null;
+  #lastGivenUpFor: NoConfirmsError | undefined;
   #suspect: { readonly address: string; readonly waitedMs: number } | undefined;
 
   /** @param limitMs `Infinity`: it never looks */
@@ -96,6 +97,11 @@ export class ConfirmWatch {
 
   get status(): ConnectionStatus['noConfirms'] {
     return this.#since === null ? null : { since: this.#since, waiting: this.host.waiting() };
+  }
+
+  /** Of the last link that was given up, while nothing has been confirmed since. */
+  get error(): NoConfirmsError | undefined {
+    return this.#since === null ? undefined : this.#lastGivenUpFor;
   }
 
   /** Looks from now on. */
@@ -168,7 +174,8 @@ export class ConfirmWatch {
     if (publishing !== consuming) this.#suspect ??= { address: link.endpoint, waitedMs: forMs };
     this.host.avoid(link.endpoint);
     const lastByteAgoMs = publishing.lastByteAges()?.receivedAgoMs;
-    link.destroy(NoConfirmsError.ofPublishes(link.endpoint, { forMs, publishes, lastByteAgoMs }));
+    this.#lastGivenUpFor = NoConfirmsError.ofPublishes(link.endpoint, { forMs, publishes, lastByteAgoMs });
+    link.destroy(this.#lastGivenUpFor);
   }
 
   #confirmed(link: Link, confirms: ConfirmTraffic): void {

@@ -38,8 +38,9 @@ import { type ConnectionState, nextState } from './connection-state.js';
 import type { Login } from './credentials.js';
 import { CredentialsRenewal } from './credentials-renewal.js';
 import type { CredentialsSource } from './credentials-source.js';
+import type { Dial } from './dialling.js';
 import type { Link, LinkRole } from './link.js';
-import { type Dial, ManagedLink } from './managed-link.js';
+import { ManagedLink } from './managed-link.js';
 import { reconnectDelayMs, type ResolvedReconnect } from './reconnect-backoff.js';
 import { onOwnLink } from './own-link.js';
 import { type RecoveryStep, recover } from './recovery.js';
@@ -99,6 +100,7 @@ export class LinkSupervisor {
   /** Ends the wait for an address provider. */
   #abandonDial: (() => void) | undefined;
   #retryDueAt = 0;
+  #awayBecause: Error | undefined;
 
   constructor(
     private readonly options: LinkSupervisorOptions,
@@ -122,6 +124,11 @@ export class LinkSupervisor {
 
   get attempt(): number {
     return this.#attempt;
+  }
+
+  /** Why there is no open link: the last failed attempt, or the loss. `undefined` while it is open, and before the first attempt has ended. */
+  get awayBecause(): Error | undefined {
+    return this.#awayBecause;
   }
 
   get endpoint(): string | undefined {
@@ -423,6 +430,8 @@ export class LinkSupervisor {
   #moveTo(next: ConnectionState): void {
     const from = this.#state;
     this.#state = nextState(from, next);
+    if (next.name === 'backing-off') this.#awayBecause = next.cause;
+    if (next.name === 'open') this.#awayBecause = undefined;
     this.hooks.stateChanged(from, next);
   }
 }

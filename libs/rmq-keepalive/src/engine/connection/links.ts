@@ -89,6 +89,11 @@ export class Links {
     return this.all.map(({ link }) => link).find((link) => link !== undefined);
   }
 
+  /** Why one of them is not open, if that is so and known. */
+  get awayBecause(): Error | undefined {
+    return this.all.map(({ awayBecause }) => awayBecause).find((because) => because !== undefined);
+  }
+
   /** The broker's alarm, while one holds a link back. */
   get blockedBecause(): string | undefined {
     return this.all.map(({ link }) => link?.blockedBecause).find((because) => because !== undefined);
@@ -110,9 +115,8 @@ export class Links {
     await this.#until(() => opened() !== undefined || this.hooks.isClosing(), timeoutMs);
     const link = opened();
     if (link !== undefined) return link;
-    const { role, state } = supervisor;
-    const cause = state.name === 'backing-off' ? state.cause : undefined;
-    throw new NotOpenError(`${this.parts.name} ${role}`, timeoutMs, state.name, cause);
+    const { role, state, awayBecause } = supervisor;
+    throw new NotOpenError(`${this.parts.name} ${role}`, timeoutMs, state.name, awayBecause);
   }
 
   /** The topology's declarations go on: whoever recovers is not stuck. */

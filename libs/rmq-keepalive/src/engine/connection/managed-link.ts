@@ -9,52 +9,28 @@
  * the link, so its wrappers are never used. Every dial carries an AbortSignal down to the socket, so that the deadline
  * covers DNS, TCP, TLS and the AMQP handshake together.
  */
-import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import { connect, type AmqpConnectionManager } from 'amqp-connection-manager';
-import { credentials, type ChannelModel, type Options } from 'amqplib';
-import { type Clock, type Timer, withDeadline } from '../clock.js';
-import {
-  asError,
-  ConnectFailedError,
-  ConnectionClosedError,
-  ConnectTimeoutError,
-  LoginRefusedError,
-  RmqError,
-} from '../errors.js';
+import type { ChannelModel, Options } from 'amqplib';
+import { type Clock, withDeadline } from '../clock.js';
+import { asError, ConnectFailedError, ConnectionClosedError } from '../errors.js';
 import { processRelay, type RelayShare } from '../relay/relay.js';
-import type { RelayDial } from '../relay/relay-messages.js';
 import type { RelayPassage } from '../relay/relay-passage.js';
 import { AmqpLink } from './amqp-link.js';
-import type { BrokerEndpoint } from './broker-endpoint.js';
 import type { ChannelBudget } from './channel-budget.js';
-import type { Login } from './credentials.js';
-import { LIBRARY_VERSION } from '../version.js';
+import {
+  connectOptions,
+  type Dial,
+  type Dialling,
+  directDial,
+  explainFailedDial,
+  isOpenRefused,
+  openRefused,
+  socketOptions,
+  timeoutOf,
+} from './dialling.js';
+import { HostAddresses } from './host-addresses.js';
 import type { LinkRole } from './link.js';
-
-/** One attempt: where to, as whom, and within which time. */
-export interface Dial {
-  readonly endpoint: BrokerEndpoint;
-  readonly login: Login;
-  readonly timeoutMs: number;
-  /** `'server-decides'`: no wish of ours; `'off'`: veto; else seconds. */
-  readonly heartbeat: number | 'server-decides' | 'off';
-  /** Shown in the broker's connection list. */
-  readonly connectionName: string;
-  /** Asked for every attempt, so that rotated certificates are read again. */
-  readonly tls: () => TlsOptions;
-  /** Extra client properties, shown in the broker's connection list. */
-  readonly clientProperties: Readonly<Record<string, unknown>>;
-  /** Set: the heartbeat thread dials, and holds the socket. */
-  readonly relay?: Pick<RelayDial, 'pace' | 'maxStallMs' | 'onStallLimit'>;
-}
-
-/** The attempt under way. */
-interface Dialling {
-  readonly dial: Dial;
-  readonly abort: AbortController;
-  readonly deadline: Timer;
-  passage?: RelayPassage;
-}
+import { OpenRefusals } from './open-refusals.js';
 
 export interface ManagedLinkEvents {
   /** Asked before every attempt; the attempt starts when it resolves. A rejection counts as a failed attempt. */
@@ -69,17 +45,19 @@ export interface ManagedLinkEvents {
 /** As good as at once; zero would fall back to the manager's heartbeat interval. The real delays are in `nextDial`. */
 const MANAGER_DELAY_SECONDS = 0.001;
 const STOP_TIMEOUT_MS = 200;
-/** How amqplib words a connection.close in answer to our login, and in answer to connection.open. */
-const LOGIN_REFUSED = /^Handshake terminated by server: 403\b/;
-const OPEN_REFUSED = /^Expected ConnectionOpenOk; got <ConnectionClose\b/;
 
 export class ManagedLink {
   readonly #manager: AmqpConnectionManager;
+  readonly #hosts = new HostAddresses();
   #current: AmqpLink | undefined;
   #dialling: Dialling | undefined;
   #relay: RelayShare | undefined;
   #stopped = false;
   #shutGate: ((reason: Error) => void) | undefined;
+  readonly #stopping = new AbortController();
+  /** Set while the broker is asked why; the attempt has not failed before. */
+  #explaining: Promise<void> | undefined;
+  readonly #refusals: OpenRefusals;
 
   constructor(
     private readonly role: LinkRole,
@@ -87,6 +65,7 @@ export class ManagedLink {
     private readonly budget: ChannelBudget,
     private readonly events: ManagedLinkEvents,
   ) {
+    this.#refusals = new OpenRefusals(clock);
     this.#manager = connect(undefined, {
       findServers: () => this.#nextServer(),
       reconnectTimeInSeconds: MANAGER_DELAY_SECONDS,
@@ -110,6 +89,7 @@ export class ManagedLink {
     this.#stopped = true;
     const closed = new ConnectionClosedError();
     this.#shutGate?.(closed);
+    this.#stopping.abort(closed);
     // A dial may have been handed over in this very turn. node:net revives a socket whose signal was aborted before it
     // connects, so the abort waits until the manager has made the socket.
     if (this.#dialling !== undefined) await this.clock.untilSocketsPolled();
@@ -133,6 +113,7 @@ export class ManagedLink {
     for (;;) {
       if (this.#stopped) throw new ConnectionClosedError();
       try {
+        await Promise.race([this.#explaining, stopped]);
         const dial = await Promise.race([this.events.nextDial(), stopped]);
         // Stopped in the very turn in which the dial came: nothing was there yet that stop() could have aborted.
         if (!this.#stopped) return await Promise.race([this.#beginDial(dial), stopped]);
@@ -144,26 +125,33 @@ export class ManagedLink {
 
   async #beginDial(dial: Dial): Promise<Options.Connect> {
     const abort = new AbortController();
-    const deadline = this.clock.setTimer(
-      () => abort.abort(new ConnectTimeoutError(String(dial.endpoint), dial.timeoutMs)),
-      dial.timeoutMs,
-    );
+    const deadline = this.clock.setTimer(() => abort.abort(timeoutOf(dialling)), dial.timeoutMs);
     const dialling: Dialling = { dial, abort, deadline };
     this.#dialling = dialling;
-    if (dial.relay !== undefined) dialling.passage = await this.#dialOnThread(dial, dial.relay, abort.signal);
-    this.#manager.connectionOptions = socketOptions(dial, abort.signal, dialling.passage);
+    if (dial.endpoint.protocol === 'amqps') dialling.tls = dial.tls();
+    // With a lookup of the user's own, the addresses are his affair.
+    if (dialling.tls?.lookup === undefined) dialling.addresses = await this.#lookUp(dialling);
+    if (dial.relay !== undefined) dialling.passage = await this.#dialOnThread(dialling, dial.relay);
+    this.#manager.connectionOptions = socketOptions(dialling);
     return connectOptions(dial);
+  }
+
+  async #lookUp({ dial, abort: { signal } }: Dialling): Promise<Dialling['addresses']> {
+    const aborted = new Promise<never>((_, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+    });
+    return Promise.race([this.#hosts.inTurn(dial.endpoint.hostname), aborted]);
   }
 
   /** The thread dials first, so that what goes wrong is reported in the words of the dial; then we dial the thread. */
   #dialOnThread(
-    { endpoint, timeoutMs, tls }: Dial,
+    { dial, addresses, tls, abort: { signal } }: Dialling,
     options: NonNullable<Dial['relay']>,
-    signal: AbortSignal,
   ): Promise<RelayPassage> {
     this.#relay ??= processRelay.share();
-    const { hostname: host, port, protocol } = endpoint;
-    const request = { ...options, host, port, timeoutMs, tls: protocol === 'amqps' ? tls() : null };
+    const { endpoint, timeoutMs } = dial;
+    const { hostname: host, port } = endpoint;
+    const request = { ...options, host, addresses, port, timeoutMs, tls: tls ?? null };
     return this.#relay.dial(request, signal);
   }
 
@@ -198,7 +186,21 @@ export class ManagedLink {
   #attemptFailed(thrown: unknown): void {
     const dialling = this.#dialling;
     this.#endDial();
-    const cause = dialling === undefined ? asError(thrown) : explainFailedDial(dialling, thrown);
+    if (dialling !== undefined && isOpenRefused(dialling, thrown)) {
+      this.#explaining = this.#openRefused(dialling, thrown);
+      return;
+    }
+    this.#failed(dialling, dialling === undefined ? asError(thrown) : explainFailedDial(dialling, thrown));
+  }
+
+  async #openRefused(dialling: Dialling, thrown: unknown): Promise<void> {
+    const { endpoint } = dialling.dial;
+    const refusal = await this.#refusals.of(String(endpoint), () => directDial(dialling), this.#stopping.signal);
+    this.#explaining = undefined;
+    this.#failed(dialling, new ConnectFailedError(String(endpoint), openRefused(endpoint.vhost, refusal, thrown)));
+  }
+
+  #failed(dialling: Dialling | undefined, cause: Error): void {
     // The heartbeat thread may still be at it, or keep a door open for us.
     if (dialling?.dial.relay !== undefined) dialling.abort.abort(cause);
     if (!this.#stopped) this.events.attemptFailed(cause);
@@ -222,54 +224,4 @@ export class ManagedLink {
     if (this.#current !== undefined) this.#current.blockedBecause = undefined;
     this.events.unblocked();
   }
-}
-
-function connectOptions({ endpoint, heartbeat, relay }: Dial): Options.Connect {
-  return {
-    // To the heartbeat thread it is plain AMQP; the thread speaks TLS to the broker.
-    protocol: relay === undefined ? endpoint.protocol : 'amqp',
-    hostname: endpoint.hostname,
-    port: endpoint.port,
-    // amqplib unescapes it once more, also in the object form.
-    vhost: encodeURIComponent(endpoint.vhost),
-    ...endpoint.query,
-    heartbeat: heartbeat === 'server-decides' ? undefined : heartbeat === 'off' ? 0 : heartbeat,
-  };
-}
-
-/** node:net and node:tls take a signal that destroys the socket; the manager's types do not know of it. */
-type SocketOptions = NonNullable<AmqpConnectionManager['connectionOptions']> & { signal: AbortSignal; path?: string };
-
-function socketOptions(dial: Dial, signal: AbortSignal, passage: RelayPassage | undefined): SocketOptions {
-  const { endpoint, login } = dial;
-  return {
-    ...(passage !== undefined ? { path: passage.path } : endpoint.protocol === 'amqps' ? dial.tls() : undefined),
-    credentials: login.kind === 'external' ? credentials.external() : credentials.plain(login.username, login.password),
-    // Without it Nagle and delayed acks cost 20 to 45 ms for every small request behind an unacked one.
-    noDelay: true,
-    keepAlive: true,
-    keepAliveDelay: 30_000,
-    clientProperties: {
-      connection_name: dial.connectionName,
-      product: 'nestjs-rmq-keepalive',
-      version: LIBRARY_VERSION,
-      ...dial.clientProperties,
-    },
-    signal,
-  };
-}
-
-function explainFailedDial({ dial, abort: { signal }, passage }: Dialling, reported: unknown): Error {
-  const endpoint = String(dial.endpoint);
-  if (signal.aborted && signal.reason instanceof RmqError) return signal.reason;
-  const thrown = passage?.errorBehind(reported) ?? reported;
-  const text = asError(thrown).message;
-  if (LOGIN_REFUSED.test(text)) return new LoginRefusedError(endpoint, thrown);
-  return new ConnectFailedError(endpoint, OPEN_REFUSED.test(text) ? openRefused(dial.endpoint.vhost, thrown) : thrown);
-}
-
-/** amqplib keeps the broker's own words (530) to itself. */
-function openRefused(vhost: string, thrown: unknown): Error {
-  const reasons = `it has no vhost ${JSON.stringify(vhost)}, or the user may not enter it, or a connection limit is reached`;
-  return new Error(`the broker refused connection.open: ${reasons}. Its log says which`, { cause: thrown });
 }

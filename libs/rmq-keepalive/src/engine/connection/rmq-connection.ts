@@ -123,6 +123,7 @@ export class RmqConnection {
       this.#options,
       {
         needLink: () => this.#links.start(this.#links.publishing),
+        hindrance: () => this.#links.publishing.awayBecause ?? this.#links.confirms.error,
         repair: (link, exchanges, attach) => this.#repairs.publishingChannel(link, exchanges, attach),
         noChannel: (cause, retryInMs) => this.#emit({ type: 'publishing-channel-missing', cause, retryInMs }),
         published: () => (this.#record.published += 1),
@@ -196,6 +197,7 @@ export class RmqConnection {
       state: this.#state,
       events: this.#bus,
       linkChanged: this.#links.changed$,
+      awayBecause: () => this.#links.awayBecause,
       gaveUpBecause: () => this.#gaveUp,
       giveUp: (cause) => (this.#closing ?? this.#beginClosing(0, cause)).report,
     });

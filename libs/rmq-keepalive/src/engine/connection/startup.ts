@@ -15,6 +15,8 @@ export interface StartupParts {
   readonly events: EventBus;
   /** A link has changed its state. */
   readonly linkChanged: Observable<void>;
+  /** The last failed attempt, or the loss, of a link that is not open. */
+  awayBecause(): Error | undefined;
   /** Why the connection gave up, if it did. */
   gaveUpBecause(): Error | undefined;
   /** Ends the connection, unless it is ending already; resolves when it is closed. */
@@ -44,9 +46,7 @@ export class Startup {
     timer?.cancel();
     if (settled?.name === 'open') return;
     if (settled !== undefined) throw this.#closedTooEarly();
-    const present = state.value;
-    const cause = present.name === 'backing-off' ? present.cause : undefined;
-    throw new NotOpenError(name, timeoutMs ?? 0, present.name, cause);
+    throw new NotOpenError(name, timeoutMs ?? 0, state.value.name, this.parts.awayBecause());
   }
 
   /** Rejects when it never will. */

@@ -11,8 +11,13 @@ export class ConnectFailedError extends RmqError {
 
 /** The broker accepted TCP, perhaps, but did not finish the AMQP handshake in time. */
 export class ConnectTimeoutError extends RmqError {
-  constructor(endpoint: string, timeoutMs: number) {
-    super('RMQ_CONNECT_TIMEOUT', `No AMQP handshake with ${endpoint} within connectTimeoutMs (${timeoutMs} ms)`);
+  /** @param address of the several that the name stands for */
+  constructor(endpoint: string, timeoutMs: number, address?: string) {
+    const which = address === undefined ? '' : ` at ${address}`;
+    super(
+      'RMQ_CONNECT_TIMEOUT',
+      `No AMQP handshake with ${endpoint}${which} within connectTimeoutMs (${timeoutMs} ms)`,
+    );
   }
 }
 

@@ -110,19 +110,25 @@ function wayOutOf(replyCode: number | undefined): string {
   }
 }
 
-/** No confirm within the time limit. The message may or may not have arrived: publish again under the same messageId. */
+/**
+ * No confirm within the time limit. The message may or may not have arrived: publish again under the same messageId. While
+ * the broker is away, `cause` is the last failed attempt, or the loss.
+ */
 export class PublishTimeoutError extends PublishError {
   constructor(
     address: PublishAddress,
     timeoutMs: number,
     readonly wasSent: boolean,
+    cause?: unknown,
   ) {
+    const because = cause === undefined ? '' : ` (${reasonOf(cause)})`;
     super(
       'RMQ_PUBLISH_TIMEOUT',
       address,
       wasSent
-        ? `got no confirm within ${timeoutMs} ms. It may have arrived: publish again under the same messageId`
-        : `could not be sent within ${timeoutMs} ms and was taken back; it has not reached the broker. Publish again when the connection is open`,
+        ? `got no confirm within ${timeoutMs} ms${because}. It may have arrived: publish again under the same messageId`
+        : `could not be sent within ${timeoutMs} ms${because} and was taken back; it has not reached the broker. Publish again when the connection is open`,
+      { cause },
     );
   }
 }
@@ -162,7 +168,8 @@ export class PublishClosedError extends PublishError {
 
 /** `whenReady()` ran out of time. */
 export class NotReadyError extends RmqError {
-  constructor(timeoutMs: number, why: string) {
-    super('RMQ_NOT_READY', `The publisher was not ready within ${timeoutMs} ms: ${why}`);
+  constructor(timeoutMs: number, why: string, cause?: unknown) {
+    const because = cause === undefined ? '' : ` (${reasonOf(cause)})`;
+    super('RMQ_NOT_READY', `The publisher was not ready within ${timeoutMs} ms: ${why}${because}`, { cause });
   }
 }

@@ -33,6 +33,8 @@ import type { ReplyConsumer } from './reply-consumer.js';
 export interface PublisherHost {
   /** Starts the publishing link if nobody has needed it yet. */
   needLink(): void;
+  /** Why nothing gets through, while nothing does: the last failed attempt, the loss, the node that confirms nothing. */
+  hindrance(): Error | undefined;
   /** Declares these exchanges again, one may be missing, then lets `attach` open a channel. Rejects when that fails. */
   repair(link: Link, exchanges: ReadonlySet<string>, attach: () => Promise<void>): Promise<void>;
   /** The link lives, but has no channel for it: it is out of channels, say. */
@@ -168,6 +170,11 @@ export class Dispatcher {
     if (this.#isNeeded && this.#session === undefined)
       return this.#missingBecause?.message ?? 'the publishing channel is being opened';
     return this.room === 0 ? 'the outbox is full' : undefined;
+  }
+
+  /** The error behind the {@link obstacle}, if there is one. */
+  get hindrance(): Error | undefined {
+    return this.#host.hindrance() ?? this.#missingBecause;
   }
 
   /** Sets who is told whenever there may be less in the way than before. */
@@ -482,7 +489,8 @@ export class Dispatcher {
     this.#nextDeadline = Infinity;
     for (const entry of [...this.#outbox.unsent(), ...(this.#session?.entries() ?? [])]) {
       if (entry.isSettled) continue;
-      if (now >= entry.deadline) entry.settle(new PublishTimeoutError(entry, entry.timeoutMs, entry.wasSent));
+      if (now >= entry.deadline)
+        entry.settle(new PublishTimeoutError(entry, entry.timeoutMs, entry.wasSent, this.hindrance));
       else if (entry.deadline < this.#nextDeadline) this.#nextDeadline = entry.deadline;
     }
   }

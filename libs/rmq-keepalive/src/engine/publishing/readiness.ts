@@ -50,7 +50,14 @@ export class Readiness {
         if (signal !== undefined) this.#aborts.add(signal, waiter);
         if (timeoutMs === undefined) return;
         timer = this.#clock.setTimer(
-          () => reject(new NotReadyError(timeoutMs, this.#dispatcher.obstacle ?? 'others were first')),
+          () =>
+            reject(
+              new NotReadyError(
+                timeoutMs,
+                this.#dispatcher.obstacle ?? 'others were first',
+                this.#dispatcher.hindrance,
+              ),
+            ),
           timeoutMs,
         );
       });

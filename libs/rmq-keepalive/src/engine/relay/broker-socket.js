@@ -1,6 +1,7 @@
 /** The socket between the worker and the broker: TCP, or TLS on it. */
 import { connect, isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { lookupOf } from './given-addresses.js';
 import { adoptDefaults } from './network-defaults.js';
 
 /** @typedef {import('node:net').Socket} Socket */
@@ -17,9 +18,10 @@ const KEEP_ALIVE_AFTER_MS = 30_000;
  * @param {() => void} connected TCP, and TLS where asked for
  * @returns {Socket}
  */
-export function dialBroker({ host, port, tls, defaults }, onread, connected) {
+export function dialBroker({ host, addresses, port, tls, defaults }, onread, connected) {
   adoptDefaults(defaults);
-  const options = { host, port, onread, allowHalfOpen: true };
+  const lookup = addresses === undefined ? undefined : lookupOf(addresses);
+  const options = { host, port, lookup, onread, allowHalfOpen: true };
   const socket = tls === null ? connect(options, connected) : dialWithTls({ ...tls, ...options }, connected);
   socket.once('connect', () => {
     // By call: node:tls of Node 20 and 22 ignores the options. Without the first, Nagle and delayed acks cost some 40 ms for

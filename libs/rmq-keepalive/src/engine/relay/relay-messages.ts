@@ -1,4 +1,5 @@
 /** What the two threads of a relay say to each other. Types only: the worker's files are JavaScript and import no TypeScript. */
+import type { LookupAddress } from 'node:dns';
 import type { ConnectionOptions as TlsOptions, SecureVersion } from 'node:tls';
 import type { MessagePort } from 'node:worker_threads';
 
@@ -18,6 +19,8 @@ export type OnStallLimit = 'close' | 'silence';
 /** One link to open. */
 export interface RelayDial {
   readonly host: string;
+  /** What the host's name stands for, best first; left out: the worker looks it up. */
+  readonly addresses?: readonly LookupAddress[];
   readonly port: number;
   /** Options of node:tls; null: plain TCP. */
   readonly tls: TlsOptions | null;

@@ -345,7 +345,7 @@ export class Calls {
     const { wasSent } = call;
     const cause = wasSent
       ? undefined
-      : (this.#replyQueueRefused ?? new Error(this.#dispatcher.obstacle ?? 'no answer'));
+      : (this.#replyQueueRefused ?? this.#dispatcher.hindrance ?? new Error(this.#dispatcher.obstacle ?? 'no answer'));
     this.#end(call, 'timedOut', new RpcTimeoutError(call, timeoutMs, wasSent, cause));
   }
 
