@@ -154,6 +154,7 @@ export {
   OptionsError,
   OutboxFullError,
   PayloadInvalidError,
+  MessageTooLargeError,
   PayloadNotDecodableError,
   PayloadNotEncodableError,
   PayloadTooLargeError,

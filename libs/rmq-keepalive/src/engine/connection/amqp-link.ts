@@ -10,6 +10,7 @@ import { closeChannel, openGuardedChannel } from './guarded-channel.js';
 import { AmqpPublishingChannel } from './amqp-publishing-channel.js';
 import { readContentHeadersOf } from './content-headers.js';
 import type { LinkChannels } from './link-channels.js';
+import type { Dial } from './dialling.js';
 import type { Link, LinkRole, PublishingChannel, PublishingChannelEvents } from './link.js';
 
 /** The part of amqplib's connection that its types do not show: socket, negotiated timeout, heartbeat frame. */
@@ -23,8 +24,11 @@ interface RawConnection {
 
 /** How long a socket may take to flush its last bytes (close-ok) after the session ended, before it is destroyed. */
 const LINGER_MS = 500;
+const USUAL_FRAME_MAX = 131_072;
+const LEAST_FRAME_MAX = 4_096;
 
 export class AmqpLink implements Link {
+  readonly endpoint: string;
   readonly channels: LinkChannels;
   blockedBecause: string | undefined;
   #isUp = true;
@@ -40,15 +44,16 @@ export class AmqpLink implements Link {
 
   constructor(
     readonly role: LinkRole,
-    readonly endpoint: string,
+    { endpoint, maxInboundBytes }: Pick<Dial, 'endpoint' | 'maxInboundBytes'>,
     private readonly session: ChannelModel,
     private readonly clock: Clock,
     budget: ChannelBudget,
     /** Its way through the heartbeat thread, if there is one. */
     private readonly passage?: RelayPassage,
   ) {
+    this.endpoint = String(endpoint);
     this.#raw = session.connection as unknown as RawConnection;
-    readContentHeadersOf(session.connection as object);
+    readContentHeadersOf(session.connection as object, maxInboundBytes);
     this.channels = budget.forLink(role, this.#raw.channelMax);
     this.#upSince = clock.now();
     const { stream } = this.#raw;
@@ -99,6 +104,11 @@ export class AmqpLink implements Link {
     return this.#raw.stream.bytesWritten;
   }
 
+  /** Before 2.3.0 whoever answers in the broker's place can exhaust our memory (GHSA-37f9-7m79-6866); that version has a bound. */
+  get hasOutdatedAmqplib(): boolean {
+    return !('maxFrameSize' in this.#raw);
+  }
+
   get isClosingByUs(): boolean {
     return this.#closingByUs;
   }
@@ -145,7 +155,7 @@ export class AmqpLink implements Link {
     const { stream, frameMax } = this.#raw;
     return new AmqpPublishingChannel(
       channel,
-      { stream, maxFrameBytes: frameMax, whenDrained: this.#whenDrained },
+      { stream, maxFrameBytes: usableFrameMax(frameMax), whenDrained: this.#whenDrained },
       events,
     );
   }
@@ -206,4 +216,9 @@ export class AmqpLink implements Link {
   #assertUp(): void {
     if (!this.isUp) throw new ConnectionClosedError('The link is gone');
   }
+}
+
+/** Zero is no limit, and everybody takes the least that the protocol allows. */
+function usableFrameMax(negotiated: number): number {
+  return negotiated === 0 ? USUAL_FRAME_MAX : Math.max(negotiated, LEAST_FRAME_MAX);
 }

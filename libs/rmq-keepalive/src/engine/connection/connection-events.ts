@@ -50,6 +50,8 @@ export type ConnectionEvent =
       readonly expiresAt: number | null;
     }
   | { readonly type: 'gave-up'; readonly cause: Error }
+  /** Told once, with the first link. */
+  | { readonly type: 'amqplib-outdated' }
   | { readonly type: 'blocked'; readonly role: LinkRole; readonly reason: string }
   | { readonly type: 'unblocked'; readonly role: LinkRole }
   | {

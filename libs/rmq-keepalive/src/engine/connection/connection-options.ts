@@ -70,6 +70,13 @@ export interface RmqConnectionOptions {
   tls?: TlsOptions | (() => TlsOptions);
   /** Bounds of the JSON codec, the default: what it takes from a queue, and what it makes of a payload. */
   json?: JsonCodecOptions;
+  /**
+   * The largest message that is taken from the broker, in bytes. The body of a larger one is thrown away as it comes: the
+   * message is neither handled nor acked, but held and named (health is `degraded`, reason `deliveries-stuck`), or rejected
+   * where the subscription has `deadLetter: false`. It bounds what one message may cost, with any codec and any amqplib.
+   * 4_096..536_870_912 @default 67_108_864 (64 MiB), or `publish.maxMessageBytes` or `json.maxBytes` if one of these is more
+   */
+  maxInboundBytes?: number;
   /** How payloads become bytes and back, in both directions. @default JSON, with the bounds in `json` */
   codec?: Codec;
   /** Shown in the broker's connection list. */
@@ -94,10 +101,14 @@ export const CONNECTION_OPTION_NAMES = [
   'topology',
   'tls',
   'json',
+  'maxInboundBytes',
   'codec',
   'clientProperties',
 ] as const satisfies readonly (keyof RmqConnectionOptions)[];
 
+const DEFAULT_MAX_INBOUND_BYTES = 64 * 1024 * 1024;
+/** RabbitMQ has none that are larger. */
+const MAX_BROKER_MESSAGE_BYTES = 512 * 1024 * 1024;
 /** Beyond this a list of connections is no list any more. */
 const MAX_NAME_LENGTH = 200;
 
@@ -121,6 +132,7 @@ export interface ResolvedConnectionOptions {
   readonly topology: TopologyOptions;
   readonly tls: () => TlsOptions;
   readonly codec: Codec;
+  readonly maxInboundBytes: number;
   readonly clientProperties: Readonly<Record<string, unknown>>;
   /** To be logged once. */
   readonly warnings: readonly string[];
@@ -166,6 +178,7 @@ export function resolveConnectionOptions(options: RmqConnectionOptions): Resolve
     topology: options.topology ?? {},
     tls,
     codec: resolveCodec(options, publish),
+    maxInboundBytes: resolveMaxInbound(options, publish),
     clientProperties: resolveClientProperties(options.clientProperties),
     warnings,
   };
@@ -192,6 +205,17 @@ function resolveCodec(
   if (json !== undefined)
     throw new OptionsError('json', 'it bounds the JSON codec, which `codec` replaces', 'Leave one of them out');
   return codec;
+}
+
+/** What another option allows need not be allowed twice. */
+function resolveMaxInbound(
+  { maxInboundBytes, json }: Pick<RmqConnectionOptions, 'maxInboundBytes' | 'json'>,
+  { maxMessageBytes }: ResolvedPublishDefaults,
+): number {
+  if (maxInboundBytes === undefined) return Math.max(DEFAULT_MAX_INBOUND_BYTES, maxMessageBytes, json?.maxBytes ?? 0);
+  const range = { min: 4_096, max: MAX_BROKER_MESSAGE_BYTES, unit: 'bytes', integer: true };
+  checkNumber(maxInboundBytes, range, 'maxInboundBytes');
+  return maxInboundBytes;
 }
 
 function resolveUrls(urls: RmqConnectionOptions['urls']): AddressList | AddressProvider {

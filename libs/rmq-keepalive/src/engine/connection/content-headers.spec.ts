@@ -43,12 +43,12 @@ function bytes(size: number, write: (buffer: Buffer) => void): Buffer {
 }
 
 /** Stands for amqplib's connection: says what it was left to read. */
-function source(unread: Buffer) {
+function source(unread: Buffer, maxInboundBytes = 1_000) {
   const connection: { rest: Buffer; recvFrame: () => unknown } = {
     rest: unread,
     recvFrame: (): unknown => `left to amqplib: ${connection.rest.length} bytes`,
   };
-  readContentHeadersOf(connection);
+  readContentHeadersOf(connection, maxInboundBytes);
   return connection;
 }
 
@@ -172,6 +172,50 @@ describe('a message whose headers cannot be read', () => {
   });
 });
 
+describe('a message that is larger than allowed', () => {
+  const body = (size: number): Buffer => frame(Buffer.alloc(size), 3);
+  const messageId = Buffer.from('\x01m', 'latin1');
+  /** Announces 42 bytes. */
+  const header = frame(contentHeader(0x0080, messageId));
+
+  it('comes without its body, once that is over, and says so', () => {
+    const connection = source(Buffer.concat([header, body(20), body(21)]), 41);
+    expect(connection.recvFrame()).toBe('left to amqplib: 0 bytes');
+    connection.rest = Buffer.concat([body(1), Buffer.from('rest')]);
+    const empty = connection.recvFrame() as { fields: ReceivedProperties };
+    expect(empty).toMatchObject({ id: BASIC_CLASS, channel: CHANNEL, size: 0, fields: { messageId: 'm' } });
+    expect(ReceivedProperties.lostBodyOf(empty.fields)).toEqual({ bytes: 42, maxBytes: 41 });
+    expect(connection.rest.toString()).toBe('rest');
+  });
+
+  it("costs the others on the link nothing: their frames are amqplib's, and so are those behind it", () => {
+    const ofAnother = body(30);
+    ofAnother.writeUInt16BE(CHANNEL + 1, 1);
+    const connection = source(Buffer.concat([header, ofAnother]), 41);
+    expect(connection.recvFrame()).toBe(`left to amqplib: ${ofAnother.length} bytes`);
+    connection.rest = Buffer.concat([body(42), body(5)]);
+    expect(connection.recvFrame()).toMatchObject({ size: 0 });
+    expect(connection.recvFrame()).toBe(`left to amqplib: ${body(5).length} bytes`);
+  });
+
+  it('is forgotten when its channel begins another one', () => {
+    const connection = source(Buffer.concat([header, body(20), frame(contentHeader()), body(42)]), 41);
+    const after = source(Buffer.concat([header, body(20), header]), 41);
+    expect(after.recvFrame()).toBe('left to amqplib: 0 bytes');
+    expect(connection.recvFrame()).toMatchObject({ size: 0 });
+  });
+
+  it('is kept when it is as large as allowed', () => {
+    expect(source(header, 42).recvFrame()).toMatchObject({ size: 42 });
+  });
+
+  it('is no message at all when one frame announces more than any broker sends: the link ends', () => {
+    const announced = frame(Buffer.alloc(0), 3);
+    announced.writeUInt32BE(64 * 1024 * 1024 + 1, 3);
+    expect(() => source(announced).recvFrame()).toThrow('67108865 bytes is announced');
+  });
+});
+
 describe('what is left to amqplib', () => {
   const header = frame(contentHeader());
   it.each([
@@ -189,11 +233,11 @@ describe('what is left to amqplib', () => {
 
   it('a version that works differently', () => {
     const without: { recvFrame?: () => unknown } = {};
-    readContentHeadersOf(without);
+    readContentHeadersOf(without, 1_000);
     expect(without.recvFrame).toBeUndefined();
     const recvFrame = (): unknown => 'a frame';
     const withoutRest = { recvFrame };
-    readContentHeadersOf(withoutRest);
+    readContentHeadersOf(withoutRest, 1_000);
     expect(withoutRest.recvFrame).toBe(recvFrame);
   });
 });

@@ -25,6 +25,8 @@ export interface Dial {
   readonly connectionName: string;
   /** Asked for every attempt, so that rotated certificates are read again. */
   readonly tls: () => TlsOptions;
+  /** Larger messages are not kept. */
+  readonly maxInboundBytes: number;
   /** Extra client properties, shown in the broker's connection list. */
   readonly clientProperties: Readonly<Record<string, unknown>>;
   /** Set: the heartbeat thread dials, and holds the socket. */

@@ -40,6 +40,12 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
         level: 'warn',
         sentence: `${link(event.role)}: ${reasonOf(event.cause)}. It has those it logged in with${untilWhen(event.expiresAt)}; next question in ${seconds(event.retryInMs)}`,
       };
+    case 'amqplib-outdated':
+      return {
+        level: 'warn',
+        sentence:
+          'amqplib before 2.3.0 is installed (advisory GHSA-37f9-7m79-6866): whoever answers in the place of the broker can exhaust the memory of this process. Install amqplib ^2.3.0',
+      };
     case 'gave-up':
       return { level: 'error', sentence: reasonOf(event.cause) };
     case 'blocked':

@@ -272,6 +272,7 @@ export class LinkSupervisor {
       attempt: this.#attempt,
       heartbeatTimeoutSeconds: link.negotiatedHeartbeatSeconds,
     });
+    if (link.hasOutdatedAmqplib) this.hooks.event({ type: 'amqplib-outdated' });
     try {
       const report = await recover(link, this.options.recoverySteps, this.clock, this.options.recoveryTimeoutMs);
       if (!link.isUp || this.#state.name !== 'recovering') return;

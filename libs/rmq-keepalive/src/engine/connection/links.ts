@@ -48,6 +48,7 @@ export class Links {
   readonly all: readonly LinkSupervisor[];
   /** Whether the broker confirms anything at all. */
   readonly confirms: ConfirmWatch;
+  #saidOutdated = false;
   readonly #avoided: AvoidedAddresses;
   readonly #changed = new Subject<void>();
   readonly #recovering = new Set<() => void>();
@@ -154,10 +155,17 @@ export class Links {
     };
   }
 
+  #tell(event: ConnectionEvent): void {
+    // Of both links, and at every reconnect, it is the same one.
+    if (event.type === 'amqplib-outdated' && this.#saidOutdated) return;
+    if (event.type === 'amqplib-outdated') this.#saidOutdated = true;
+    this.hooks.event(event);
+  }
+
   #makeLink(role: LinkRole, recoverySteps: readonly RecoveryStep[]): LinkSupervisor {
     const { name, options, clock, channels } = this.parts;
     const { endpoints, connectTimeoutMs, tls, connectionName, clientProperties } = options;
-    const { heartbeat, reconnect, recoveryTimeoutMs } = options;
+    const { heartbeat, reconnect, recoveryTimeoutMs, maxInboundBytes } = options;
     const supervisor: LinkSupervisor = new LinkSupervisor(
       {
         role,
@@ -170,6 +178,7 @@ export class Links {
           tls,
           connectionName: `${connectionName} ${name} ${role}`,
           clientProperties,
+          maxInboundBytes,
         },
         heartbeat,
         reconnect,
@@ -183,7 +192,7 @@ export class Links {
           this.#changed.next();
         },
         lost: (link, cause) => this.hooks.lost(link, cause),
-        event: (event) => this.hooks.event(event),
+        event: (event) => this.#tell(event),
       },
       clock,
     );

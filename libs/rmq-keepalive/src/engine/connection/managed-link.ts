@@ -164,7 +164,7 @@ export class ManagedLink {
     const { dial, passage } = this.#dialling ?? {};
     this.#endDial();
     if (dial === undefined) return;
-    const link = new AmqpLink(this.role, String(dial.endpoint), session, this.clock, this.budget, passage);
+    const link = new AmqpLink(this.role, dial, session, this.clock, this.budget, passage);
     if (link.isSessionOver) return this.#wasNeverUp(session, link);
     this.#current = link;
     if (this.#stopped) void link.close(0);

@@ -9,6 +9,19 @@ export class PayloadNotDecodableError extends RmqError {
   }
 }
 
+/** A message is larger than `maxInboundBytes`: its body was not kept, so that it can be neither handled nor copied. */
+export class MessageTooLargeError extends RmqError {
+  constructor(
+    readonly bytes: number,
+    readonly maxBytes: number,
+  ) {
+    super(
+      'RMQ_MESSAGE_TOO_LARGE',
+      `The message takes ${bytes} bytes, more than maxInboundBytes (${maxBytes}), and its body was not kept. Raise maxInboundBytes, or take the message out of its queue by other means`,
+    );
+  }
+}
+
 /** What a deduplication store is asked to do for one message. */
 export type DeduplicationStep = 'claim' | 'renew' | 'done' | 'release';
 

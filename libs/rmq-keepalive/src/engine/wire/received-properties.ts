@@ -10,6 +10,12 @@ export interface ArrivedTable {
   readonly end: number;
 }
 
+/** A body that was not kept. */
+export interface LostBody {
+  readonly bytes: number;
+  readonly maxBytes: number;
+}
+
 export class ReceivedProperties {
   contentType: string | undefined;
   contentEncoding: string | undefined;
@@ -28,11 +34,22 @@ export class ReceivedProperties {
   /** Where the header table is: nothing is copied of a message that is not copied. */
   #table: ArrivedTable | undefined;
   #fault: string | undefined;
+  #lostBody: LostBody | undefined;
 
   /** For what reads them off the wire. */
   static arrived(properties: ReceivedProperties, table: ArrivedTable | undefined, fault: string | undefined): void {
     properties.#table = table;
     properties.#fault = fault;
+  }
+
+  /** For what has not kept the body. */
+  static bodyNotKept(properties: ReceivedProperties, lost: LostBody): void {
+    properties.#lostBody = lost;
+  }
+
+  /** Set: the body was too large to be kept, and is empty now. */
+  static lostBodyOf(properties: object): LostBody | undefined {
+    return #lostBody in properties ? properties.#lostBody : undefined;
   }
 
   /** Why some of these could not be read; a clause about the message's body. */

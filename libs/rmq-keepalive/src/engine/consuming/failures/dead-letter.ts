@@ -4,6 +4,7 @@
  * Moving, instead of a dead-letter exchange on the queue: the queue's arguments stay as they are, so an existing queue
  * never conflicts (406), and the reason travels with the message.
  */
+import { refuseWithoutBody } from '../../codec/readable.js';
 import { errorNameOf, reasonOf } from '../../errors.js';
 import { toQueue } from '../../topology/topology.js';
 import { ReceivedProperties } from '../../wire/received-properties.js';
@@ -46,6 +47,7 @@ export async function moveToDeadLetters(
   why: DeathCertificate,
   transport: CopyTransport,
 ): Promise<void> {
+  refuseWithoutBody(delivery.properties);
   const messageId =
     delivery.messageId ?? `dead-${delivery.subscription}-${delivery.deliveryTag}-${why.at}`.slice(0, 255);
   await sendCopy(

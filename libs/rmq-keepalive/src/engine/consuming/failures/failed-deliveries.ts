@@ -5,6 +5,7 @@
  * Danger: the broker may be out of reach for copies just when everything fails. Then the delivery is kept, unsettled, and
  * the move tried again ({@link StuckDeliveries}): nothing is dropped, and the prefetch bounds what is held.
  */
+import { hasBody } from '../../codec/readable.js';
 import type { ConnectionEvent, FailedHandlerFate } from '../../connection/connection-events.js';
 import { asError, ConnectionClosedError } from '../../errors.js';
 import { Admission, type AdmissionHost } from './admission.js';
@@ -175,7 +176,7 @@ export class FailedDeliveries {
 
   /** Another attempt would change nothing. */
   async giveUp(delivery: Delivery, reason: DeadLetterReason, error: unknown): Promise<void> {
-    const { deadLetter, name: subscription } = this.wanted;
+    const { deadLetter, name: subscription, isStream } = this.wanted;
     const answered = this.wanted.answers?.answer(delivery, reason, error);
     if (answered !== undefined) return answered;
     if (delivery.isSettled) return;
@@ -185,12 +186,15 @@ export class FailedDeliveries {
       reason,
       cause: error === undefined ? error : asError(error),
     };
-    if (deadLetter === false) {
+    const isWhole = hasBody(delivery.properties);
+    // A stream keeps what is passed over.
+    if (deadLetter === false || (isStream && !isWhole)) {
       if (delivery.reject()) this.host.event({ type: 'delivery-rejected', ...what });
       return;
     }
     await this.#move(delivery, {
-      to: deadLetter,
+      // Without its body it cannot be copied: it is held. Others are not to wait in its line.
+      to: isWhole ? deadLetter : `${deadLetter} (larger than maxInboundBytes)`,
       send: () =>
         moveToDeadLetters(delivery, deadLetter, { reason, error, at: this.host.clock.wallClock() }, this.host.copies),
       sent: () => {

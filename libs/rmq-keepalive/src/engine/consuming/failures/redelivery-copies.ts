@@ -1,4 +1,5 @@
 /** Copies what came back to the end of its queue, with its counts, and acks it: see redeliveries.ts. */
+import { isReadable } from '../../codec/readable.js';
 import type { Clock } from '../../clock.js';
 import type { ConnectionEvent } from '../../connection/connection-events.js';
 import { asError } from '../../errors.js';
@@ -6,7 +7,6 @@ import { CopiedOriginals } from './copied-originals.js';
 import { type CopyTransport, isUnwritable } from './copy-transport.js';
 import type { Delivery } from '../delivery.js';
 import type { RedeliveryVerdict } from './redeliveries.js';
-import { ReceivedProperties } from '../../wire/received-properties.js';
 import { moveToEndOfQueue } from './redelivery-copy.js';
 
 export interface RedeliveryCopiesHost {
@@ -43,7 +43,7 @@ export class RedeliveryCopies {
   async replaced(delivery: Delivery, reason: Reason): Promise<boolean> {
     if (await this.#originals.hasCopy(delivery, returnsOf(reason))) return false;
     // What cannot be read cannot be copied; it is given up as soon as somebody tries to decode it.
-    if (ReceivedProperties.faultOf(delivery.properties) !== undefined) return false;
+    if (!isReadable(delivery.properties)) return false;
     if (!delivery.isLive || this.host.clock.now() < this.#copiesAgainAt) return false;
     const replacing = this.#replace(delivery, reason);
     this.#underWay.add(replacing);
