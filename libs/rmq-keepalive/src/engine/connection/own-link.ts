@@ -3,8 +3,9 @@ import type { Clock } from '../clock.js';
 import { ConnectionClosedError } from '../errors.js';
 import type { AmqpLink } from './amqp-link.js';
 import type { ChannelBudget } from './channel-budget.js';
+import type { Dial } from './dialling.js';
 import type { Link, LinkRole } from './link.js';
-import { type Dial, ManagedLink } from './managed-link.js';
+import { ManagedLink } from './managed-link.js';
 
 export interface OwnLinkOptions {
   readonly role: LinkRole;
