@@ -56,6 +56,8 @@ export class AmqpLink implements Link {
     readContentHeadersOf(session.connection as object, maxInboundBytes);
     this.channels = budget.forLink(role, this.#raw.channelMax);
     this.#upSince = clock.now();
+    // amqplib tells of it here first, and then closes the channels.
+    session.on('error', (error: Error) => this.channels.connectionEnded(error.message));
     const { stream } = this.#raw;
     if (passage !== undefined) gatherWrites(stream);
     stream.on('drain', () => this.#whenDrained.forEach((drained) => drained()));
@@ -146,12 +148,18 @@ export class AmqpLink implements Link {
 
   async openChannel(): Promise<Channel> {
     this.#assertUp();
-    return this.session.createChannel();
+    return this.channels.openWith(async () => {
+      this.#assertUp();
+      return this.session.createChannel();
+    });
   }
 
   async openPublishingChannel(confirms: 'on' | 'off', events: PublishingChannelEvents): Promise<PublishingChannel> {
     this.#assertUp();
-    const channel = await (confirms === 'on' ? this.session.createConfirmChannel() : this.session.createChannel());
+    const channel = await this.channels.openWith(async () => {
+      this.#assertUp();
+      return confirms === 'on' ? this.session.createConfirmChannel() : this.session.createChannel();
+    });
     const { stream, frameMax } = this.#raw;
     return new AmqpPublishingChannel(
       channel,

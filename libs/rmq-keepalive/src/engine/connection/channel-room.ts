@@ -44,6 +44,12 @@ function freeFor(use: ChannelUse, { limit, taken, publishers }: ChannelShare): n
   }
 }
 
+/** How many consumers have a channel that the main publisher, or work, cannot do without. */
+export function overdraft({ limit, taken, publishers }: ChannelShare): number {
+  const due = (publishers > 0 && taken['main-publisher'] === 0 ? 1 : 0) + (taken.work === 0 ? 1 : 0);
+  return Math.min(taken.consumer, Math.max(0, due - (limit - countOf(taken))));
+}
+
 export function countOf(counts: ChannelCounts): number {
   return counts['main-publisher'] + counts.publisher + counts.consumer + counts.work;
 }

@@ -7,8 +7,10 @@
  * Choice: a place is taken first, for a use, and `roomFor` keeps some back for what must not go without. A place belongs to
  * its holder, not to one channel: a consumer whose channel died keeps it for the next one.
  */
-import { ChannelsExhaustedError, ConnectionClosedError } from '../errors.js';
+import type { EventEmitter } from 'node:events';
 import type { Clock, Timer } from '../clock.js';
+import { type ChannelsExhaustedError, ConnectionClosedError } from '../errors.js';
+import { channelLimitIn, type ChannelLimit } from './channel-limit.js';
 import { type ChannelCounts, type ChannelUse, NO_CHANNELS, roomFor } from './channel-room.js';
 
 /** Held until {@link release}, which is for once no channel of it is open any more. Idempotent. */
@@ -21,8 +23,20 @@ export interface LinkChannelsHost {
   readonly clock: Clock;
   /** Publishers that were made. */
   publishers(): number;
-  /** A place is free again. Called once for all that become free in one turn. */
+  /** How many more there can be, of all links together. */
+  roomFor(use: ChannelUse): number;
+  /** Whether a place for work is held, on whichever link: it will be free soon. */
+  isWorking(): boolean;
+  exhausted(who: string): ChannelsExhaustedError;
+  /** A place is free again. */
   freed(): void;
+  /** Resolves when the next channel can be opened. */
+  beforeOpening(): Promise<void>;
+  /** So many channels were closed. */
+  closed(count: number): void;
+  /** The broker has ended the connection over one channel too many. */
+  refused(limit: ChannelLimit): void;
+  ended(): void;
 }
 
 /** So long {@link LinkChannels.take} waits: the holders of the other places for work are at it for a moment, as a rule. */
@@ -38,7 +52,9 @@ export class LinkChannels {
   readonly #taken: Record<ChannelUse, number> = { ...NO_CHANNELS };
   readonly #waiting = new Set<Waiter>();
   #isOver = false;
-  #isFreedDue = false;
+  #isRefused = false;
+  /** Channels that the broker has opened. */
+  #open = 0;
 
   constructor(
     /** How many channels the link may have, from connection.tune. */
@@ -51,10 +67,16 @@ export class LinkChannels {
     return this.#taken;
   }
 
+  /** How many channels are open now: no more than are taken. */
+  get open(): number {
+    return this.#open;
+  }
+
   roomFor(use: ChannelUse): number {
     const { limit } = this;
     const publishers = this.isForPublishing ? this.host.publishers() : 0;
-    return this.#isOver ? 0 : roomFor(use, { limit, taken: this.#taken, publishers });
+    if (this.#isOver) return 0;
+    return Math.min(roomFor(use, { limit, taken: this.#taken, publishers }), this.host.roomFor(use));
   }
 
   tryTake(use: ChannelUse): ChannelPlace | undefined {
@@ -70,7 +92,7 @@ export class LinkChannels {
 
   /** The error for whoever has no place. */
   exhausted(who: string): ChannelsExhaustedError {
-    return ChannelsExhaustedError.onLink(who, this.limit);
+    return this.host.exhausted(who);
   }
 
   /** For a while: one place is kept free for that, so it may have to be waited for. @throws {@link ChannelsExhaustedError} after 10 s */
@@ -78,6 +100,7 @@ export class LinkChannels {
     if (this.#isOver) throw new ConnectionClosedError('The link is gone');
     const place = this.#waiting.size === 0 ? this.tryTake('work') : undefined;
     if (place !== undefined) return place;
+    if (!this.host.isWorking()) throw this.exhausted(who);
     return new Promise((resolve, reject) => {
       const timer = this.host.clock.setTimer(() => {
         this.#waiting.delete(waiter);
@@ -88,14 +111,50 @@ export class LinkChannels {
     });
   }
 
+  /** The way to every channel, so that it is known how many there are. */
+  async openWith<C extends EventEmitter>(create: () => Promise<C>): Promise<C> {
+    await this.host.beforeOpening();
+    const channel = await create();
+    this.#open += 1;
+    channel.once('close', () => {
+      // With the connection: how many there were is what its end teaches.
+      if (this.#isRefused) return;
+      this.#open -= 1;
+      this.host.closed(1);
+    });
+    return channel;
+  }
+
+  /** The broker has ended the connection with these words. Call it before the channels are closed. */
+  connectionEnded(words: string): void {
+    const limit = channelLimitIn(words);
+    if (limit === undefined) return;
+    this.#isRefused = true;
+    // What was opened and ended by bytes of one read is known to us a little later.
+    setImmediate(() => this.host.refused(limit));
+  }
+
+  /** Something has become free: whoever waits for a place to work gets it. */
+  serve(): void {
+    for (const waiter of this.#waiting) {
+      const place = this.tryTake('work');
+      if (place === undefined) return;
+      this.#waiting.delete(waiter);
+      waiter.timer.cancel();
+      waiter.resolve(place);
+    }
+  }
+
   /** The link is gone, and everything on it. */
   end(): void {
+    if (this.#isOver) return;
     this.#isOver = true;
     for (const waiter of this.#waiting) {
       waiter.timer.cancel();
       waiter.reject(new ConnectionClosedError('The link is gone'));
     }
     this.#waiting.clear();
+    this.host.ended();
   }
 
   #place(use: ChannelUse): ChannelPlace {
@@ -107,30 +166,8 @@ export class LinkChannels {
         if (!isHeld) return;
         isHeld = false;
         this.#taken[use] -= 1;
-        this.#freedSoon();
+        if (!this.#isOver) this.host.freed();
       },
     };
-  }
-
-  /** Not within the caller's own doings. */
-  #freedSoon(): void {
-    if (this.#isFreedDue || this.#isOver) return;
-    this.#isFreedDue = true;
-    setImmediate(() => {
-      this.#isFreedDue = false;
-      if (this.#isOver) return;
-      this.#serve();
-      this.host.freed();
-    });
-  }
-
-  #serve(): void {
-    for (const waiter of this.#waiting) {
-      const place = this.tryTake('work');
-      if (place === undefined) return;
-      this.#waiting.delete(waiter);
-      waiter.timer.cancel();
-      waiter.resolve(place);
-    }
   }
 }

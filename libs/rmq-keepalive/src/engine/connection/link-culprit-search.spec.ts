@@ -6,6 +6,11 @@ const refused = new LinkLostError(Object.assign(new Error('INTERNAL_ERROR'), { c
 const reset = new LinkLostError(Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' }));
 const forced = new LinkLostError(Object.assign(new Error('CONNECTION_FORCED'), { code: 320 }));
 const unreadable = new LinkLostError(new TypeError('Unexpected type tag'));
+const tooManyChannels = new LinkLostError(
+  Object.assign(new Error("number of channels opened for user 'u' has reached the maximum allowed user limit of 5"), {
+    code: 530,
+  }),
+);
 
 const GUILTY = 'queue "guilty"';
 const NAMES = ['queue "a"', GUILTY, 'queue "b"'];
@@ -23,6 +28,7 @@ describe('the kind of a close', () => {
     ['abrupt', reset],
     ['abrupt', new LinkLostError(new Error('Unexpected close'))],
     ['unrelated', forced],
+    ['unrelated', tooManyChannels],
     ['unrelated', new PeerDeadError(15_000, 10_000)],
     ['unrelated', new LinkLostError(new Error('Heartbeat timeout'))],
     ['unrelated', new LinkLostError('the connection was closed')],

@@ -14,6 +14,7 @@
  * Pure: it counts and decides; the time is an argument.
  */
 import { LinkLostError } from '../errors.js';
+import { channelLimitIn } from './channel-limit.js';
 import type { LinkRole } from './link.js';
 
 /** What is known of a link when it is lost. */
@@ -124,6 +125,8 @@ export function closeKind(cause: Error): CloseKind {
   // Ours (peer dead, recovery stalled, blocked loop) are about the link, and not about what is on it.
   if (!(cause instanceof LinkLostError)) return 'unrelated';
   const { code, message } = (cause.cause ?? {}) as { code?: unknown; message?: unknown };
+  // Whoever opened the one channel too many has done nothing wrong.
+  if (channelLimitIn(String(message)) !== undefined) return 'unrelated';
   if (typeof code === 'number') return code === CONNECTION_FORCED ? 'unrelated' : 'refused';
   if (typeof code === 'string' || message === 'Unexpected close') return 'abrupt';
   return message === undefined || message === 'Heartbeat timeout' ? 'unrelated' : 'refused';

@@ -33,6 +33,7 @@ import type { AvoidedAddresses } from './avoided-addresses.js';
 import type { BrokerEndpoint } from './broker-endpoint.js';
 import type { BrokerEndpoints } from './broker-endpoints.js';
 import type { ChannelBudget } from './channel-budget.js';
+import { channelLimitIn } from './channel-limit.js';
 import type { ConnectionEvent } from './connection-events.js';
 import { type ConnectionState, nextState } from './connection-state.js';
 import type { Login } from './credentials.js';
@@ -96,6 +97,7 @@ export class LinkSupervisor {
   #youngDeaths = 0;
   #lastDeathAt = 0;
   #endpoint: string | undefined;
+  #dialled: BrokerEndpoint | undefined;
   #wakeEarly: (() => void) | undefined;
   /** Ends the wait for an address provider. */
   #abandonDial: (() => void) | undefined;
@@ -156,6 +158,15 @@ export class LinkSupervisor {
 
   lastByteAges(): { receivedAgoMs: number; sentAgoMs: number } | undefined {
     return this.#heartbeats?.lastByteAges();
+  }
+
+  /**
+   * How a further session is opened with the broker of the link, while that is up.
+   * @param ending settles when nobody waits for it any more
+   */
+  async furtherDial(ending: Promise<unknown>): Promise<Dial | undefined> {
+    const endpoint = this.#dialled;
+    return endpoint === undefined || this.link === undefined ? undefined : this.#dialTo(endpoint, ending);
   }
 
   /** Call just before a handler runs: it may block the loop, and with it the next heartbeat. */
@@ -221,6 +232,7 @@ export class LinkSupervisor {
       () => new NoAddressError(`the address provider did not answer within ${dial.timeoutMs} ms`),
     );
     this.#endpoint = String(endpoint);
+    this.#dialled = endpoint;
     const { heartbeat } = this.options;
     const target = await this.#dialTo(
       endpoint,
@@ -402,7 +414,7 @@ export class LinkSupervisor {
         attempt: cause instanceof RecoveryStalledError ? Math.max(2, this.#attempt + 1) : this.#attempt + 1,
         outageMs,
         random: this.random,
-        loginRefused: cause instanceof LoginRefusedError,
+        loginRefused: cause instanceof LoginRefusedError || this.#hasNoChannelAgain(cause),
         noCredentials: cause instanceof NoCredentialsError,
         unanswered: cause instanceof ConnectTimeoutError || cause instanceof RecoveryStalledError,
         maxDelayMs,
@@ -416,6 +428,11 @@ export class LinkSupervisor {
       cause,
     });
     return retryInMs;
+  }
+
+  /** The first time it is learned how many there may be; a link that dies of it again finds none at all. */
+  #hasNoChannelAgain(cause: Error): boolean {
+    return this.#attempt >= 2 && channelLimitIn(cause.message) !== undefined;
   }
 
   #giveUp(cause: Error): void {

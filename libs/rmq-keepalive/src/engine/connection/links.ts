@@ -7,19 +7,20 @@
 import { first, firstValueFrom, type Observable, Subject, takeUntil } from 'rxjs';
 import type { Clock } from '../clock.js';
 import type { ConsumerRegistry } from '../consuming/consumer-registry.js';
-import { NotOpenError } from '../errors.js';
+import { ChannelsExhaustedError, NotOpenError } from '../errors.js';
 import type { Publishers } from '../publishing/publishers.js';
 import type { TopologyKeeper } from '../topology/topology-keeper.js';
 import { AvoidedAddresses } from './avoided-addresses.js';
 import { ConfirmWatch } from './confirm-watch.js';
 import type { ConnectionEvent } from './connection-events.js';
 import type { ChannelBudget } from './channel-budget.js';
+import { probeChannels, type ProbeWish } from './channel-probe.js';
 import type { ResolvedConnectionOptions } from './connection-options.js';
 import type { ConnectionState } from './connection-state.js';
 import { CredentialsSource } from './credentials-source.js';
 import { LinkSupervisor } from './link-supervisor.js';
 import type { Link, LinkRole } from './link.js';
-import type { RecoveryStep } from './recovery.js';
+import type { RecoveryProgress, RecoveryStep } from './recovery.js';
 
 export interface LinksParts {
   /** The connection's. */
@@ -53,6 +54,7 @@ export class Links {
   readonly #changed = new Subject<void>();
   readonly #recovering = new Set<() => void>();
   readonly #credentials: CredentialsSource;
+  #heldUp: Link | undefined;
 
   constructor(
     private readonly parts: LinksParts,
@@ -95,6 +97,15 @@ export class Links {
     return this.all.map(({ awayBecause }) => awayBecause).find((because) => because !== undefined);
   }
 
+  /** Asks the broker of a link that is up whether it allows more channels. */
+  async probeChannels(wish: ProbeWish, signal: AbortSignal): Promise<number | undefined> {
+    const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+    const supervisor = this.all.find(({ link }) => link !== undefined);
+    // Without credentials it cannot be asked now.
+    const dial = await supervisor?.furtherDial(aborted).catch(() => undefined);
+    return dial && probeChannels({ ...dial, connectionName: `${dial.connectionName} probe` }, wish, signal);
+  }
+
   /** The broker's alarm, while one holds a link back. */
   get blockedBecause(): string | undefined {
     return this.all.map(({ link }) => link?.blockedBecause).find((because) => because !== undefined);
@@ -120,6 +131,13 @@ export class Links {
     throw new NotOpenError(`${this.parts.name} ${role}`, timeoutMs, state.name, awayBecause);
   }
 
+  /** A channel is free: declares what found none in a recovery. */
+  channelFreed(): void {
+    const link = this.#heldUp;
+    // With the link lost, the next recovery does it.
+    if (link?.isUp === true) this.#declareAll(link).catch(() => undefined);
+  }
+
   /** The topology's declarations go on: whoever recovers is not stuck. */
   declaringAdvances(): void {
     for (const advanced of this.#recovering) advanced();
@@ -133,7 +151,7 @@ export class Links {
         run: async (link, progress) => {
           this.#recovering.add(progress.advanced);
           try {
-            await topology.declareAll(link);
+            await this.#declareAll(link, progress);
           } finally {
             this.#recovering.delete(progress.advanced);
           }
@@ -213,6 +231,18 @@ export class Links {
       avoid: (address: string) => this.#avoided.avoid(address),
     };
     return new ConfirmWatch(options.publish.noConfirmsAfterMs, host, clock);
+  }
+
+  /** A link without a channel to declare on now may have one soon, and what others have on it goes on. */
+  async #declareAll(link: Link, progress?: RecoveryProgress): Promise<void> {
+    try {
+      this.#heldUp = undefined;
+      await this.parts.topology.declareAll(link);
+    } catch (thrown) {
+      if (!(thrown instanceof ChannelsExhaustedError)) throw thrown;
+      this.#heldUp = link;
+      progress?.refused.push({ entity: 'the topology', cause: thrown });
+    }
   }
 
   async #untilOwnQueuesAreBack(): Promise<void> {

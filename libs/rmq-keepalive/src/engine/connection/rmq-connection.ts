@@ -71,6 +71,7 @@ export class RmqConnection {
   readonly #options: ResolvedConnectionOptions;
   readonly #clock: Clock;
   readonly #bus = new EventBus();
+  readonly #channels: ChannelBudget;
   readonly #links: Links;
   readonly #state: OverallState;
   readonly #record: ConnectionRecord;
@@ -165,6 +166,18 @@ export class RmqConnection {
       beforeHandler: () => this.#links.all.forEach((link) => link.beforeHandler()),
       copies,
     });
+    this.#channels = new ChannelBudget({
+      clock: this.#clock,
+      publishers: () => this.#publishers.count,
+      waiting: () => this.#publishers.waitingForChannel + this.#consumers.waitingForChannel,
+      freed: () => {
+        this.#links.channelFreed();
+        this.#publishers.channelFreed();
+        this.#consumers.channelFreed();
+      },
+      overdrawn: (consumers) => this.#consumers.giveUpChannels(consumers),
+      probe: (wish, signal) => this.#links.probeChannels(wish, signal),
+    });
     this.#links = new Links(
       {
         name: this.name,
@@ -173,14 +186,7 @@ export class RmqConnection {
         topology: this.#topology,
         consumers: this.#consumers,
         publishers: this.#publishers,
-        channels: new ChannelBudget({
-          clock: this.#clock,
-          publishers: () => this.#publishers.count,
-          freed: () => {
-            this.#publishers.channelFreed();
-            this.#consumers.channelFreed();
-          },
-        }),
+        channels: this.#channels,
       },
       {
         mayStart: () => this.#closing?.mayDialToPublish !== false,
@@ -404,6 +410,7 @@ export class RmqConnection {
       },
       drainTimeoutMs,
     );
+    this.#channels.end();
     // Known before the first event of it: a listener that hears of the closing may call close() itself.
     this.#closing = closing;
     this.#leftOut.end();

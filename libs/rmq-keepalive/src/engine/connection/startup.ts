@@ -2,6 +2,7 @@
 import { first, firstValueFrom, type Observable, Subject } from 'rxjs';
 import type { Clock } from '../clock.js';
 import { ConnectionClosedError, GaveUpError, NotOpenError } from '../errors.js';
+import { lessonOrFailure } from './channel-limit.js';
 import type { ResolvedConnectionOptions } from './connection-options.js';
 import type { EventBus } from './event-bus.js';
 import type { LinkSupervisor } from './link-supervisor.js';
@@ -67,10 +68,11 @@ export class Startup {
         // Asked now: an address provider has answered by now.
         if (failed >= Math.max(1, link.addressCount)) reject(new GaveUpError(failed, cause));
       };
+      const kindOf = lessonOrFailure();
       // A broker that lets us in and loses us before we are open has failed as well.
       endListening = [
         events.on('attempt-failed', ({ role, cause }) => countFailure(role, cause)),
-        events.on('link-lost', ({ role, cause }) => countFailure(role, cause)),
+        events.on('link-lost', ({ role, cause }) => void (kindOf(cause) === 'failure' && countFailure(role, cause))),
       ];
     });
     try {

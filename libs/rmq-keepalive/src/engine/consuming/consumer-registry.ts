@@ -127,6 +127,18 @@ export class ConsumerRegistry {
     return this.all().filter(({ name, isAttached }) => isAttached && !asked.has(subscriptionAsked(name))).length;
   }
 
+  get waitingForChannel(): number {
+    return [...this.#waitingForChannel].filter(({ isWanted }) => isWanted).length;
+  }
+
+  /** So many have a channel that is needed more elsewhere: those that came last, what is idle first. They wait for another one. */
+  giveUpChannels(count: number): void {
+    const attached = this.all().filter(({ isAttached }) => isAttached);
+    const lastFirst = attached.toReversed();
+    const idleFirst = [...lastFirst.filter(({ isBusy }) => !isBusy), ...lastFirst.filter(({ isBusy }) => isBusy)];
+    for (const consumer of idleFirst.slice(0, count)) void consumer.giveUpChannel();
+  }
+
   /** As many of those that wait for a channel are attached as can have one now. */
   channelFreed(): void {
     const link = this.host.link();

@@ -245,6 +245,24 @@ export class Consumer {
     void this.untilIdle().then(() => this.host.isIdle(this));
   }
 
+  /** Its channel is needed more elsewhere: what runs is finished first. Then it waits for another one. */
+  async giveUpChannel(): Promise<void> {
+    const attachment = this.#attachment;
+    if (!this.isWanted || attachment === undefined) return;
+    this.#work.beginNoMore();
+    await this.#cancelConsumer();
+    await this.untilIdle();
+    if (this.#attachment === attachment && attachment.isLive) await this.#closeInOrder(attachment);
+    // Paused meanwhile, or ended: that has its own way on.
+    if (!this.isWanted) return;
+    this.#work.beginAgain();
+    if (!this.isAttached && attachment.link.isUp) this.#withoutChannel(attachment.link.channels.exhausted(this.#who));
+  }
+
+  get #who(): string {
+    return `subscription "${this.name}"`;
+  }
+
   /** Takes a place for its next channel, and keeps it. */
   reservePlace({ channels }: Link): boolean {
     if (this.#place?.channels !== channels) this.#place = channels.tryTake('consumer');
@@ -322,7 +340,7 @@ export class Consumer {
   async #openAttachment(link: Link): Promise<Attachment> {
     const current = this.#attachment;
     if (current !== undefined && current.isLive && current.link === link) return current;
-    if (!this.reservePlace(link)) throw link.channels.exhausted(`subscription "${this.name}"`);
+    if (!this.reservePlace(link)) throw link.channels.exhausted(this.#who);
     const opening: { attachment?: Attachment; cause?: Error; ended?: true } = {};
     const channel = await openGuardedChannel(link, (cause) => {
       opening.ended = true;

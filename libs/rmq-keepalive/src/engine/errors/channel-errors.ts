@@ -115,6 +115,21 @@ export class ChannelsExhaustedError extends RmqError {
       'For more, use a second connection with a name of its own, or raise channel_max at the broker (and channelMax in the URL, if it is there)',
     );
   }
+
+  /** Of a user, or of a node, over all connections. */
+  static ofLimit(who: string, { whose, limit }: { whose: 'user' | 'node'; limit: number }): ChannelsExhaustedError {
+    const has = whose === 'user' ? 'the user of this connection' : 'a node of the broker';
+    const wayOut =
+      whose === 'user'
+        ? 'For more, raise the limit max-channels of the user (rabbitmqctl set_user_limits), or give this service a user of its own'
+        : 'For more, raise channel_max_per_node at the broker';
+    return new ChannelsExhaustedError(
+      who,
+      limit,
+      `${has} may have ${limit === 1 ? '1 channel' : `${limit} channels`} over all connections`,
+      `${wayOut}; it is asked for now and then`,
+    );
+  }
 }
 
 /** A channel ended while the link lives. */

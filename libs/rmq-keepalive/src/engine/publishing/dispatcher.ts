@@ -230,9 +230,13 @@ export class Dispatcher {
     }
   }
 
+  get isWaitingForChannel(): boolean {
+    return this.#missingBecause instanceof ChannelsExhaustedError && this.#reopening !== undefined;
+  }
+
   /** Somebody gave a channel back. */
   channelFreed(): void {
-    if (this.#missingBecause instanceof ChannelsExhaustedError && this.#reopening !== undefined) this.#reopen();
+    if (this.isWaitingForChannel) this.#reopen();
   }
 
   /** As {@link attach}; what fails on a link that lives is tried again later, without harm to the others on it. */

@@ -87,6 +87,10 @@ export class Publishers {
     await dispatcher.closeChannel();
   }
 
+  get waitingForChannel(): number {
+    return [...this.#dispatchers].filter(({ isWaitingForChannel }) => isWaitingForChannel).length;
+  }
+
   /** How many there are, in use or not: each of them may want a channel. */
   get count(): number {
     return this.#dispatchers.size;

@@ -4,6 +4,7 @@
  * While the broker cannot be reached, the connection's startup policy decides: `wait` goes on waiting, `background` boots at
  * the first failed attempt, `fail-fast` fails. What the broker refuses is an error under every policy.
  */
+import { lessonOrFailure } from '../../engine/connection/channel-limit.js';
 import type { RmqConnection } from '../../engine/connection/rmq-connection.js';
 import { ConnectionClosedError, GaveUpError } from '../../engine/errors.js';
 
@@ -27,11 +28,15 @@ export async function untilStarted(connection: RmqConnection, server: StartingSe
         if (attempts === server.maxConnectionAttempts) reject(new GaveUpError(attempts, cause));
         else if (isPolicySatisfied) resolve();
       };
+      const kindOf = lessonOrFailure();
       endListening = connection.on('*', (event) => {
         if (event.type === 'consumer-attached' && event.subscription === server.subscription) resolve();
         if (event.type === 'consumer-refused' && event.subscription === server.subscription) reject(event.cause);
         if (event.type === 'entity-refused' && isWantedBy(server, event.entity)) reject(event.cause);
         if (event.type === 'attempt-failed' && event.role !== 'publishing') attemptFailed(event.cause);
+        // Let in, and thrown out before the consumer was attached.
+        if (event.type === 'link-lost' && event.role !== 'publishing' && kindOf(event.cause) === 'failure')
+          attemptFailed(event.cause);
         if (event.type === 'gave-up') reject(event.cause);
         if (event.type === 'drained') reject(new ConnectionClosedError());
       });
