@@ -79,6 +79,21 @@ export type ConnectionEvent =
   | { readonly type: 'consumer-refused'; readonly subscription: string; readonly queue: string; readonly cause: Error }
   /** Nobody called its queue a stream, and it is one: it is read as one from now on. */
   | { readonly type: 'stream-found'; readonly subscription: string; readonly queue: string }
+  /** Its options are possible, and hardly meant. */
+  | { readonly type: 'subscription-doubtful'; readonly subscription: string; readonly doubt: string }
+  | {
+      /** For the time that messages wait for a handler: too long for the broker, or short enough again. */
+      readonly type: 'prefetch-changed';
+      readonly subscription: string;
+      readonly from: number;
+      readonly to: number;
+      /** They had waited, and went back to the queue. */
+      readonly handedBack: number;
+      /** How long a handler takes, as a rule; `undefined` while none has returned. */
+      readonly usualRunMs: number | undefined;
+      /** How long the broker waits, as far as we know. */
+      readonly ackTimeoutMs: number;
+    }
   | { readonly type: 'subscription-paused'; readonly subscription: string }
   | { readonly type: 'subscription-resumed'; readonly subscription: string }
   | {

@@ -3,6 +3,7 @@ import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import { hostname } from 'node:os';
 import type { Codec } from '../codec/codec.js';
 import { DEFAULT_MAX_BYTES, JsonCodec, type JsonCodecOptions, MAX_BYTES } from '../codec/json-codec.js';
+import { DEFAULT_ACK_TIMEOUT_MS, resolveAckTimeout } from '../consuming/ack-timeout.js';
 import { OptionsError } from '../errors.js';
 import { type HeartbeatOptions, type HeartbeatWish, resolveHeartbeat } from '../heartbeat/heartbeat-policy.js';
 import { checkNumber, checkOptionsObject, checkRecord, oneOf, shown } from '../option-checks.js';
@@ -57,6 +58,12 @@ export interface RmqConnectionOptions {
   publish?: ConnectionPublishOptions;
   /** Defaults and bounds of calls: of `connection.rpc`, the injected `RmqRpcClient`. */
   rpc?: RpcOptions;
+  /**
+   * How long the broker waits for the settlement of a delivery (`consumer_timeout` of RabbitMQ), ms; `false`: for ever. Say
+   * here what is set there. A subscription may have one of its own. What waits for a handler is given back before it is over.
+   * @default 1_800_000 (30 minutes, RabbitMQ's own)
+   */
+  ackTimeoutMs?: number | false;
   /** How long running handlers and unconfirmed publishes get at close, ms. @default 10_000 */
   drainTimeoutMs?: number;
   /**
@@ -96,6 +103,7 @@ export const CONNECTION_OPTION_NAMES = [
   'outbox',
   'publish',
   'rpc',
+  'ackTimeoutMs',
   'drainTimeoutMs',
   'downAfterMs',
   'topology',
@@ -127,6 +135,8 @@ export interface ResolvedConnectionOptions {
   readonly outbox: ResolvedOutbox;
   readonly publish: ResolvedConnectionPublish;
   readonly rpc: ResolvedRpc;
+  /** `Infinity`: none. */
+  readonly ackTimeoutMs: number;
   readonly drainTimeoutMs: number;
   readonly downAfterMs: number;
   readonly topology: TopologyOptions;
@@ -173,6 +183,7 @@ export function resolveConnectionOptions(options: RmqConnectionOptions): Resolve
     outbox: resolveOutbox(options.outbox),
     publish,
     rpc: resolveRpc(options.rpc),
+    ackTimeoutMs: resolveAckTimeout(options.ackTimeoutMs, 'ackTimeoutMs') ?? DEFAULT_ACK_TIMEOUT_MS,
     drainTimeoutMs: milliseconds(options.drainTimeoutMs ?? 10_000, 0, 'drainTimeoutMs'),
     downAfterMs: milliseconds(options.downAfterMs ?? 30_000, 0, 'downAfterMs'),
     topology: options.topology ?? {},

@@ -80,6 +80,10 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
         level: 'warn',
         sentence: `Queue "${event.queue}" of subscription "${event.subscription}" is a stream, though nobody called it one, and is read as one from now on: after a reconnect behind what was settled; it takes nothing back, and what fails is dead-lettered without another attempt. Say so with queueOptions: { type: 'stream' }`,
       };
+    case 'subscription-doubtful':
+      return { level: 'warn', sentence: `Subscription "${event.subscription}": ${event.doubt}` };
+    case 'prefetch-changed':
+      return { level: 'info', sentence: prefetchSentence(event) };
     case 'subscription-paused':
       return { level: 'info', sentence: `Subscription "${event.subscription}" was paused` };
     case 'subscription-resumed':
@@ -253,6 +257,15 @@ function stalledSentence(event: ConnectionEventOf<'event-loop-stalled'>): string
   const meanwhile = event.heartbeatsKept ? 'the heartbeat thread went on meanwhile' : notKept;
   const advice = event.advice === undefined ? '' : `. ${event.advice}`;
   return `The event loop was blocked for ${seconds(event.stalledForMs)}; ${meanwhile}${advice}`;
+}
+
+function prefetchSentence(event: ConnectionEventOf<'prefetch-changed'>): string {
+  const { subscription, from, to, handedBack, usualRunMs, ackTimeoutMs } = event;
+  const holds = `Subscription "${subscription}" holds ${counted(to, 'message')} at most, no longer ${from}`;
+  if (to > from) return `${holds}: its handlers are fast enough again`;
+  const pace =
+    usualRunMs === undefined ? 'None of its handlers has returned yet' : `A handler takes ${seconds(usualRunMs)}`;
+  return `${holds}; ${counted(handedBack, 'message')} went back to the queue. ${pace}, and the broker waits ${seconds(ackTimeoutMs)} for an ack: see prefetch, concurrency and ackTimeoutMs`;
 }
 
 function drainedSentence(report: DrainReport): string {

@@ -118,7 +118,10 @@ export class RmqConnection {
       clock: this.#clock,
       onOwnLink: (work) => this.#onOwnLink(work),
     });
-    this.#subscriptions = new Subscriptions(this.#topology, this.#repairs, () => this.#consumers);
+    this.#subscriptions = new Subscriptions(this.#topology, this.#repairs, () => this.#consumers, {
+      ackTimeoutMs: this.#options.ackTimeoutMs,
+      event: (event) => this.#emit(event),
+    });
     this.#publishers = new Publishers(
       codec,
       this.#options,

@@ -14,6 +14,7 @@ import {
 import { type Subscription, subscriptionHandle } from '../consuming/subscription-handle.js';
 import { entityName } from '../topology/topology.js';
 import type { TopologyKeeper } from '../topology/topology-keeper.js';
+import type { ConnectionEvent } from './connection-events.js';
 import type { LinkRepairs } from './link-repairs.js';
 import type { Link } from './link.js';
 
@@ -31,6 +32,10 @@ export class Subscriptions {
     private readonly topology: TopologyKeeper,
     private readonly repairs: LinkRepairs,
     private readonly consumers: () => ConsumerRegistry,
+    private readonly host: {
+      readonly ackTimeoutMs: number;
+      event(event: ConnectionEvent): void;
+    },
   ) {}
 
   /** Not attached yet: that is for whoever knows the link. @throws {@link OptionsError} */
@@ -40,15 +45,23 @@ export class Subscriptions {
     kind: SubscriptionKind,
   ): Consumer {
     const knownExchange = this.topology.topology.exchangeNamed(subscribedExchange(options));
-    const wanted = resolveSubscription(options, handler, { ...kind, knownExchange });
+    const wanted = resolveSubscription(options, handler, {
+      ...kind,
+      knownExchange,
+      ackTimeoutMs: this.host.ackTimeoutMs,
+    });
     const entities = sharedEntities(wanted);
     this.topology.add(entities, `subscription "${wanted.name}"`);
+    let consumer: Consumer;
     try {
-      return this.consumers().add(wanted);
+      consumer = this.consumers().add(wanted);
     } catch (thrown) {
       this.topology.remove(entities);
       throw thrown;
     }
+    for (const doubt of wanted.doubts)
+      this.host.event({ type: 'subscription-doubtful', subscription: wanted.name, doubt });
+    return consumer;
   }
 
   named(name: string): Subscription | undefined {

@@ -9,14 +9,18 @@ import type { Link } from '../connection/link.js';
 import { AckLedger } from './ack-ledger.js';
 import { Delivery, type DeliveryOrigin } from './delivery.js';
 import type { DeliveryHandling } from './delivery-handling.js';
+import type { Holding } from './holding.js';
+import { lineFacts } from './line-facts.js';
+import { LineWatch } from './line-watch.js';
 import type { SettlementKind } from './settlement.js';
 import type { StreamPosition } from './stream-position.js';
+import type { LineVerdict } from './time-in-line.js';
 
 export interface AttachmentHost {
   readonly subscription: string;
   readonly clock: Clock;
   readonly needsSettling: boolean;
-  readonly prefetch: number;
+  readonly holding: Holding;
   /** Of a stream only. */
   readonly position: StreamPosition | undefined;
   /** Whether the queue is a stream, though nobody called it one; then there is a `position` from now on. Does not reject. */
@@ -26,12 +30,20 @@ export interface AttachmentHost {
   settled(kind: SettlementKind, count: number): void;
   /** These came too late: their messages come again. */
   stale(kind: SettlementKind, count: number): void;
+  /** Another prefetch is due; with fewer, what waits goes back. */
+  prefetchIsDue(attachment: Attachment, verdict: DueVerdict): void;
 }
 
 interface Arrival {
   readonly delivery: Delivery;
   readonly at: number;
 }
+
+export type DueVerdict = Exclude<LineVerdict, { kind: 'keep' }>;
+
+/** The broker measures from when it sends, we from when we read; and what is nearly too late would be a moment later. */
+const AS_OLD_MS = 1_000;
+const AS_OLD_SHARE = 0.05;
 
 export class Attachment implements DeliveryOrigin {
   /** Set while the consumer is attached. */
@@ -47,6 +59,7 @@ export class Attachment implements DeliveryOrigin {
   #isNoStream = false;
   #end!: () => void;
   readonly #ended = new Promise<void>((resolve) => (this.#end = resolve));
+  readonly #watch: LineWatch;
   readonly #ledger = new AckLedger<{ delivery: Delivery; readonly arrivedAt: number }>();
 
   constructor(
@@ -56,7 +69,13 @@ export class Attachment implements DeliveryOrigin {
     public queueName: string,
     readonly handling: DeliveryHandling,
     private readonly host: AttachmentHost,
-  ) {}
+  ) {
+    this.#watch = new LineWatch(
+      host.clock,
+      () => host.holding.looksEveryMs,
+      () => this.#look(),
+    );
+  }
 
   /** A link is lost before amqplib knows of it, when the event loop was blocked meanwhile. */
   get isLive(): boolean {
@@ -80,6 +99,28 @@ export class Attachment implements DeliveryOrigin {
   get oldestInHandMs(): number | undefined {
     const { oldest } = this.#ledger;
     return oldest === undefined ? undefined : this.host.clock.now() - oldest.arrivedAt;
+  }
+
+  /** What came with the oldest delivery that nobody has settled, or soon after it. */
+  asOldAsOldest(): Set<Delivery> {
+    const { oldest, unsettled } = this.#ledger;
+    if (oldest === undefined) return new Set();
+    const now = this.host.clock.now();
+    const until = oldest.arrivedAt + Math.max(AS_OLD_MS, (now - oldest.arrivedAt) * AS_OLD_SHARE);
+    return new Set(unsettled.filter(({ arrivedAt }) => arrivedAt <= until).map(({ delivery }) => delivery));
+  }
+
+  /** Something waits with us, and grows older. */
+  waits(): void {
+    this.#watch.begin();
+  }
+
+  /** All that was not begun, and what has waited too long for something else. Its time begins anew with its next delivery. */
+  handBackWaiting(): number {
+    const now = this.host.clock.now();
+    const tooOld = this.#line().aside.filter(({ arrivedAt }) => this.host.holding.isTooOld(now - arrivedAt));
+    for (const { delivery } of tooOld) delivery.leave();
+    return tooOld.length + this.handling.handBackNotBegun();
   }
 
   /** Runs inside amqplib's read loop: it must not throw. */
@@ -172,7 +213,7 @@ export class Attachment implements DeliveryOrigin {
     this.#acksRead = undefined;
     this.flush();
     if (!this.#isLive) return;
-    const answered = this.channel.prefetch(this.host.prefetch).then(
+    const answered = this.channel.prefetch(this.host.holding.prefetch).then(
       () => undefined,
       () => undefined, // the channel ended first
     );
@@ -189,6 +230,7 @@ export class Attachment implements DeliveryOrigin {
   /** The channel is gone: nothing can be settled any more. {@link end} follows, with the reason. Idempotent. */
   channelIsGone(): void {
     this.#isLive = false;
+    this.#watch.end();
     this.flush();
     this.#end();
   }
@@ -210,6 +252,24 @@ export class Attachment implements DeliveryOrigin {
     this.#tellHeard?.();
   }
 
+  /** @returns whether it is worth another look later */
+  #look(): boolean {
+    // Else it is not ours to change: what waits was given back, or will be.
+    if (!this.isLive || this.consumerTag === undefined || this.handling.beginsNoMore) return false;
+    const facts = this.#line();
+    const verdict = this.host.holding.verdict(facts);
+    if (verdict.kind !== 'keep') this.host.prefetchIsDue(this, verdict);
+    return facts.waitingForMs.length > 0 || facts.aside.length > 0 || this.host.holding.isShrunk;
+  }
+
+  #line(): ReturnType<typeof lineFacts> {
+    const { clock, holding } = this.host;
+    return lineFacts(this.#ledger.unsettled, this.handling.whereabouts(), {
+      now: clock.now(),
+      usualRunMs: holding.usualRunMs,
+    });
+  }
+
   #ack(deliveryTag: number): void {
     // Behind all promises that settle now: together with whatever they ack, and before anything else is read. A message
     // that kills us a turn later must not take the acks of this turn with it.
@@ -218,8 +278,12 @@ export class Attachment implements DeliveryOrigin {
 
   /** By nack, which quorum queues of RabbitMQ 4.3 do not count as a failed delivery; they count what basic.reject gives back. */
   #giveBack(delivery: Delivery, kind: 'requeue' | 'reject'): void {
-    if (this.host.position !== undefined) this.host.position.mustComeAgain(delivery.streamOffset);
-    else if (kind === 'requeue') this.channel.nack(named(delivery.deliveryTag), false, true);
+    const { position } = this.host;
+    if (position !== undefined) {
+      position.mustComeAgain(delivery.streamOffset);
+      // A stream takes nothing back; until it is acked its time goes on there.
+      this.channel.ack(named(delivery.deliveryTag));
+    } else if (kind === 'requeue') this.channel.nack(named(delivery.deliveryTag), false, true);
     else this.channel.reject(named(delivery.deliveryTag), false);
   }
 }

@@ -23,7 +23,9 @@ import {
   reasonOf,
 } from '../errors.js';
 import type { Entity } from '../topology/topology.js';
-import type { Attachment } from './attachment.js';
+import type { Attachment, DueVerdict } from './attachment.js';
+import { isPlausibleTimeout } from './ack-timeout.js';
+import { PrefetchChange } from './prefetch-change.js';
 import { type RefusalKind, retryAfterLossMs, retryAfterRefusalMs } from './attach-retries.js';
 import type { StuckLine } from './failures/stuck-deliveries.js';
 import { firstMessages } from './first-messages.js';
@@ -45,6 +47,8 @@ export interface ConsumerHost extends WorkloadHost {
 
 export class Consumer {
   #attachment: Attachment | undefined;
+  /** Cancelled by the broker, with the places of their channels, on which what ran at that time goes on. */
+  readonly #cancelledAttachments = new Map<Attachment, ChannelPlace | undefined>();
   #attaching: { link: Link; done: Promise<void> } | undefined;
   #refusals = 0;
   #strayQueue: { link: Link; name: string } | undefined;
@@ -62,7 +66,7 @@ export class Consumer {
     readonly wanted: WantedSubscription,
     private readonly host: ConsumerHost,
   ) {
-    this.#work = new Workload(wanted, host);
+    this.#work = new Workload(wanted, host, (attachment, verdict) => this.#prefetchIsDue(attachment, verdict));
   }
 
   get name(): string {
@@ -323,13 +327,19 @@ export class Consumer {
   }
 
   async #closeChannel(): Promise<void> {
+    const cause = new ConnectionClosedError(`Subscription "${this.name}" has ended`);
+    const cancelled = [...this.#cancelledAttachments.keys()];
+    await Promise.all([this.#closeCurrent(cause), ...cancelled.map((attachment) => this.#closeCancelled(attachment))]);
+  }
+
+  async #closeCurrent(cause: Error): Promise<void> {
     const attachment = this.#attachment;
     if (attachment === undefined || !attachment.isLive) {
       this.#attachment = undefined;
       return this.#freePlace();
     }
     await this.#closeInOrder(attachment);
-    this.#end(attachment, new ConnectionClosedError(`Subscription "${this.name}" has ended`));
+    this.#end(attachment, cause);
   }
 
   #freePlace(): void {
@@ -366,29 +376,53 @@ export class Consumer {
       if (wanted.queue.name === '') this.#strayQueue = { link: attachment.link, name: queue };
     }
     if (wanted.isOwnQueue || wanted.ifQueueMissing === 'wait') await this.#bind(attachment);
-    await channel.prefetch(wanted.prefetch);
-    if (!this.isWanted) return;
-    // Both may be read in the same turn as the broker's consent, before this function goes on.
-    let isCancelled = false;
+    const consumer = await this.#beginConsuming(attachment);
+    if (consumer === undefined) return;
+    if (!this.isWanted) {
+      await channel.cancel(consumer.tag);
+      return;
+    }
+    this.#attached(attachment, consumer.tag);
+    if (consumer.isCancelled) this.#cancelled(attachment);
+  }
+
+  /** `undefined`: it is not wanted any more. */
+  async #beginConsuming(attachment: Attachment): Promise<{ tag: string; isCancelled: boolean } | undefined> {
+    const { wanted } = this;
+    const { channel } = attachment;
+    await channel.prefetch(this.#work.holding.prefetch);
+    if (!this.isWanted) return undefined;
+    const consumer: { tag?: string; isCancelled: boolean } = { isCancelled: false };
     const { consumerTag } = await channel.consume(
       attachment.queueName,
       (message) => {
         if (message !== null) {
           this.#work.counters.delivered += 1;
           attachment.arrived(message);
-        } else if (attachment.consumerTag === undefined) isCancelled = true;
+        } else if (consumer.tag === undefined || attachment.consumerTag !== consumer.tag) consumer.isCancelled = true;
         else this.#cancelled(attachment);
       },
       { arguments: this.consumerArguments, exclusive: wanted.exclusive, noAck: wanted.ack === 'none' },
     );
     if (!attachment.isLive)
       throw new ChannelClosedError(`subscription "${this.name}"`, 'it ended right after basic.consume');
-    if (!this.isWanted) {
-      await channel.cancel(consumerTag);
-      return;
-    }
-    this.#attached(attachment, consumerTag);
-    if (isCancelled) this.#cancelled(attachment);
+    consumer.tag = consumerTag;
+    // Both may be read in the same turn as the broker's consent, before this function goes on.
+    return consumer as { tag: string; isCancelled: boolean };
+  }
+
+  #prefetchIsDue(attachment: Attachment, verdict: DueVerdict): void {
+    // In turn with pauses and ends, which do the same kind of thing to the same consumer.
+    this.#cancelling = this.#cancelling.then(async () => {
+      if (!this.isWanted || this.#attachment !== attachment || attachment.consumerTag === undefined) return;
+      const change = new PrefetchChange(this.wanted, this.#work.holding, {
+        consume: () => this.#beginConsuming(attachment),
+        isWanted: () => this.isWanted,
+        cancelled: () => this.#cancelled(attachment),
+        event: (event) => this.host.event(event),
+      });
+      await change.make(attachment, verdict);
+    });
   }
 
   /** Of the next basic.consume. */
@@ -460,6 +494,7 @@ export class Consumer {
   /** The channel is over: by the broker (406, 404 ...), by a mistake of a handler, or with its link. */
   #channelEnded(attachment: Attachment, reason: Error | undefined): void {
     const cause = new ChannelClosedError(`subscription "${this.name}"`, reason ?? 'its link was lost');
+    this.#work.holding.heard(reason?.message);
     if (this.#attachment !== attachment) return this.#end(attachment, cause);
     const wasAttached = attachment.consumerTag !== undefined;
     // Without a reason it ends because its link does: detach() follows, with the reason.
@@ -484,22 +519,73 @@ export class Consumer {
   }
 
   #end(attachment: Attachment, cause: Error): void {
+    this.#cancelledAttachments.get(attachment)?.release();
+    this.#cancelledAttachments.delete(attachment);
     attachment.end(cause);
     void this.#work.ended(attachment);
   }
 
-  /** basic.cancel from the broker: the channel lives on, and so do its unsettled deliveries. */
+  /** basic.cancel from the broker; the channel lives on. */
   #cancelled(attachment: Attachment): void {
-    const { channel, consumerTag: tag } = attachment;
-    if (this.#attachment !== attachment || !this.isWanted || tag === undefined) return;
+    const { channel, consumerTag: tag, oldestInHandMs } = attachment;
+    if (this.#attachment !== attachment || tag === undefined) return;
     attachment.consumerTag = undefined;
     // RabbitMQ 4.3 keeps a consumer whose ack was late, and after that ack delivers to it again; amqplib has forgotten it.
     // Sent now, it arrives before any such ack. The broker consents to the cancel of a consumer that it does not know.
     // If the channel ends first, that is told by itself.
     channel.cancel(tag).catch(() => undefined);
-    const cause = new ConsumerCancelledError(this.name, attachment.queueName, attachment.oldestInHandMs);
+    const cause = new ConsumerCancelledError(this.name, attachment.queueName, oldestInHandMs);
+    const isFree = oldestInHandMs === undefined ? Promise.resolve() : this.#leaveCancelled(attachment, cause);
+    if (!this.isWanted) return;
     this.#missing(cause);
     this.host.event({ type: 'consumer-lost', subscription: this.name, queue: attachment.queueName, cause });
-    this.#repairSoon(attachment);
+    void isFree.then(() => this.#repairSoon(attachment));
+  }
+
+  /**
+   * Something is in hand. The next consumer gets a channel of its own: RabbitMQ 4.3 closes this one (406) when another
+   * delivery of the cancelled consumer is too late.
+   * @returns resolves when the next one can be opened
+   */
+  async #leaveCancelled(attachment: Attachment, cause: ConsumerCancelledError): Promise<void> {
+    const place = this.#place;
+    this.#attachment = this.#place = undefined;
+    const mayStay = !this.isWanted || this.reservePlace(attachment.link);
+    this.#cancelledAttachments.set(attachment, mayStay ? place : undefined);
+    if (!mayStay) this.#place = place;
+    const finished = this.#finishCancelled(attachment, { cause, mayStay });
+    if (!mayStay) await finished;
+  }
+
+  /**
+   * A delivery may have been too late, if the queue is still there: then only what is as old was taken from us. Else all
+   * that is in hand is void. What has not begun is left to whoever consumes next.
+   */
+  async #finishCancelled(
+    attachment: Attachment,
+    { cause, mayStay }: { cause: ConsumerCancelledError; mayStay: boolean },
+  ): Promise<void> {
+    attachment.handling.beginNoMore();
+    const tooLate = attachment.asOldAsOldest();
+    try {
+      if (isPlausibleTimeout(cause.oldestInHandMs)) {
+        // A queue that is gone ends the channel, and so tells all who are still at work.
+        await attachment.channel.checkQueue(attachment.queueName);
+        this.#work.holding.wasTooLate(cause.oldestInHandMs);
+        attachment.handling.takeBack(tooLate, cause);
+        attachment.handling.handBackNotBegun();
+        if (mayStay) await attachment.handling.untilIdle();
+      }
+      await this.#closeCancelled(attachment);
+    } catch {
+      // The channel has ended, which is told by itself.
+    }
+  }
+
+  /** In order, for the acks; its end is told by itself. */
+  async #closeCancelled(attachment: Attachment): Promise<void> {
+    if (!attachment.isLive) return;
+    attachment.flush();
+    await closeChannel(attachment.channel);
   }
 }

@@ -17,6 +17,7 @@ import type { DeadLetterReason } from './failures/dead-letter.js';
 import type { FailedDeliveries } from './failures/failed-deliveries.js';
 import { HandlerRun } from './handler-run.js';
 import { HandlerRuns, type HandlerRunsHost } from './handler-runs.js';
+import type { Holding } from './holding.js';
 import type { WantedSubscription } from './subscription.js';
 import { Validation } from './validation.js';
 
@@ -38,6 +39,8 @@ export class DeliveryHandling {
   #movedAside = 0;
   /** What waits for the settlement of a delivery, by its tag: others may settle it for its handler. */
   readonly #untilSettled = new Map<number, () => void>();
+  /** By tag, those that neither have a handler nor wait for one: they wait for something else, or are being moved away. */
+  readonly #elsewhere = new Map<number, 'aside' | 'moving'>();
   #beginsNoMore = false;
   #isDetached = false;
   #idle: (() => void)[] = [];
@@ -48,16 +51,25 @@ export class DeliveryHandling {
     private readonly failures: FailedDeliveries,
     /** With `deduplicate`: calls the handler when that is right. Batches are refused at boot together with it. */
     around: (delivery: Delivery, handle: () => unknown) => unknown,
-    /** Of a message that nobody could take (`ack: 'none'`). */
-    private readonly dropped: () => void,
+    holding: Holding,
+    private readonly told: {
+      /** Of a message that nobody could take (`ack: 'none'`). */
+      dropped(): void;
+      /** One waits, for whatever it is. */
+      waits(): void;
+    },
   ) {
-    const { batch, event, handlerTimeoutMs: timeoutMs, name } = wanted;
+    const { event, handlerTimeoutMs: timeoutMs, name } = wanted;
     const { clock } = host;
-    this.#runs = new HandlerRuns(wanted, host, failures, around, () => this.#tellIfIdle());
+    this.#runs = new HandlerRuns(wanted, host, failures, around, holding, {
+      waits: () => told.waits(),
+      eased: () => this.#tellIfIdle(),
+    });
     if (event?.schema !== undefined) {
       const limit = timeoutMs && { timeoutMs, error: () => new HandlerTimeoutError(name, timeoutMs, 'schema') };
       this.#validation = new Validation(event, clock, limit || undefined);
     }
+    const { batch } = holding;
     if (batch !== undefined) this.#batcher = new Batcher(batch, clock, (items) => this.#enterBatch(items));
   }
 
@@ -81,11 +93,20 @@ export class DeliveryHandling {
     return this.#runs.inHand;
   }
 
+  get beginsNoMore(): boolean {
+    return this.#beginsNoMore;
+  }
+
+  /** Where each of these is; `aside`: it waits, and not for a handler. */
+  whereabouts(): { runs: Iterable<HandlerRun>; elsewhere: ReadonlyMap<number, 'aside' | 'moving'> } {
+    return { runs: this.#runs.runs, elsewhere: this.#elsewhere };
+  }
+
   /** Does not throw. */
   arrived(delivery: Delivery, now: number): void {
     // Sent before the broker knew of our basic.cancel: work that begins now would only use up the drain time of the rest.
     if (this.#beginsNoMore && !delivery.isSettled) return void this.#notBegun.push(delivery);
-    if (this.wanted.ack === 'none' && this.#runs.waiting + this.#aside >= MAX_WAITING) return this.dropped();
+    if (this.wanted.ack === 'none' && this.#runs.waiting + this.#aside >= MAX_WAITING) return this.told.dropped();
     if (this.wanted.ack === 'none' || this.failures.isNew(delivery)) this.#take(delivery, now);
     else this.#admit(delivery);
   }
@@ -97,13 +118,21 @@ export class DeliveryHandling {
   beginNoMore(): void {
     this.#beginsNoMore = true;
     if (this.wanted.ack === 'none') return;
-    for (const { delivery } of this.#batcher?.takeAll() ?? []) this.#notBegun.push(delivery);
+    // In the order in which they came: so they come again.
     this.#notBegun.push(...this.#runs.takeWaiting());
+    for (const { delivery } of this.#batcher?.takeAll() ?? []) this.#notBegun.push(delivery);
   }
 
   /** Once the broker has been told to send no more: what is handed back before that, it sends to us again. */
-  handBackNotBegun(): void {
-    for (const delivery of this.#notBegun.splice(0)) delivery.leave();
+  handBackNotBegun(): number {
+    const notBegun = this.#notBegun.splice(0);
+    for (const delivery of notBegun) delivery.leave();
+    return notBegun.length;
+  }
+
+  /** The broker took these back, or will in a moment: whatever their handlers still do is for nothing. */
+  takeBack(deliveries: ReadonlySet<Delivery>, cause: Error): void {
+    this.#runs.takeBack(deliveries, cause);
   }
 
   /** The other way round: what arrives from now on is handled. */
@@ -144,12 +173,15 @@ export class DeliveryHandling {
     const take = (): Promise<void> => {
       isTaken = true;
       this.#movedAside -= 1;
+      this.#elsewhere.delete(delivery.deliveryTag);
       if (this.#mayBegin(delivery)) this.#take(delivery, this.host.clock.now());
       return this.#settlementOf(delivery);
     };
     this.#movedAside += 1;
+    this.#isAside(delivery);
     void this.failures.admit(delivery, take).finally(() => {
       if (!isTaken) this.#movedAside -= 1;
+      this.#elsewhere.delete(delivery.deliveryTag);
       this.#tellIfIdle();
     });
   }
@@ -173,16 +205,21 @@ export class DeliveryHandling {
 
   /** A schema may take its time, and what is asked meanwhile (to end, say) counts. */
   #validate(validation: Validation, payload: unknown, delivery: Delivery): void {
+    let isAnswered = false;
     validation.check(payload, {
       valid: (valid) => {
+        isAnswered = true;
+        this.#elsewhere.delete(delivery.deliveryTag);
         if (this.#mayBegin(delivery)) this.#enter(valid, delivery, this.host.clock.now());
         this.#tellIfIdle();
       },
       failed: (thrown) => {
-        if (thrown instanceof HandlerTimeoutError) this.#moveAside(this.failures.failed([delivery], thrown));
+        isAnswered = true;
+        if (thrown instanceof HandlerTimeoutError) this.#moveAside(delivery, this.failures.failed([delivery], thrown));
         else this.#unfit(delivery, 'not-valid', thrown);
       },
     });
+    if (!isAnswered) this.#isAside(delivery);
   }
 
   /** Of what had to wait. Else it is given back, or comes again by itself. */
@@ -199,7 +236,7 @@ export class DeliveryHandling {
     try {
       key = this.wanted.orderedBy?.(payload, delivery);
     } catch (thrown) {
-      return this.#moveAside(this.failures.failed([delivery], thrown));
+      return this.#moveAside(delivery, this.failures.failed([delivery], thrown));
     }
     this.#runs.enter(new HandlerRun(payload, delivery, [delivery], key), now);
   }
@@ -214,15 +251,22 @@ export class DeliveryHandling {
   /** No handler can take it. */
   #unfit(delivery: Delivery, reason: DeadLetterReason, thrown: unknown): void {
     // A message that is gone already can be reported, and no more.
-    if (delivery.isSettled) this.#moveAside(this.failures.failed([delivery], thrown));
-    else this.#moveAside([this.failures.giveUp(delivery, reason, thrown)]);
+    if (delivery.isSettled) this.#moveAside(delivery, this.failures.failed([delivery], thrown));
+    else this.#moveAside(delivery, [this.failures.giveUp(delivery, reason, thrown)]);
   }
 
-  /** Of deliveries that take up no handler's turn. */
-  #moveAside(moves: readonly Promise<void>[]): void {
+  #isAside({ deliveryTag }: Delivery): void {
+    this.#elsewhere.set(deliveryTag, 'aside');
+    this.told.waits();
+  }
+
+  /** Of a delivery that takes up no handler's turn. */
+  #moveAside({ deliveryTag }: Delivery, moves: readonly Promise<void>[]): void {
     this.#movedAside += 1;
+    this.#elsewhere.set(deliveryTag, 'moving');
     void Promise.all(moves).finally(() => {
       this.#movedAside -= 1;
+      this.#elsewhere.delete(deliveryTag);
       this.#tellIfIdle();
     });
   }

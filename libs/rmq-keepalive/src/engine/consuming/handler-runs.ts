@@ -13,6 +13,7 @@ import type { Delivery } from './delivery.js';
 import type { FailedDeliveries } from './failures/failed-deliveries.js';
 import { HandlerDeadlines } from './handler-deadlines.js';
 import type { HandlerRun } from './handler-run.js';
+import type { Holding } from './holding.js';
 import { Lanes } from './lanes.js';
 import type { WantedSubscription } from './subscription.js';
 
@@ -43,8 +44,13 @@ export class HandlerRuns {
     private readonly failures: FailedDeliveries,
     /** With `deduplicate`: calls the handler when that is right. Batches are refused at boot together with it. */
     private readonly around: (delivery: Delivery, handle: () => unknown) => unknown,
-    /** One has ended, and none took its place. */
-    private readonly eased: () => void,
+    private readonly holding: Holding,
+    private readonly told: {
+      /** One waits for its turn, or for a store. */
+      waits(): void;
+      /** One has ended, and none took its place. */
+      eased(): void;
+    },
   ) {
     const { concurrency, handlerTimeoutMs } = wanted;
     this.#lanes = new Lanes(concurrency);
@@ -61,6 +67,11 @@ export class HandlerRuns {
     return this.#lanes.waiting;
   }
 
+  /** Those that began first are first. */
+  get runs(): Iterable<HandlerRun> {
+    return this.#running;
+  }
+
   get isIdle(): boolean {
     return this.#running.size === 0 && this.#toStart.size === 0 && this.#lanes.waiting === 0;
   }
@@ -73,6 +84,7 @@ export class HandlerRuns {
   /** Begins when its turn has come, perhaps at once. */
   enter(run: HandlerRun, now: number): void {
     if (this.#lanes.enter(run, run.key)) this.#begin(run, now);
+    else this.told.waits();
   }
 
   /** The deliveries of what waits, which now does so no longer. */
@@ -87,6 +99,22 @@ export class HandlerRuns {
     const { inHand } = this;
     for (const run of new Set(this.#left.values())) this.#finished(run);
     for (const delivery of inHand) delivery.abort(cause);
+  }
+
+  /**
+   * What runs on any of these is for nothing: the broker gave them to somebody else. It does not say which, so all of them
+   * are given back, which it ignores for those that it has.
+   */
+  takeBack(taken: ReadonlySet<Delivery>, cause: Error): void {
+    for (const run of [...this.#running]) {
+      const lost = run.deliveries.filter((delivery) => taken.has(delivery) && !delivery.isSettled);
+      for (const delivery of lost) {
+        const successor = delivery.takeOver();
+        this.settled(delivery);
+        successor.leave();
+        delivery.abort(cause);
+      }
+    }
   }
 
   /** One was settled, by whomever. */
@@ -105,7 +133,7 @@ export class HandlerRuns {
     this.#isStarting = true;
     for (let next = this.#toStart.shift(); next !== undefined; next = this.#toStart.shift()) this.#start(next, now);
     this.#isStarting = false;
-    this.eased();
+    this.told.eased();
   }
 
   #start(run: HandlerRun, now: number): void {
@@ -120,7 +148,10 @@ export class HandlerRuns {
       if (this.wanted.deduplicate === undefined) {
         this.#began(run, now);
         result = this.wanted.handler(run.payload, run.context);
-      } else result = this.around(run.context as Delivery, () => this.#handlerAfterWait(run));
+      } else {
+        this.told.waits();
+        result = this.around(run.context as Delivery, () => this.#handlerAfterWait(run));
+      }
       isPending = isThenable(result);
     } catch (thrown) {
       return this.#failed(run, thrown);
@@ -186,8 +217,12 @@ export class HandlerRuns {
     run.isDecided = true;
     if (run.left > 0) for (const delivery of run.deliveries) this.#left.delete(delivery);
     const next = this.#lanes.leave(run.key);
-    if (next !== undefined) this.#begin(next, this.host.clock.now());
-    else this.eased();
+    if (next === undefined && !this.holding.isShrunk) return this.told.eased();
+    const now = this.host.clock.now();
+    // How long a handler takes matters where others wait for it.
+    if (run.startedAt !== undefined) this.holding.took(now - run.startedAt);
+    if (next === undefined) this.told.eased();
+    else this.#begin(next, now);
   }
 
   #timedOut(run: HandlerRun): void {

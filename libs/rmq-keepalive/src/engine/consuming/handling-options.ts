@@ -1,6 +1,7 @@
 /** How deliveries are handed out and settled: options, units, defaults, and what cannot go together. */
 import { OptionsError } from '../errors.js';
 import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
+import { DEFAULT_ACK_TIMEOUT_MS, resolveAckTimeout } from './ack-timeout.js';
 import type { Delivery } from './delivery.js';
 import type { StreamStart } from './stream-position.js';
 
@@ -38,11 +39,20 @@ export interface HandlingOptions<T = unknown> {
    * `RMQ_HANDLER_TIMEOUT` (retried, or dead-lettered), the next one begins, and whatever the late handler still settles is
    * a counted no-op. It cannot be stopped, only told: a retry may run beside it.
    *
-   * Below the broker's own limit (`consumer_timeout`, 30 minutes by default), which closes the channel and delivers
-   * everything again, to the same end. Whoever raises that raises this too.
-   * @default 1500000 (25 minutes)
+   * Below the broker's own limit ({@link ackTimeoutMs}), which closes the channel and delivers everything again, to the
+   * same end.
+   * @default five sixths of ackTimeoutMs: 1500000 (25 minutes)
    */
   handlerTimeoutMs?: number | false;
+  /**
+   * How long the broker waits for the settlement of a delivery before it takes it back (its `consumer_timeout`, a policy
+   * `consumer-timeout`, or the argument `x-consumer-timeout`), in ms; `false`: for ever, as classic queues and streams do
+   * from RabbitMQ 4.3 on. Say here what is set there: it cannot be asked for, and this does not set it. What waits with us
+   * for a handler and cannot be done after four fifths of it is given back, and the prefetch shrinks to what can. When the
+   * broker closes a channel over it, and names another value, that value counts from then on.
+   * @default the `x-consumer-timeout` in `queueOptions.arguments` or `consumerArguments`, else that of the connection
+   */
+  ackTimeoutMs?: number | false;
   /** Refuses every other consumer of the queue while we are attached; while another one is, we are refused (403), named in status, and try again. @default false */
   exclusive?: boolean;
   /** Consumers with a higher one get messages first, as long as they can take them (`x-priority`). @default 0 */
@@ -69,6 +79,7 @@ export const HANDLING_OPTION_NAMES = [
   'concurrency',
   'orderedBy',
   'handlerTimeoutMs',
+  'ackTimeoutMs',
   'exclusive',
   'priority',
   'streamOffset',
@@ -81,6 +92,8 @@ export interface WantedHandling {
   readonly concurrency: number;
   readonly orderedBy: ((payload: unknown, delivery: Delivery) => unknown) | undefined;
   readonly handlerTimeoutMs: number | undefined;
+  /** `Infinity`: none. */
+  readonly ackTimeoutMs: number;
   readonly batch: { readonly size: number; readonly waitMs: number } | undefined;
   readonly exclusive: boolean;
   readonly priority: number | undefined;
@@ -89,7 +102,8 @@ export interface WantedHandling {
 
 const DEFAULT_PREFETCH = 20;
 const DEFAULT_BATCH_WAIT_MS = 100;
-const DEFAULT_HANDLER_TIMEOUT_MS = 25 * 60_000;
+/** Of the broker's patience: 25 minutes of 30. */
+const DEFAULT_HANDLER_TIMEOUT_SHARE = 5 / 6;
 /** The longest delay of a Node timer. */
 const MAX_TIMER_MS = 0x7fff_ffff;
 const MAX_COUNT = 65_535;
@@ -100,6 +114,8 @@ export function resolveHandling<T>(
   options: HandlingOptions<T>,
   batchOptions: BatchOptions | undefined,
   path: string,
+  /** As it is declared, or the connection's. */
+  usualAckTimeoutMs = DEFAULT_ACK_TIMEOUT_MS,
 ): WantedHandling {
   const { ack = 'auto', exclusive = false, orderedBy, priority, streamOffset } = options;
   if (!ACK_MODES.includes(ack))
@@ -113,13 +129,15 @@ export function resolveHandling<T>(
   const { prefetch = defaultPrefetch(options.concurrency, batch) } = options;
   checkCount(prefetch, 'deliveries', `${path}.prefetch`);
   const { concurrency = batch === undefined ? prefetch : 1 } = options;
+  const ackTimeoutMs = resolveAckTimeout(options.ackTimeoutMs, `${path}.ackTimeoutMs`) ?? usualAckTimeoutMs;
   refuseContradictions({ ack, orderedBy, batch, prefetch, concurrency }, path);
   return {
     ack,
     prefetch,
     concurrency,
     orderedBy: orderedBy as WantedHandling['orderedBy'],
-    handlerTimeoutMs: resolveTimeout(options.handlerTimeoutMs, path),
+    handlerTimeoutMs: resolveTimeout(options.handlerTimeoutMs, ackTimeoutMs, path),
+    ackTimeoutMs,
     batch,
     exclusive,
     priority,
@@ -145,8 +163,11 @@ function resolveBatch(batch: BatchOptions | undefined, path: string): WantedHand
   return { size, waitMs };
 }
 
-function resolveTimeout(timeoutMs: number | false = DEFAULT_HANDLER_TIMEOUT_MS, path: string): number | undefined {
+function resolveTimeout(timeoutMs: number | false | undefined, ackTimeoutMs: number, path: string): number | undefined {
   if (timeoutMs === false) return undefined;
+  // Where the broker waits for ever, a handler that never ends is still to be found.
+  if (timeoutMs === undefined)
+    return DEFAULT_HANDLER_TIMEOUT_SHARE * (ackTimeoutMs === Infinity ? DEFAULT_ACK_TIMEOUT_MS : ackTimeoutMs);
   checkNumber(timeoutMs, { min: 1, max: MAX_TIMER_MS, unit: 'milliseconds' }, `${path}.handlerTimeoutMs`);
   return timeoutMs;
 }

@@ -19,6 +19,7 @@ import {
   resolveDeduplication,
 } from './deduplication/deduplication-options.js';
 import { type EventContract, isEventContract } from '../contracts/event.js';
+import { ackTimeoutDoubts, checkDeclaredAckTimeout, declaredAckTimeout } from './ack-timeout.js';
 import type { Delivery } from './delivery.js';
 import type { DeliveryBatch } from './delivery-batch.js';
 import {
@@ -142,18 +143,28 @@ export interface WantedSubscription extends WantedHandling, RedeliveryLimits {
   readonly handler: (payload: unknown, context: Delivery | DeliveryBatch) => unknown;
   /** Of RPC. */
   readonly answers: FailureAnswers | undefined;
+  /** What of it is possible, and hardly meant: a sentence each, for the log. */
+  readonly doubts: readonly string[];
+}
+
+export interface SubscriptionSurroundings {
+  readonly batch?: BatchOptions;
+  readonly knownExchange?: Exchange;
+  readonly answers?: FailureAnswers;
+  /** The connection's. */
+  readonly ackTimeoutMs?: number;
 }
 
 /** @throws {@link OptionsError} naming the option, the value and the way out. */
 export function resolveSubscription<T>(
   given: SubscriptionOptions<T>,
   handler: DeliveryHandler<T> | BatchHandler<T>,
-  { batch, knownExchange, answers }: { batch?: BatchOptions; knownExchange?: Exchange; answers?: FailureAnswers } = {},
+  { batch, knownExchange, answers, ackTimeoutMs }: SubscriptionSurroundings = {},
 ): WantedSubscription {
   const path = `subscription ${shown(given.name ?? given.queue)}`;
   checkOptionsObject(given, SUBSCRIPTION_OPTION_NAMES, path);
   const options = addressedByEvent(given, path);
-  const handling = resolveHandling(options, batch, path);
+  const handling = resolveHandling(options, batch, path, usualAckTimeout(options, path) ?? ackTimeoutMs);
   if (typeof options.queue !== 'string')
     throw new OptionsError(
       `${path}.queue`,
@@ -213,6 +224,7 @@ export function resolveSubscription<T>(
     isStream: resolveIsStream(handling, queue, path),
     handler: handler as WantedSubscription['handler'],
     answers,
+    doubts: ackTimeoutDoubts(handling, { isTimeoutGiven: options.handlerTimeoutMs !== undefined }),
   };
 }
 
@@ -316,6 +328,12 @@ function resolveDeadLetter(options: SubscriptionOptions<never>, name: string, pa
 function resolveCodec(codec: SubscriptionOptions['codec'], path: string): SubscriptionOptions['codec'] {
   if (codec === undefined || typeof codec?.decode === 'function') return codec;
   throw new OptionsError(`${path}.codec`, `${shown(codec)} cannot decode`, 'Give { decode(body, properties) }');
+}
+
+function usualAckTimeout({ queueOptions, consumerArguments }: SubscriptionOptions<never>, path: string) {
+  checkDeclaredAckTimeout(queueOptions?.arguments, `${path}.queueOptions.arguments`);
+  checkDeclaredAckTimeout(consumerArguments, `${path}.consumerArguments`);
+  return declaredAckTimeout(queueOptions?.arguments, consumerArguments);
 }
 
 function resolveConsumerArguments(options: SubscriptionOptions<never>, path: string): Record<string, unknown> {

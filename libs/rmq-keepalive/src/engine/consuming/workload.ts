@@ -8,6 +8,7 @@ import type { Delivery } from './delivery.js';
 import { DeliveryHandling, type HandlingHost } from './delivery-handling.js';
 import { FailedDeliveries, type FailureHost } from './failures/failed-deliveries.js';
 import type { StuckLine } from './failures/stuck-deliveries.js';
+import { Holding } from './holding.js';
 import type { SettlementKind } from './settlement.js';
 import { StreamPosition } from './stream-position.js';
 import { askIfStream } from './stream-probe.js';
@@ -43,6 +44,7 @@ export type WorkloadHost = HandlingHost & FailureHost;
 
 export class Workload {
   readonly counters = noCounts();
+  readonly holding: Holding;
   #position: StreamPosition | undefined;
   /** Live ones, and ended ones with handlers that run. */
   readonly #attachments = new Set<Attachment>();
@@ -53,7 +55,9 @@ export class Workload {
   constructor(
     private readonly wanted: WantedSubscription,
     private readonly host: WorkloadHost,
+    prefetchIsDue: AttachmentHost['prefetchIsDue'],
   ) {
+    this.holding = new Holding(wanted);
     const { name: subscription, ack, isStream, streamOffset = 'next' } = wanted;
     this.#position = isStream ? new StreamPosition(streamOffset) : undefined;
     this.#failures = new FailedDeliveries(wanted, host, this.counters, () => this.#position !== undefined);
@@ -64,7 +68,7 @@ export class Workload {
       subscription,
       clock: host.clock,
       needsSettling: ack !== 'none',
-      prefetch: wanted.prefetch,
+      holding: this.holding,
       get position() {
         return positionNow();
       },
@@ -72,6 +76,7 @@ export class Workload {
       takeForStream: (queue) => this.#takeForStream(queue),
       settled: (kind, count) => this.#settled(kind, count),
       stale: (kind, count) => this.#stale(kind, count),
+      prefetchIsDue,
     };
   }
 
@@ -105,8 +110,17 @@ export class Workload {
   open(link: Link, channel: Channel): Attachment {
     const around = (delivery: Delivery, handle: () => unknown): unknown =>
       this.#deduplication === undefined ? handle() : this.#deduplication.around(delivery, handle);
-    const handling = new DeliveryHandling(this.wanted, this.host, this.#failures, around, () => this.#dropped());
-    const attachment = new Attachment(link, channel, this.wanted.queue.name, handling, this.#attachmentHost);
+    const handling = new DeliveryHandling(this.wanted, this.host, this.#failures, around, this.holding, {
+      dropped: () => this.#dropped(),
+      waits: () => attachment.waits(),
+    });
+    const attachment: Attachment = new Attachment(
+      link,
+      channel,
+      this.wanted.queue.name,
+      handling,
+      this.#attachmentHost,
+    );
     this.#attachments.add(attachment);
     return attachment;
   }

@@ -1,0 +1,82 @@
+/** What one subscription may hold, through all its attachments: its prefetch now, and what is known of the pace of its handlers. */
+import { ackTimeoutIn, budgetOf, longestBatchWait, looksEveryMs } from './ack-timeout.js';
+import { type LineFacts, type LineVerdict, lineVerdict } from './time-in-line.js';
+import type { WantedSubscription } from './subscription.js';
+
+/** The newest run counts for an eighth. */
+const WEIGHT = 1 / 8;
+
+export class Holding {
+  #prefetch: number;
+  #ackTimeoutMs: number;
+  #usualRunMs: number | undefined;
+
+  constructor(private readonly wanted: WantedSubscription) {
+    this.#prefetch = wanted.prefetch;
+    this.#ackTimeoutMs = wanted.ack === 'none' ? Infinity : wanted.ackTimeoutMs;
+  }
+
+  /** Of the next consumer, and of the one that is attached. */
+  get prefetch(): number {
+    return this.#prefetch;
+  }
+
+  /** It is not all that was asked for: then every run is measured. */
+  get isShrunk(): boolean {
+    return this.#prefetch < this.wanted.prefetch;
+  }
+
+  get ackTimeoutMs(): number {
+    return this.#ackTimeoutMs;
+  }
+
+  get usualRunMs(): number | undefined {
+    return this.#usualRunMs;
+  }
+
+  /** `undefined`: the broker waits for ever, and so may everything else. */
+  get looksEveryMs(): number | undefined {
+    return this.#ackTimeoutMs === Infinity ? undefined : looksEveryMs(this.#ackTimeoutMs);
+  }
+
+  get batch(): { readonly size: number; readonly waitMs: number } | undefined {
+    const { batch } = this.wanted;
+    if (batch === undefined || this.#ackTimeoutMs === Infinity) return batch;
+    return { ...batch, waitMs: Math.min(batch.waitMs, longestBatchWait(this.#ackTimeoutMs)) };
+  }
+
+  /** A handler took so long. */
+  took(ms: number): void {
+    this.#usualRunMs = this.#usualRunMs === undefined ? ms : this.#usualRunMs + (ms - this.#usualRunMs) * WEIGHT;
+  }
+
+  /** The broker closed the channel, and perhaps says how long it had waited for an ack. */
+  heard(text = ''): void {
+    this.#ackTimeoutMs = ackTimeoutIn(text) ?? this.#ackTimeoutMs;
+  }
+
+  /** It cancelled the consumer of a queue that is there, when the oldest delivery was of this age: so long it waits, then. */
+  wasTooLate(oldestMs: number): void {
+    this.#ackTimeoutMs = Math.min(oldestMs, this.#ackTimeoutMs);
+  }
+
+  change(prefetch: number): void {
+    this.#prefetch = prefetch;
+  }
+
+  isTooOld(ageMs: number): boolean {
+    return ageMs > budgetOf(this.#ackTimeoutMs);
+  }
+
+  verdict(facts: LineFacts): LineVerdict {
+    const { prefetch: wanted, concurrency, orderedBy, batch } = this.wanted;
+    // With an order, one key may have all of them.
+    const least = orderedBy === undefined ? Math.min(wanted, concurrency * (batch?.size ?? 1)) : 1;
+    return lineVerdict(facts, {
+      budgetMs: budgetOf(this.#ackTimeoutMs),
+      prefetch: this.#prefetch,
+      wanted,
+      least,
+    });
+  }
+}

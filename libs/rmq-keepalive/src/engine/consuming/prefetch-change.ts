@@ -1,0 +1,84 @@
+/**
+ * Another prefetch for a consumer that is attached.
+ *
+ * Danger: RabbitMQ has no other prefetch for a consumer that it has, so another consumer takes its place, on the same
+ * channel, where what is in hand stays in hand. A queue may die with its last consumer (auto-delete), and what is in it.
+ * Choice: the new consumer comes before the old one goes; but an exclusive one can only come after it, and where a stream
+ * is to be read from is known only then. What waited, and what either consumer brought meanwhile, goes back when only the
+ * new one is left: so it keeps its order.
+ */
+import type { ConnectionEvent } from '../connection/connection-events.js';
+import type { Attachment, DueVerdict } from './attachment.js';
+import type { Holding } from './holding.js';
+import type { WantedSubscription } from './subscription.js';
+
+export interface PrefetchChangeHost {
+  /** With the new prefetch, on the same channel; `undefined`: it is not wanted any more. */
+  consume(): Promise<{ tag: string; isCancelled: boolean } | undefined>;
+  isWanted(): boolean;
+  /** The broker cancelled the new consumer. */
+  cancelled(): void;
+  event(event: ConnectionEvent): void;
+}
+
+export type ExchangeOrder = 'new-first' | 'old-first' | 'never';
+
+export function exchangeOrder({
+  exclusive,
+  isOwnQueue,
+  ifQueueMissing,
+  queue,
+  takesBack,
+}: Pick<WantedSubscription, 'exclusive' | 'isOwnQueue' | 'ifQueueMissing' | 'queue'> & {
+  readonly takesBack: boolean;
+}): ExchangeOrder {
+  if (!takesBack) return 'old-first';
+  if (!exclusive) return 'new-first';
+  const mayDieWithIt = isOwnQueue || ifQueueMissing === 'wait' || queue.options.autoDelete === true;
+  return mayDieWithIt ? 'never' : 'old-first';
+}
+
+export class PrefetchChange {
+  constructor(
+    private readonly wanted: WantedSubscription,
+    private readonly holding: Holding,
+    private readonly host: PrefetchChangeHost,
+  ) {}
+
+  /** Does not throw: if the channel ends meanwhile, that is told by itself. */
+  async make(attachment: Attachment, verdict: DueVerdict): Promise<void> {
+    const { handling } = attachment;
+    const order = exchangeOrder({ ...this.wanted, takesBack: attachment.takesBack });
+    if (order === 'never' && verdict.kind === 'grow') return;
+    const from = this.holding.prefetch;
+    if (verdict.kind === 'shrink') handling.beginNoMore();
+    if (order !== 'never') this.holding.change(verdict.prefetch);
+    let handedBack: number;
+    try {
+      if (order === 'old-first') await attachment.channel.cancel(attachment.consumerTag as string);
+      if (order === 'new-first') await this.#exchange(attachment);
+      handedBack = verdict.kind === 'shrink' ? attachment.handBackWaiting() : 0;
+      if (this.host.isWanted()) handling.beginAgain();
+      if (order === 'old-first') await this.#exchange(attachment);
+    } catch {
+      return;
+    }
+    if (order === 'never') return;
+    const { name: subscription } = this.wanted;
+    const { prefetch: to, usualRunMs, ackTimeoutMs } = this.holding;
+    this.host.event({ type: 'prefetch-changed', subscription, from, to, handedBack, usualRunMs, ackTimeoutMs });
+  }
+
+  /** Cancels the old consumer as well, where that is not gone. */
+  async #exchange(attachment: Attachment): Promise<void> {
+    const { channel, consumerTag: old } = attachment;
+    const consumer = await this.host.consume();
+    if (consumer === undefined || old === undefined) return;
+    // The broker may have cancelled the old one meanwhile; then all of this channel is given up.
+    if (attachment.consumerTag !== old) return void (await channel.cancel(consumer.tag));
+    attachment.consumerTag = consumer.tag;
+    if (consumer.isCancelled) return this.host.cancelled();
+    // Once more where it is gone already: the broker consents to the cancel of a consumer that it does not know.
+    await channel.cancel(old);
+  }
+}
