@@ -12,6 +12,7 @@ import type { RmqConnectionOptions } from '../../libs/rmq-keepalive/src/engine/c
 import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
 import { describeEvent } from '../../libs/rmq-keepalive/src/engine/connection/event-sentences.js';
 import type { RmqError } from '../../libs/rmq-keepalive/src/engine/errors.js';
+import { type HealthVerdict, verdict } from '../../libs/rmq-keepalive/src/integrations/terminus/health-verdict.js';
 import { type SignedToken, TokenAuthority, type TokenWishes } from '../../tools/broker/token-authority.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';
@@ -191,7 +192,8 @@ describe('F41: when a token or a right ends while the link lives', () => {
     expect(renewals).toBe(3);
     await publishOnce(connection, 'work', 'm');
     await faults.oracle.expectNothingLost();
-    expect(faults.oracle.eventsOf('link-lost')[0]?.event.cause.message).toMatch(/530|new secret/i);
+    expect(lostBecause()).toEqual(['RMQ_CREDENTIALS_CHANGED']);
+    expect(faults.oracle.eventsOf('link-lost')[0]?.event.cause.message).toMatch(/refused to take them.*530/);
   }, 20_000);
 
   it('changes to another user by a new link, before the old one is gone', async () => {
@@ -221,5 +223,67 @@ describe('F41: when a token or a right ends while the link lives', () => {
     await publishOnce(connection, 'work', 'm');
     await faults.oracle.expectNothingLost();
     expect(lostBecause()).toEqual(['RMQ_CREDENTIALS_CHANGED']);
+  });
+
+  describe('when rights are taken from a live link', () => {
+    const NO_RIGHTS_HERE = 'rabbitmq.read:*/unrelated';
+    const health = (connection: RmqConnection): HealthVerdict => verdict(connection.status(), Date.now());
+    const refusedNow = (connection: RmqConnection): string[] =>
+      (connection.status().accessRefused?.refusals ?? []).map(({ entity }) => entity);
+    const isWhole = (connection: RmqConnection): boolean =>
+      health(connection).status === 'up' && connection.status().consumers.attached === 1;
+
+    it('asks the provider again, slowly, and is whole at once with the first good token', async () => {
+      let scope: string | undefined;
+      let answeredAt = 0;
+      const connection = await consuming('work', {
+        credentials: () => {
+          answeredAt = performance.now();
+          return asCredentials(issued.length < 2 ? issue() : issue({ lifeSeconds: 600, scope }));
+        },
+      });
+      await publishOnce(connection, 'work', 'before');
+      scope = NO_RIGHTS_HERE;
+      await until(
+        'both links have the poor token',
+        () => connection.status().links.every((link) => (link.credentialsExpireAt ?? 0) > Date.now() + 300_000),
+        SOON_MS,
+      );
+      await publishOnce(connection, 'work', 'refused');
+      await faults.broker.deleteQueue('work', faults.vhost.name);
+      await until('queue and exchange are named', () => refusedNow(connection).length >= 2);
+      expect(refusedNow(connection)).toEqual(expect.arrayContaining(['the default exchange', 'queue "work"']));
+      expect(health(connection)).toMatchObject({ status: 'degraded', reason: 'access-refused' });
+      const askedSoFar = issued.length;
+      scope = undefined;
+      await until('a good token was given', () => issued.length > askedSoFar, SOON_MS);
+      const givenAt = answeredAt;
+      await until('all is as before', () => isWhole(connection));
+      expect(performance.now() - givenAt).toBeLessThan(2_000);
+      await publishOnce(connection, 'work', 'after');
+      await until('it was consumed', () => faults.oracle.consumed.has('after'));
+      expect(lostBecause()).toEqual([]);
+      const times = faults.oracle.eventsOf('access-restored').length;
+      expect([faults.oracle.eventsOf('access-refused').length, times]).toEqual([1, 1]);
+      expectNoTokenIn(faults.oracle.events, connection.status());
+    }, 30_000);
+
+    it('knows without a publish that a permission was given back, and puts nothing into a queue to find out', async () => {
+      await faults.broker.addUser('clerk', 'clerk');
+      faults.afterwards(() => faults.broker.deleteUser('clerk'));
+      await faults.broker.setPermissions('clerk', faults.vhost.name);
+      const connection = await consuming('work', { credentials: { username: 'clerk', password: 'clerk' } });
+      await publishOnce(connection, 'work', 'before');
+      await faults.broker.setPermissions('clerk', faults.vhost.name, { configure: '.*', write: '', read: '.*' });
+      await publishOnce(connection, 'work', 'refused');
+      expect(refusedNow(connection)).toEqual(['the default exchange']);
+      expect(health(connection)).toMatchObject({ status: 'degraded', reason: 'access-refused' });
+      await faults.broker.setPermissions('clerk', faults.vhost.name);
+      const delivered = connection.status().counters.delivered;
+      await until('it knows', () => isWhole(connection), SOON_MS);
+      expect(connection.status().counters.delivered).toBe(delivered);
+      await publishOnce(connection, 'work', 'after');
+      await faults.oracle.expectNothingLost();
+    }, 20_000);
   });
 });

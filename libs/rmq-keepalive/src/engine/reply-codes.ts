@@ -2,3 +2,4 @@
 export const ACCESS_REFUSED = 403;
 export const NOT_FOUND = 404;
 export const PRECONDITION_FAILED = 406;
+export const NOT_ALLOWED = 530;

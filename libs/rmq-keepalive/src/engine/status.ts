@@ -23,6 +23,11 @@ export interface ConnectionStatus {
    * confirm. Set when `publish.noConfirmsAfterMs` are over.
    */
   readonly noConfirms: { readonly since: number; readonly waiting: number } | null;
+  /** What the broker refuses now (403) and allowed before: a token is over, rights were taken away; null when it does not. */
+  readonly accessRefused: {
+    readonly since: number;
+    readonly refusals: readonly { readonly entity: string; readonly code: string; readonly message: string }[];
+  } | null;
   readonly links: readonly LinkStatus[];
   readonly lastLoss: {
     readonly at: number;

@@ -49,6 +49,13 @@ export type ConnectionEvent =
       /** Of those that the link has, epoch ms; null: they do not end. */
       readonly expiresAt: number | null;
     }
+  | {
+      /** The broker refuses what it allowed before (403); the first of it. `status().accessRefused` has all. */
+      readonly type: 'access-refused';
+      readonly entity: string;
+      readonly cause: Error;
+    }
+  | { readonly type: 'access-restored'; readonly refusedForMs: number }
   | { readonly type: 'gave-up'; readonly cause: Error }
   /** Told once, with the first link. */
   | { readonly type: 'amqplib-outdated' }

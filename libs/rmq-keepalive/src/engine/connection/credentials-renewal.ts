@@ -8,10 +8,11 @@
  * discarded for a new one: publishes without a confirm go again, and what is in hand is delivered again.
  */
 import { type Clock, type Timer, withDeadline } from '../clock.js';
-import { asError, CredentialsChangedError, NoCredentialsError } from '../errors.js';
+import { asError, CredentialsChangedError, NoCredentialsError, reasonOf } from '../errors.js';
+import { NOT_ALLOWED } from '../reply-codes.js';
 import type { PasswordLogin } from './credentials.js';
 import type { CredentialsSource } from './credentials-source.js';
-import { answerTimeoutMs, askAgainDelayMs, renewalDelayMs } from './renewal-plan.js';
+import { answerTimeoutMs, askAgainDelayMs, renewalDelayMs, spareMs } from './renewal-plan.js';
 
 /** The part of a link that renewal needs. */
 export interface RenewableLink {
@@ -32,6 +33,7 @@ const LONGEST_NAP_MS = 60_000;
 export class CredentialsRenewal {
   #timer: Timer | undefined;
   #isAsking = false;
+  #isTelling = false;
   #isEnded = false;
   /** Ends the wait under way. */
   #stopWaiting: () => void = () => undefined;
@@ -60,6 +62,15 @@ export class CredentialsRenewal {
     this.#isEnded = true;
     this.#timer?.cancel();
     this.#stopWaiting();
+  }
+
+  /** Why the link was lost, if it was over the new secret: the broker closes the connection then. */
+  explainLoss(cause: Error): Error {
+    const code: unknown = (cause.cause as { code?: unknown } | undefined)?.code;
+    if (!this.#isTelling || code !== NOT_ALLOWED) return cause;
+    return new CredentialsChangedError(`the broker refused to take them on the live one: ${reasonOf(cause)}`, {
+      cause,
+    });
   }
 
   /** The broker refuses what it allowed before: asks now, if nobody does. */
@@ -94,7 +105,7 @@ export class CredentialsRenewal {
   async #renew(): Promise<void> {
     this.#isAsking = true;
     try {
-      const fresh = await this.source.renew(this.#stopped());
+      const fresh = await this.source.renew(this.#stopped(), spareMs(this.leftMs));
       if (!this.#isEnded) await this.#take(fresh);
     } catch (thrown) {
       if (!this.#isEnded) this.#failed(asError(thrown));
@@ -122,12 +133,15 @@ export class CredentialsRenewal {
   async #tellBroker(secret: string): Promise<boolean> {
     const timeoutMs = answerTimeoutMs(this.leftMs, this.options.timeoutMs);
     const unanswered = new CredentialsChangedError(`the broker did not take the new ones within ${timeoutMs} ms`);
+    this.#isTelling = true;
     try {
       const answered = this.link.updateSecret(secret);
       await withDeadline(this.clock, Promise.race([answered, this.#stopped()]), timeoutMs, () => unanswered);
     } catch (thrown) {
       if (!this.#isEnded) this.link.destroy(thrown === unanswered ? unanswered : asError(thrown));
       return false;
+    } finally {
+      this.#isTelling = false;
     }
     return !this.#isEnded;
   }

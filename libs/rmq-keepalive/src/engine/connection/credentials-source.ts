@@ -13,8 +13,14 @@ import {
   readCredentials,
 } from './credentials.js';
 
+interface Question {
+  readonly askedAt: number;
+  readonly answer: Promise<PasswordLogin>;
+  isOpen: boolean;
+}
+
 export class CredentialsSource {
-  #asking: Promise<PasswordLogin> | undefined;
+  #last: Question | undefined;
   /** The provider's own errors may quote what it gave before. */
   #lastPassword = '';
 
@@ -30,6 +36,7 @@ export class CredentialsSource {
   }
 
   /**
+   * For an attempt.
    * @param ending settles when nobody waits for it any more
    * @throws {@link NoCredentialsError} when the provider fails, hangs, or answers with nothing usable
    */
@@ -38,32 +45,37 @@ export class CredentialsSource {
     return this.source.kind === 'fixed' ? this.source.login : this.renew(ending);
   }
 
-  /** New credentials, from the provider. As {@link loginAt}. */
-  async renew(ending: Promise<unknown>): Promise<PasswordLogin> {
+  /**
+   * New credentials, from the provider.
+   * @param ending as for {@link loginAt}
+   * @param spareMs an answer, or a failure, that is younger will do: the other link may just have asked
+   * @throws {@link NoCredentialsError}
+   */
+  async renew(ending: Promise<unknown>, spareMs = 0): Promise<PasswordLogin> {
     if (this.source.kind !== 'asked') throw new NoCredentialsError('nobody can be asked for new ones');
-    const asking = this.#ask(this.source.provider);
+    const question = this.#ask(this.source.provider, spareMs);
     const hangs = new NoCredentialsError(`the credentials provider did not answer within ${this.timeoutMs} ms`);
     const ended = ending.then(() => {
       throw new ConnectionClosedError();
     });
     try {
-      return await withDeadline(this.clock, Promise.race([asking, ended]), this.timeoutMs, () => hangs);
+      return await withDeadline(this.clock, Promise.race([question.answer, ended]), this.timeoutMs, () => hangs);
     } catch (thrown) {
       // One that hangs is asked afresh next time.
-      if (thrown === hangs && this.#asking === asking) this.#asking = undefined;
+      if (thrown === hangs) question.isOpen = false;
       throw thrown;
     }
   }
 
-  #ask(provider: CredentialsProvider): Promise<PasswordLogin> {
-    if (this.#asking !== undefined) return this.#asking;
-    const asking = this.#askProvider(provider);
-    this.#asking = asking;
-    const isOver = (): void => {
-      if (this.#asking === asking) this.#asking = undefined;
-    };
-    asking.then(isOver, isOver);
-    return asking;
+  #ask(provider: CredentialsProvider, spareMs: number): Question {
+    const last = this.#last;
+    const now = this.clock.now();
+    if (last !== undefined && (last.isOpen || now - last.askedAt < spareMs)) return last;
+    const question: Question = { askedAt: now, answer: this.#askProvider(provider), isOpen: true };
+    this.#last = question;
+    const isOver = (): void => void (question.isOpen = false);
+    question.answer.then(isOver, isOver);
+    return question;
   }
 
   async #askProvider(provider: CredentialsProvider): Promise<PasswordLogin> {

@@ -90,6 +90,9 @@ describe('a credentials provider', () => {
     const [one, other] = await Promise.all([source.loginAt(endpoint, NEVER), source.loginAt(endpoint, NEVER)]);
     expect(one).toBe(other);
     expect(await source.loginAt(endpoint, NEVER)).toMatchObject({ password: 'p2' });
+    // A renewal takes what is as young as that; the other link may just have asked.
+    expect(await source.renew(NEVER, 1_000)).toMatchObject({ password: 'p2' });
+    expect(await source.renew(NEVER)).toMatchObject({ password: 'p3' });
   });
 
   it('that throws is a typed error, without what it quotes of tokens, URLs and the last password', async () => {

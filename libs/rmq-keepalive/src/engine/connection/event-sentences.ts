@@ -46,6 +46,16 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
         sentence:
           'amqplib before 2.3.0 is installed (advisory GHSA-37f9-7m79-6866): whoever answers in the place of the broker can exhaust the memory of this process. Install amqplib ^2.3.0',
       };
+    case 'access-refused':
+      return {
+        level: 'error',
+        sentence: `The broker refuses access to ${event.entity}, which it allowed before: ${reasonOf(event.cause)}`,
+      };
+    case 'access-restored':
+      return {
+        level: 'info',
+        sentence: `The broker allows again what it had refused for ${seconds(event.refusedForMs)}`,
+      };
     case 'gave-up':
       return { level: 'error', sentence: reasonOf(event.cause) };
     case 'blocked':

@@ -156,6 +156,11 @@ export class LinkSupervisor {
     return this.#renewal?.expiresAt;
   }
 
+  /** The broker refuses what it allowed before: new credentials may help, if anybody can give them. */
+  renewCredentials(): void {
+    this.#renewal?.renewNow();
+  }
+
   lastByteAges(): { receivedAgoMs: number; sentAgoMs: number } | undefined {
     return this.#heartbeats?.lastByteAges();
   }
@@ -370,7 +375,8 @@ export class LinkSupervisor {
   }
 
   #lost(link: AmqpLink, reported: Error): void {
-    const cause = this.#blame(link, reported);
+    const blamed = this.#blame(link, reported);
+    const cause = this.#renewal?.explainLoss(blamed) ?? blamed;
     this.#heartbeats?.stop();
     this.#renewal?.stop();
     this.#renewal = undefined;

@@ -12,6 +12,8 @@ const LEAST_DELAY_MS = 1_000;
 const ASK_AGAIN_MS = { share: 1 / 2, least: 2_000, most: 30_000 };
 /** When they are over: at most 12 questions a minute, for as long as it takes. */
 const OVER_MS = { least: 6_500, most: 7_500 };
+/** Both links of a connection ask: an answer to one of them that is so young will do for the other one as well. */
+const SPARE_MS = { good: 1_500, over: 5_000 };
 /** What the broker gets of the time that is left to answer the update. */
 const ANSWER_SHARE = 1 / 2;
 
@@ -31,6 +33,11 @@ export function askAgainDelayMs(leftMs: number | undefined, random: () => number
 export function answerTimeoutMs(leftMs: number | undefined, longestMs: number): number {
   if (leftMs === undefined || leftMs <= 0) return longestMs;
   return Math.min(longestMs, Math.max(LEAST_DELAY_MS, leftMs * ANSWER_SHARE));
+}
+
+/** How young an answer has to be to be taken instead of a question. */
+export function spareMs(leftMs: number | undefined): number {
+  return leftMs !== undefined && leftMs <= 0 ? SPARE_MS.over : SPARE_MS.good;
 }
 
 function overDelayMs(random: () => number): number {

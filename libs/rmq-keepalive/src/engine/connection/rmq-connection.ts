@@ -29,6 +29,8 @@ import { type AnswerHabits, type CallsOptions, Rpc } from '../rpc/rpc.js';
 import { entityName, type TopologyOptions } from '../topology/topology.js';
 import { TopologyKeeper } from '../topology/topology-keeper.js';
 import { ChannelBudget } from './channel-budget.js';
+import { mayPublish } from './access-probe.js';
+import { AccessWatch, isAccessRefused } from './access-watch.js';
 import { Closing } from './closing.js';
 import type {
   ConnectionEvent,
@@ -80,6 +82,7 @@ export class RmqConnection {
   readonly #leftOut: LeftOutSubscriptions;
   readonly #ownLinksEnd = new AbortController();
   readonly #startup: Startup;
+  readonly #access: AccessWatch;
   readonly #topology: TopologyKeeper;
   readonly #consumers: ConsumerRegistry;
   readonly #subscriptions: Subscriptions;
@@ -96,6 +99,23 @@ export class RmqConnection {
     this.#clock = identity.clock ?? systemClock;
     this.#options = resolveConnectionOptions(options);
     this.#record = new ConnectionRecord(this.#clock);
+    this.#access = new AccessWatch({
+      clock: this.#clock,
+      refusals: () => [
+        ...this.#subscriptions.accessRefusals(),
+        ...this.#topology.refusalsSinceDeclared.filter(({ cause }) => isAccessRefused(cause)),
+      ],
+      renewCredentials: () => this.#links.all.forEach((link) => link.renewCredentials()),
+      retry: () => {
+        this.#topology.retryNow();
+        this.#subscriptions.retryRefused();
+      },
+      mayPublish: async (target) => {
+        const { link } = this.#links.publishing;
+        return link === undefined ? 'unknown' : mayPublish(link, target, this.#clock, this.#options.recoveryTimeoutMs);
+      },
+      event: (event) => this.#bus.emit(event),
+    });
     this.#state = new OverallState(this.#clock, (from, to) => this.#emit({ type: 'state-changed', from, to }));
     const { codec } = this.#options;
     this.#topology = new TopologyKeeper({
@@ -130,7 +150,7 @@ export class RmqConnection {
         hindrance: () => this.#links.publishing.awayBecause ?? this.#links.confirms.error,
         repair: (link, exchanges, attach) => this.#repairs.publishingChannel(link, exchanges, attach),
         noChannel: (cause, retryInMs) => this.#emit({ type: 'publishing-channel-missing', cause, retryInMs }),
-        published: () => (this.#record.published += 1),
+        published: (exchange) => this.#published(exchange),
         failed: (cause) => this.#publishFailedWith(cause),
         failedUnheard: (cause, times) => this.#publishFailedWith(cause, times),
         republished: (count) => this.#republished(count),
@@ -366,6 +386,7 @@ export class RmqConnection {
       record: this.#record,
       links: this.#links.all,
       noConfirms: this.#links.confirms.status,
+      accessRefused: this.#access.status,
       consumers: this.#consumers,
       topology: this.#topology,
       publishers: this.#publishers,
@@ -423,6 +444,7 @@ export class RmqConnection {
   }
 
   #ended(report: DrainReport): void {
+    this.#access.end();
     this.#emit({ type: 'drained', report });
     this.#links.confirms.end();
     this.#state.end();
@@ -487,7 +509,13 @@ export class RmqConnection {
     this.#emit({ type: 'republished', count });
   }
 
+  #published(exchange: string | undefined): void {
+    this.#record.published += 1;
+    if (exchange !== undefined) this.#access.published(exchange);
+  }
+
   #emit(event: ConnectionEvent): void {
     this.#bus.emit(event);
+    this.#access.hear(event);
   }
 }

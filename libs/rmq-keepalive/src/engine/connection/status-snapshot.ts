@@ -23,6 +23,7 @@ export interface SnapshotSources {
   readonly record: ConnectionRecord;
   readonly links: readonly LinkSupervisor[];
   readonly noConfirms: ConnectionStatus['noConfirms'];
+  readonly accessRefused: ConnectionStatus['accessRefused'];
   readonly consumers: ConsumerRegistry;
   readonly topology: TopologyKeeper;
   readonly publishers: Publishers;
@@ -42,6 +43,7 @@ export function takeSnapshot(sources: SnapshotSources): ConnectionStatus {
     hasBeenOpen: state.hasBeenOpen,
     blocked: record.blocked,
     noConfirms: sources.noConfirms,
+    accessRefused: sources.accessRefused,
     links: sources.links.filter((link) => link.state.name !== 'idle').map(linkStatus),
     lastLoss: record.lastLoss,
     lastFailedAttempt: record.lastFailedAttempt,

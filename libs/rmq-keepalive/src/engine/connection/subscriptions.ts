@@ -14,6 +14,7 @@ import {
 import { type Subscription, subscriptionHandle } from '../consuming/subscription-handle.js';
 import { entityName } from '../topology/topology.js';
 import type { TopologyKeeper } from '../topology/topology-keeper.js';
+import { type AccessRefusal, isAccessRefused } from './access-watch.js';
 import type { ConnectionEvent } from './connection-events.js';
 import type { LinkRepairs } from './link-repairs.js';
 import type { Link } from './link.js';
@@ -88,6 +89,25 @@ export class Subscriptions {
     for (const consumer of this.consumers().all())
       if (entityName(consumer.wanted.queue) === entity && !consumer.isAttached)
         this.consumers().scheduleRepair(consumer, 0);
+  }
+
+  /** Consumers that the broker refuses now, and did not before. */
+  accessRefusals(): AccessRefusal[] {
+    return this.consumers()
+      .all()
+      .flatMap((consumer) => {
+        const { name, wasAttached, missingBecause } = consumer;
+        const isRefused = wasAttached && missingBecause !== undefined && isAccessRefused(missingBecause.cause);
+        return isRefused ? [{ entity: `consumer "${name}"`, cause: missingBecause.cause }] : [];
+      });
+  }
+
+  /** What the broker refuses may not be refused any more. */
+  retryRefused(): void {
+    for (const consumer of this.consumers().all()) {
+      const cause = consumer.missingBecause?.cause;
+      if (cause !== undefined && isAccessRefused(cause)) this.consumers().scheduleRepair(consumer, 0);
+    }
   }
 
   async #end(consumer: Consumer): Promise<void> {

@@ -118,6 +118,11 @@ export class Consumer {
     return this.#work.stuck;
   }
 
+  /** Whether it has been attached at any time. */
+  get wasAttached(): boolean {
+    return this.#wasAttached;
+  }
+
   get running(): number {
     return this.#work.running;
   }

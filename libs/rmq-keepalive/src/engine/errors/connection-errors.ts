@@ -48,8 +48,8 @@ export class NoCredentialsError extends RmqError {
 
 /** The link was discarded for a new one, because its credentials end and new ones cannot be told to the broker on it. */
 export class CredentialsChangedError extends RmqError {
-  constructor(why: string) {
-    super('RMQ_CREDENTIALS_CHANGED', `The link was discarded for one with new credentials: ${why}`);
+  constructor(why: string, options?: { cause?: unknown }) {
+    super('RMQ_CREDENTIALS_CHANGED', `The link was discarded for one with new credentials: ${why}`, options);
   }
 }
 

@@ -39,7 +39,8 @@ export interface PublisherHost {
   repair(link: Link, exchanges: ReadonlySet<string>, attach: () => Promise<void>): Promise<void>;
   /** The link lives, but has no channel for it: it is out of channels, say. */
   noChannel(cause: Error, retryInMs: number): void;
-  published(): void;
+  /** @param exchange which took it; `undefined` without confirms */
+  published(exchange: string | undefined): void;
   failed(cause: Error): void;
   /** The channel of a publisher without confirms was closed, for the so manieth time in short succession. */
   failedUnheard(cause: Error, times: number): void;
@@ -457,7 +458,7 @@ export class Dispatcher {
     if (entry.tag !== undefined) this.#session?.forget(entry.tag);
     else if (error !== undefined) this.#someGaveUp = true;
     this.#outbox.release(entry);
-    if (error === undefined) this.#host.published();
+    if (error === undefined) this.#host.published(this.#confirms === 'on' ? entry.exchange : undefined);
     // A first dead letter finds no queue: no publish of the user's has failed.
     else if (!entry.isCopy) this.#host.failed(error);
     if (this.#outbox.messages === 0 && this.#whenEmpty.size > 0) this.#tellIsEmpty();

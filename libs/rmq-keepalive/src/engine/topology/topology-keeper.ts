@@ -56,6 +56,8 @@ export class TopologyKeeper {
   readonly #strays = new Map<string, { cause: ClosesTheLinkError; at: number }>();
   /** Raised by every lost link, since what was declared before may be gone, and by every addition. */
   #revision = 0;
+  /** Names of those that the broker has declared for us, at any time. */
+  readonly #onceDeclared = new Set<string>();
   #declaredRevision = -1;
   #underWay: Promise<void> | undefined;
   #retry: Timer | undefined;
@@ -79,7 +81,10 @@ export class TopologyKeeper {
 
   /** They stay at the broker; recovery does not declare again what nobody else wants. */
   remove(entities: readonly Entity[]): void {
-    for (const entity of this.#topology.remove(entities)) this.#unavailable.delete(entity);
+    for (const entity of this.#topology.remove(entities)) {
+      this.#unavailable.delete(entity);
+      this.#onceDeclared.delete(entityName(entity));
+    }
   }
 
   get topology(): Topology {
@@ -88,6 +93,11 @@ export class TopologyKeeper {
 
   get refusals(): { entity: string; cause: EntityTrouble }[] {
     return this.#unavailable.list;
+  }
+
+  /** Refused now, and declared before. */
+  get refusalsSinceDeclared(): { entity: string; cause: EntityTrouble }[] {
+    return this.refusals.filter(({ entity }) => this.#onceDeclared.has(entity));
   }
 
   isAnyRefused(entities: readonly Entity[]): boolean {
@@ -144,6 +154,15 @@ export class TopologyKeeper {
     await declareOrThrow(link, entities, this.#declaring(place));
   }
 
+  /** What is refused may not be any more: it is asked for now. */
+  retryNow(): void {
+    const link = this.host.link();
+    if (this.#retry === undefined || link === undefined) return;
+    this.#retry.cancel();
+    this.#retry = undefined;
+    void this.#retryRefused(link).then(() => this.#armRetry());
+  }
+
   end(): void {
     this.#isEnded = true;
     this.#retry?.cancel();
@@ -153,6 +172,7 @@ export class TopologyKeeper {
   readonly #hooks: DeclareHooks = {
     declared: (entity) => {
       this.#advanced();
+      if (this.#topology.has(entity)) this.#onceDeclared.add(entityName(entity));
       if (this.#unavailable.delete(entity)) this.host.healed(entityName(entity));
     },
     refused: (entity, cause: TopologyRefusedError) => {

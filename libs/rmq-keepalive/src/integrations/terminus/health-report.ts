@@ -27,6 +27,8 @@ export interface HealthDetails {
   };
   /** Entities that the broker refuses to declare. */
   readonly refused: readonly string[];
+  /** What the broker refuses now (403) and allowed before; null when it does not. */
+  readonly accessRefused: { readonly since: string; readonly entities: readonly string[] } | null;
   /** The broker's resource alarm; null without one. */
   readonly blocked: { readonly reason: string; readonly since: string } | null;
   /** Publishes wait, and none of any kind has been confirmed since; null otherwise. */
@@ -58,7 +60,7 @@ export function publicHealth({ reason, since }: HealthVerdict): PublicHealth {
 
 export function healthDetails(status: ConnectionStatus): HealthDetails {
   const { links, reconnects, lastLoss, lastFailedAttempt, consumers, topology, eventLoop } = status;
-  const { blocked, noConfirms, outbox } = status;
+  const { accessRefused, blocked, noConfirms, outbox } = status;
   return {
     links: links.map(linkHealth),
     reconnects,
@@ -72,6 +74,10 @@ export function healthDetails(status: ConnectionStatus): HealthDetails {
       stuck: consumers.stuck.map(stuckHealth),
     },
     refused: topology.refused.map(({ entity }) => entity),
+    accessRefused: accessRefused && {
+      since: isoTime(accessRefused.since),
+      entities: accessRefused.refusals.map(({ entity }) => entity),
+    },
     blocked: blocked && { reason: blocked.reason, since: isoTime(blocked.since) },
     noConfirms: noConfirms && { waiting: noConfirms.waiting, since: isoTime(noConfirms.since) },
     outbox: { ...outbox },

@@ -22,6 +22,7 @@ function statusOf(changes: Partial<ConnectionStatus> = {}): ConnectionStatus {
     downAfterMs: 30_000,
     hasBeenOpen: true,
     blocked: null,
+    accessRefused: null,
     noConfirms: null,
     links: [
       {
@@ -142,6 +143,20 @@ describe('health', () => {
       status: 'degraded',
       reason: 'consumer-missing',
       since: ago(90),
+    });
+  });
+
+  it('is degraded while the broker refuses what it allowed before, rather than for what comes of it', () => {
+    const accessRefused = {
+      since: ago(50),
+      refusals: [{ entity: 'consumer "c"', code: 'X', message: 'at secret-host' }],
+    };
+    const consumers = { wanted: 2, attached: 0, missing: [missing(ago(20))], paused: [], stuck: [] };
+    const status = statusOf({ accessRefused, consumers });
+    expect(verdict(status, NOW)).toEqual({ status: 'degraded', reason: 'access-refused', since: ago(50) });
+    expect(healthDetails(status).accessRefused).toEqual({
+      since: '2023-12-31T23:59:59.950Z',
+      entities: ['consumer "c"'],
     });
   });
 

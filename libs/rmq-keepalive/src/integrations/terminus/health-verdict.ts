@@ -10,6 +10,7 @@ import type { ConnectionStatus } from '../../engine/status.js';
 /** Stable, for programs and alerts. While the connection is not open, the name of its state; `gave-up`: attempts are spent. */
 export type HealthReason =
   | 'open'
+  | 'access-refused'
   | 'consumer-missing'
   | 'deliveries-stuck'
   | 'entity-refused'
@@ -46,10 +47,12 @@ export function verdict(status: ConnectionStatus, now: number): HealthVerdict {
 }
 
 /**
- * The worst comes first: messages that nobody consumes, messages that failed and hold up the others, then what may become
+ * The cause before what comes of it: rights that were lost. Else the worst comes first: messages that nobody consumes, messages that failed and hold up the others, then what may become
  * that, then publishes that have to wait.
  */
-function verdictWhileOpen({ stateSince, consumers, topology, noConfirms, blocked }: ConnectionStatus): HealthVerdict {
+function verdictWhileOpen(status: ConnectionStatus): HealthVerdict {
+  const { stateSince, accessRefused, consumers, topology, noConfirms, blocked } = status;
+  if (accessRefused !== null) return { status: 'degraded', reason: 'access-refused', since: accessRefused.since };
   if (consumers.missing.length > 0) {
     const since = Math.min(...consumers.missing.map((consumer) => consumer.since));
     return { status: 'degraded', reason: 'consumer-missing', since };
