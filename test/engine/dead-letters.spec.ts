@@ -73,7 +73,8 @@ describe.each(['classic', 'quorum'] as const)('when there are dead letters in a 
 
   it('lists them as often as one likes: none is dropped by a delivery limit', async () => {
     const { connection } = await broken(['m0', 'm1']);
-    // A default limit of RabbitMQ 4.0 is 20.
+    // No client can see it.
+    await faults.broker.setPolicy('limit', '.*', { 'delivery-limit': 3 }, faults.vhost.name);
     for (let i = 0; i < 30; i++) expect(idsOf(await connection.deadLetters.list('work.dead'))).toHaveLength(2);
     expect(idsOf(await connection.deadLetters.list('work.dead')).sort()).toEqual(['m0', 'm1']);
   });

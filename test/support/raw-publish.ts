@@ -55,11 +55,14 @@ export function int64(value: bigint): Buffer {
 }
 
 /** So many that ours have no room beside them in a frame of 128 KiB, the usual size. */
-export const A_FRAME_OF_HEADERS = rawField(
-  'x',
-  'S',
-  Buffer.concat([Buffer.from([0, 1, 0xff, 0x38]), Buffer.alloc(130_872)]),
-);
+export const A_FRAME_OF_HEADERS = headersOf(130_879);
+
+/** A header table of so many bytes. */
+export function headersOf(bytes: number): Buffer {
+  const value = Buffer.alloc(bytes - 3);
+  value.writeUInt32BE(value.length - 4);
+  return rawField('x', 'S', value);
+}
 
 /** A table in a table in a table ..., each under an empty name. */
 export function nestedTable(levels: number): Buffer {

@@ -160,6 +160,7 @@ export {
   PayloadTooLargeError,
   NoConfirmsError,
   PeerDeadError,
+  DeliveryLimitError,
   PoisonMessageError,
   PublishAbortedError,
   PublishClosedError,

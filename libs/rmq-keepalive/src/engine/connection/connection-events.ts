@@ -153,6 +153,14 @@ export type ConnectionEvent =
       readonly returns: number;
     }
   | {
+      /** It was given back to a quorum queue that may drop it, and could not be copied to its end instead. */
+      readonly type: 'renewal-failed';
+      readonly subscription: string;
+      readonly queue: string;
+      readonly cause: Error;
+      readonly retryInMs: number;
+    }
+  | {
       readonly type: 'delivery-dead-lettered';
       readonly subscription: string;
       readonly messageId: string | undefined;

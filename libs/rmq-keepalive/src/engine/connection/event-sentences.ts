@@ -126,6 +126,11 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
         level: 'debug',
         sentence: `${messageOf(event)} came back ${event.returns} times and was moved to the end of its queue, before the broker's delivery limit drops it`,
       };
+    case 'renewal-failed':
+      return {
+        level: 'debug',
+        sentence: `A delivery of "${event.subscription}" that was given back cannot be copied to the end of "${event.queue}": ${reasonOf(event.cause)}; the next try is in ${seconds(event.retryInMs)}`,
+      };
     case 'delivery-dead-lettered':
       return {
         // The failure of a handler was told already, with what becomes of its message.

@@ -167,6 +167,7 @@ export class Attachment implements DeliveryOrigin {
 
   settle(delivery: Delivery, kind: SettlementKind): void {
     const { deliveryTag } = delivery;
+    if (kind === 'requeue' && this.handling.keeps(delivery)) return;
     if (kind === 'ack' || (kind === 'reject' && !this.takesBack)) this.#ack(deliveryTag);
     else {
       this.#giveBack(delivery, kind);

@@ -167,6 +167,14 @@ export class DeliveryHandling {
     this.#runs.settled(delivery);
   }
 
+  /** Whether it is kept, to go back as a copy: as it is, the broker might drop it. */
+  keeps(delivery: Delivery): boolean {
+    if (!this.failures.mustNotGoBack(delivery)) return false;
+    this.#moveAside(delivery, [this.failures.renew(delivery.takeOver())]);
+    this.settled(delivery);
+    return true;
+  }
+
   /** It came back: it may have to be counted first, or to wait until it can be handled alone. */
   #admit(delivery: Delivery): void {
     let isTaken = false;

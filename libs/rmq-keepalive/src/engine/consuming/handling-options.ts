@@ -30,7 +30,8 @@ export interface HandlingOptions<T = unknown> {
    * arrive; others in parallel. `undefined` as key: in nobody's order. A function that throws fails the delivery.
    *
    * The order is that of one channel of one consumer. Redelivered messages come again in the broker's order, beside those
-   * whose handlers outlived the channel, and one that is retried comes later than its successors. For one order over
+   * whose handlers outlived the channel, and one that is retried comes later than its successors, as does one that came back
+   * to a quorum queue twice, unless `queueOptions` set a higher `x-delivery-limit`. For one order over
    * several processes add a single active consumer (`queueOptions.arguments['x-single-active-consumer']`).
    */
   orderedBy?: (payload: T, delivery: Delivery) => unknown;

@@ -57,6 +57,16 @@ export class PoisonMessageError extends RmqError {
   }
 }
 
+/** A quorum queue would drop the message at its delivery limit, and no copy can be made of it; it was dead-lettered unseen. */
+export class DeliveryLimitError extends RmqError {
+  constructor(queue: string, returns: number) {
+    super(
+      'RMQ_DELIVERY_LIMIT',
+      `The message came back to queue "${queue}" ${returns} times, which drops it at its delivery limit, and it cannot be copied to the end of the queue: its headers are too large beside ours. Publish it with smaller headers, or replay the dead letter`,
+    );
+  }
+}
+
 /** What took too long, and what its writer can do about it. */
 const LATE_PARTS = {
   handler: { what: 'No end', wayOut: 'Let the handler end when delivery.signal aborts, or raise the limit' },

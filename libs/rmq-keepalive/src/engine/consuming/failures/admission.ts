@@ -2,12 +2,14 @@
  * Decides whether a delivery that came back may be handled, has to be copied first, or is poison; see redeliveries.ts.
  *
  * Danger: a consumer must not depend on publishing. While an alarm blocks publishers, it is the consumers who end the
- * alarm. So what cannot be copied now is handled uncounted.
+ * alarm. So what cannot be copied now is handled uncounted. From a quorum queue it must not be given back then: a handler that
+ * requeues would be at the broker's limit within milliseconds. Such a requeue waits until a copy can be sent.
  */
 import type { Clock } from '../../clock.js';
 import type { ConnectionEvent } from '../../connection/connection-events.js';
-import { PoisonMessageError } from '../../errors.js';
+import { DeliveryLimitError, PoisonMessageError } from '../../errors.js';
 import type { CopyTransport } from './copy-transport.js';
+import type { DeadLetterReason } from './dead-letter.js';
 import type { Delivery } from '../delivery.js';
 import { isSuspect, type OwnReturns, redeliveryVerdict, type RedeliveryVerdict } from './redeliveries.js';
 import { RedeliveryCopies } from './redelivery-copies.js';
@@ -27,11 +29,13 @@ export class Admission {
   readonly #ownReturns: OwnReturns | undefined;
   readonly #suspects: SuspectLane;
   readonly #copies: RedeliveryCopies;
+  /** Handled although they should have been copied. */
+  readonly #uncopied = new WeakSet<Delivery>();
 
   constructor(
     private readonly wanted: WantedSubscription,
     host: AdmissionHost,
-    private readonly isPoison: (delivery: Delivery, error: PoisonMessageError) => Promise<void>,
+    private readonly giveUp: (delivery: Delivery, reason: DeadLetterReason, error: Error) => Promise<void>,
   ) {
     this.#suspects = new SuspectLane(host.clock);
     this.#copies = new RedeliveryCopies(wanted.name, host);
@@ -46,6 +50,11 @@ export class Admission {
   /** It goes back to its queue, and not because anybody died. */
   goesBack(delivery: Delivery): void {
     this.#ownReturns?.add(delivery);
+  }
+
+  /** Given back as it is, it might be dropped by the broker. */
+  mustNotGoBack(delivery: Delivery): boolean {
+    return this.#uncopied.has(delivery);
   }
 
   /** Whether it comes for the first time; else {@link admit} decides. */
@@ -63,14 +72,25 @@ export class Admission {
     // ack, both would come back, and be copied again: twice as many with every death.
     if (!delivery.isBack) await this.#copies.untilAcksRead();
     if (verdict.kind === 'poison')
-      return this.isPoison(delivery, new PoisonMessageError(redeliveries, maxRedeliveries));
-    if (verdict.kind !== 'handle' && (await this.#copies.replaced(delivery, verdict))) return;
+      return this.giveUp(delivery, 'poison', new PoisonMessageError(redeliveries, maxRedeliveries));
+    if (verdict.kind === 'count' && (await this.#copies.replace(delivery, verdict)) === 'replaced') return;
+    if (verdict.kind === 'renew' && (await this.#isRenewed(delivery, verdict))) return;
     if (isOwnReturn || !isSuspect(redeliveries, maxRedeliveries)) return this.#copies.handled(delivery, handle);
     const isHandled = await this.#suspects.run(async () => {
       // Its link may be gone by now: it comes again.
       if (delivery.isLive) await this.#copies.handled(delivery, handle);
     });
     if (!isHandled) delivery.leave();
+  }
+
+  /** Whether it comes again as a copy, or is a dead letter now. */
+  async #isRenewed(delivery: Delivery, verdict: RedeliveryVerdict & { kind: 'renew' }): Promise<boolean> {
+    const { deadLetter } = this.wanted;
+    const replacement = await this.#copies.replace(delivery, verdict);
+    if (replacement === 'not-now') this.#uncopied.add(delivery);
+    if (replacement !== 'never' || deadLetter === false) return replacement === 'replaced';
+    await this.giveUp(delivery, 'delivery-limit', new DeliveryLimitError(delivery.queue, verdict.returns));
+    return true;
   }
 
   #verdictOn(delivery: Delivery, isOwnReturn: boolean): RedeliveryVerdict {

@@ -2,8 +2,8 @@
  * Takes dead letters in hand, on a channel of its own: they leave the queue when they are acked, and all others go back
  * when the reader closes, or dies.
  *
- * Danger: a quorum queue counts what goes back. RabbitMQ 4.0 drops a message that went back more than 20 times, and looking
- * at it is enough. So a letter that was looked at often is renewed: its copy goes to the end of the queue.
+ * Danger: a quorum queue counts what goes back, and drops a message that went back more often than its delivery limit allows:
+ * looking at it is enough. So a letter that was looked at twice is renewed: its copy goes to the end of the queue.
  */
 import type { Channel, GetMessage } from 'amqplib';
 import type { Codec } from '../../codec/codec.js';
@@ -13,6 +13,7 @@ import { asError, ChannelClosedError, DeadLettersUnreachableError } from '../../
 import { type CopyTransport, sendCopy } from './copy-transport.js';
 import { DeadLetter } from './dead-letter-record.js';
 import { copiedHeaders, copiedProperties } from './message-copy.js';
+import { RENEW_AFTER } from './redelivery-limit.js';
 import { NOT_FOUND } from '../../reply-codes.js';
 
 export interface HeldLetter {
@@ -20,9 +21,6 @@ export interface HeldLetter {
   /** Its `fields.messageCount`: how many were behind it. */
   readonly message: GetMessage;
 }
-
-/** Half of what RabbitMQ allows by default. */
-const WORN_AFTER = 10;
 
 export class DeadLetterReader {
   #lastTaken: GetMessage | undefined;
@@ -88,7 +86,7 @@ export class DeadLetterReader {
     if (message === false) return undefined;
     this.#lastTaken = message;
     const held = { letter: new DeadLetter(message, this.codec), message };
-    if (timesGivenBack(held) >= WORN_AFTER) this.#worn.add(held);
+    if (timesGivenBack(held) >= RENEW_AFTER) this.#worn.add(held);
     return held;
   }
 

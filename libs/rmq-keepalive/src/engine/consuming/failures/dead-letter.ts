@@ -13,7 +13,14 @@ import type { Delivery } from '../delivery.js';
 import { copiedHeaders, copiedProperties, MAX_ERROR_MESSAGE_LENGTH } from './message-copy.js';
 
 export type DeadLetterReason =
-  'handler-failed' | 'not-decodable' | 'not-valid' | 'rejected' | 'attempts-spent' | 'poison' | 'reply-to-refused';
+  | 'handler-failed'
+  | 'not-decodable'
+  | 'not-valid'
+  | 'rejected'
+  | 'attempts-spent'
+  | 'poison'
+  | 'delivery-limit'
+  | 'reply-to-refused';
 
 /** Headers that tell where a dead letter came from and why it is there. */
 export const DEAD_LETTER_HEADERS = {

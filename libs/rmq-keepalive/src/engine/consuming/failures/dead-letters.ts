@@ -49,7 +49,7 @@ export class RmqDeadLetters {
    * Looks at the oldest letters without removing them; at most 64 MiB of bodies. A queue that does not exist is empty.
    *
    * They are taken in hand and given back, marked `redelivered`; meanwhile no consumer gets them. They keep their places,
-   * but on a quorum queue of RabbitMQ before 4.0 they come back at its end.
+   * but on a quorum queue of RabbitMQ before 4.0 they come back at its end, and before 4.3 each third time as copies.
    *
    * @throws {@link NotOpenError} the connection is not open within 10 s
    * @throws {@link DeadLettersUnreachableError} the link was lost meanwhile, or the broker refuses

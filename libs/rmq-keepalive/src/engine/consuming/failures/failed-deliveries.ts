@@ -12,6 +12,7 @@ import { Admission, type AdmissionHost } from './admission.js';
 import { isUnwritable } from './copy-transport.js';
 import { type DeadLetterReason, moveToDeadLetters } from './dead-letter.js';
 import type { Delivery } from '../delivery.js';
+import { moveToEndOfQueue } from './redelivery-copy.js';
 import { moveToRetryQueue } from './retry-copy.js';
 import { delayAfter, delaysOf, ladderStep } from './retry-policy.js';
 import { retryQueueName } from './retry-queues.js';
@@ -64,7 +65,7 @@ export class FailedDeliveries {
       began: (to, cause) => host.event({ type: 'deliveries-stuck', subscription, to, cause }),
       over: (to, moved, afterMs) => host.event({ type: 'deliveries-unstuck', subscription, to, moved, afterMs }),
     });
-    this.#admission = new Admission(wanted, host, (delivery, error) => this.giveUp(delivery, 'poison', error));
+    this.#admission = new Admission(wanted, host, (delivery, reason, error) => this.giveUp(delivery, reason, error));
   }
 
   /** What could not be moved by now is handed back, and comes again elsewhere. */
@@ -88,6 +89,30 @@ export class FailedDeliveries {
   /** It has come back: `handle` is called if that is right, and when. Resolves when it was handled, or something else became of it. */
   admit(delivery: Delivery, handle: () => Promise<void>): Promise<void> {
     return this.#admission.admit(delivery, handle);
+  }
+
+  /** Given back as it is, the broker might drop it: {@link renew} it. When we end, it must go back all the same. */
+  mustNotGoBack(delivery: Delivery): boolean {
+    return !this.#isStopped && this.#admission.mustNotGoBack(delivery);
+  }
+
+  /** Gives it back as a copy, however long that takes. */
+  async renew(delivery: Delivery): Promise<void> {
+    const { queue, messageId, redeliveries, headers } = delivery;
+    const { name: subscription } = this.wanted;
+    const counts = { redeliveries, renewals: delivery.renewals + 1 };
+    await this.#move(delivery, {
+      to: queue,
+      send: () => moveToEndOfQueue(delivery, counts, this.host.copies),
+      sent: () =>
+        this.host.event({
+          type: 'delivery-renewed',
+          subscription,
+          messageId,
+          returns: headers['x-delivery-count'] as number,
+        }),
+      failed: (cause, retryInMs) => ({ type: 'renewal-failed', subscription, queue, cause, retryInMs }),
+    });
   }
 
   /** It goes back to its queue from our hands: requeued, handed back, or its link is lost. */

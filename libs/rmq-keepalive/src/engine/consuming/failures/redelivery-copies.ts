@@ -15,6 +15,16 @@ export interface RedeliveryCopiesHost {
   event(event: ConnectionEvent): void;
 }
 
+/** What became of it. */
+export type Replacement =
+  /** A copy comes in its stead. */
+  | 'replaced'
+  /** A copy comes beside it: it may go back, or be dropped. */
+  | 'has-copy'
+  | 'not-now'
+  /** AMQP cannot carry it again, with our headers beside its own. */
+  | 'never';
+
 type Reason = Extract<RedeliveryVerdict, { kind: 'count' | 'renew' }>;
 
 /** A handler waits no longer for the copy of its message... */
@@ -26,7 +36,7 @@ export class RedeliveryCopies {
   #copiesAgainAt = -Infinity;
   #cannotCopy = false;
   /** Each until the broker has read the ack of its original. */
-  readonly #underWay = new Set<Promise<boolean>>();
+  readonly #underWay = new Set<Promise<Replacement>>();
   readonly #originals = new CopiedOriginals();
 
   constructor(
@@ -39,12 +49,12 @@ export class RedeliveryCopies {
     await Promise.all(this.#underWay);
   }
 
-  /** Whether a copy took its place, and so comes in its stead. Does not throw. */
-  async replaced(delivery: Delivery, reason: Reason): Promise<boolean> {
-    if (await this.#originals.hasCopy(delivery, returnsOf(reason))) return false;
+  /** Puts a copy in its place, if that is possible now. Does not throw. */
+  async replace(delivery: Delivery, reason: Reason): Promise<Replacement> {
+    if (await this.#originals.hasCopy(delivery, returnsOf(reason))) return 'has-copy';
     // What cannot be read cannot be copied; it is given up as soon as somebody tries to decode it.
-    if (!isReadable(delivery.properties)) return false;
-    if (!delivery.isLive || this.host.clock.now() < this.#copiesAgainAt) return false;
+    if (!isReadable(delivery.properties)) return 'not-now';
+    if (!delivery.isLive || this.host.clock.now() < this.#copiesAgainAt) return 'not-now';
     const replacing = this.#replace(delivery, reason);
     this.#underWay.add(replacing);
     try {
@@ -60,29 +70,31 @@ export class RedeliveryCopies {
     if (this.#originals.has(delivery)) await this.#forgetOnceRead(delivery);
   }
 
-  async #replace(delivery: Delivery, reason: Reason): Promise<boolean> {
+  async #replace(delivery: Delivery, reason: Reason): Promise<Replacement> {
     const sending = this.#send(delivery, reason);
-    this.#originals.add(delivery, returnsOf(reason), sending);
-    if (!(await sending)) {
+    const isCopied = sending.then((sent) => sent === 'replaced');
+    this.#originals.add(delivery, returnsOf(reason), isCopied);
+    if (!(await isCopied)) {
       this.#originals.remove(delivery);
-      return false;
+      return sending;
     }
     delivery.ack();
     await this.#forgetOnceRead(delivery);
     this.host.event(this.#eventOf(delivery, reason));
-    return true;
+    return 'replaced';
   }
 
-  /** Whether the broker confirmed it. */
-  async #send(delivery: Delivery, { kind, redeliveries }: Reason): Promise<boolean> {
+  /** `replaced` when the broker has confirmed the copy. */
+  async #send(delivery: Delivery, { kind, redeliveries }: Reason): Promise<Replacement> {
     const renewals = delivery.renewals + (kind === 'renew' ? 1 : 0);
     try {
       await moveToEndOfQueue(delivery, { redeliveries, renewals }, this.host.copies, COPY_TIMEOUT_MS);
       this.#cannotCopy = false;
-      return true;
+      return 'replaced';
     } catch (thrown) {
-      if (!isUnwritable(thrown)) this.#failed(asError(thrown));
-      return false;
+      if (isUnwritable(thrown)) return 'never';
+      this.#failed(asError(thrown));
+      return 'not-now';
     }
   }
 

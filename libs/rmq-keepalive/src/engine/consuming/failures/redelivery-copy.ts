@@ -16,7 +16,7 @@ export async function moveToEndOfQueue(
   delivery: Delivery,
   { redeliveries, renewals }: CarriedCounts,
   transport: CopyTransport,
-  timeoutMs: number,
+  timeoutMs?: number,
 ): Promise<void> {
   const { expiration, deliveryMode } = delivery.properties as { expiration?: string; deliveryMode?: number };
   await sendCopy(
