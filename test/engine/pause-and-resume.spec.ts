@@ -29,7 +29,7 @@ describe('a paused subscription', () => {
 
     await Promise.all([work.pause(), work.pause()]);
     expect(work).toMatchObject({ isPaused: true, isAttached: false });
-    expect(connection.status().consumers).toEqual({ wanted: 1, attached: 1, missing: [], paused: ['work'] });
+    expect(connection.status().consumers).toMatchObject({ wanted: 1, attached: 1, missing: [], paused: ['work'] });
     expect(verdict(connection.status(), Date.now())).toMatchObject({ status: 'up', reason: 'open' });
     await until('the broker knows', async () => (await consumers()).join() === 'other');
     letGo();
