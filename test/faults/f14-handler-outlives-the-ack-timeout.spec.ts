@@ -1,5 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
+import type { Message } from 'amqplib';
 import { describeEvent } from '../../libs/rmq-keepalive/src/engine/connection/event-sentences.js';
+import { ScriptedBroker } from '../../tools/broker/scripted-broker.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
@@ -88,3 +90,86 @@ describe.each([
     });
   },
 );
+
+/** By default: the next delivery will be late at another check of the broker than the one before. */
+async function aged(byMs = ACK_TIMEOUT_MS / 5): Promise<void> {
+  const since = performance.now();
+  await until('it is so old', () => performance.now() - since > byMs);
+}
+
+/** RabbitMQ 4.3 keeps the consumer that it cancelled, and cancels it again for each further delivery that is late. */
+describe('F14: when several deliveries of one consumer are late (4.3, quorum queue)', () => {
+  const faults = useFaults({ ownBroker: { version: '4.3', ...BROKER } });
+
+  it('loses that consumer once, and neither the link nor the subscription beside it', async () => {
+    const connection = faults.connect();
+    const letGo: (() => void)[] = [];
+    const runs: unknown[] = [];
+    connection.subscribe(
+      { queue: 'slow', queueOptions: { type: 'quorum' }, prefetch: 3, concurrency: 3 },
+      async (payload, delivery) => {
+        runs.push(payload);
+        if (runs.length <= 3) await new Promise<void>((resolve) => letGo.push(resolve));
+        faults.oracle.consume(payload, delivery);
+      },
+    );
+    connection.subscribe({ queue: 'other' }, faults.oracle.consume);
+    await connection.start();
+    await connection.whenOpen({ timeoutMs: 10_000 });
+    for (const [index, id] of ['m1', 'm2', 'm3'].entries()) {
+      await faults.oracle.publish(connection, '', 'slow', id);
+      await until(`${id} is in hand`, () => runs.length === index + 1);
+      await aged();
+    }
+
+    await until('all came again', () => runs.length === 6);
+    for (const resolve of letGo) resolve();
+    await faults.oracle.publish(connection, '', 'slow', 'm4');
+    await faults.oracle.publish(connection, '', 'other', 'm5');
+    await faults.oracle.expectNothingLost();
+    await until('the queues are empty', async () =>
+      (await faults.broker.listQueues(faults.vhost.name)).every(({ messages }) => messages === 0),
+    );
+    expect(faults.oracle.eventsOf('consumer-lost').map(({ event }) => event.subscription)).toEqual(['slow']);
+    expect(faults.oracle.eventsOf('link-lost')).toEqual([]);
+    await faults.oracle.expectBrokerAgrees(faults.broker, faults.vhost.name, connection, ['other', 'slow']);
+  });
+
+  it('keeps the link when the broker cancels it again, or delivers to it, before it has read our answer', async () => {
+    const scripted = await ScriptedBroker.start();
+    faults.afterwards(() => scripted.close());
+    const connection = faults.connect({ urls: scripted.url, links: 'shared' });
+    let inHand = 0;
+    connection.subscribe({ queue: 'slow', prefetch: 2, concurrency: 2 }, async () => {
+      inHand += 1;
+      await new Promise<void>((resolve) => faults.afterwards(resolve));
+    });
+    await connection.start();
+    await connection.whenOpen({ timeoutMs: 10_000 });
+    const [session] = scripted.sessions;
+    const [consumer] = [...session!.consumers.values()];
+    const { channel, consumerTag } = consumer!;
+    for (const body of ['1', '2']) session!.deliver(consumerTag, body);
+    await until('both are in hand', () => inHand === 2);
+    await aged(ACK_TIMEOUT_MS);
+    for (let times = 0; times < 2; times++) session!.send('basic.cancel', channel, { consumerTag, nowait: true });
+    session!.deliver(consumerTag, '3');
+    await until('it is back', () => faults.oracle.eventsOf('consumer-attached').some(({ event }) => event.restored));
+    expect(faults.oracle.eventsOf('link-lost')).toEqual([]);
+    expect(scripted.sessions).toHaveLength(1);
+  });
+
+  it('control: bare amqplib that acks late loses its channel over a consumer it has forgotten', async () => {
+    const bare = await bareClient(faults);
+    await bare.channel.assertQueue('slow', { arguments: { 'x-queue-type': 'quorum' } });
+    const received: (Message | null)[] = [];
+    await bare.channel.consume('slow', (message) => received.push(message));
+    bare.channel.sendToQueue('slow', Buffer.from('{}'));
+    await until('it was cancelled', () => received.includes(null));
+    const other = await bareClient(faults);
+    await until('its message waits', async () => (await other.channel.checkQueue('slow')).messageCount === 1);
+    bare.channel.ack(received[0]!);
+    await until('the channel is lost', () => !bare.isChannelOpen);
+    expect(bare.errors.map(({ message }) => message)).toContainEqual(expect.stringContaining('Unknown consumer'));
+  });
+});

@@ -20,8 +20,27 @@ export async function closeChannel(channel: Channel): Promise<void> {
 
 /** As {@link openGuardedChannel}, for a channel that was opened elsewhere. */
 export function guard<C extends Channel>(channel: C, closed: (cause: Error | undefined) => void): C {
+  ignoreForgottenConsumers(channel as unknown as ConsumerTable);
   let cause: Error | undefined;
   channel.on('error', (error: Error) => (cause = error));
   channel.on('close', () => closed(cause));
   return channel;
+}
+
+/** What amqplib's channels have and its types do not tell. */
+interface ConsumerTable {
+  readonly consumers: ReadonlyMap<string, unknown>;
+  dispatchMessage(fields: { readonly consumerTag: string }, message: unknown): void;
+}
+
+/**
+ * Of a consumer that was cancelled amqplib expects nothing more; a frame for it ends the whole connection. RabbitMQ 4.3 sends such
+ * frames: after an ack timeout it cancels a consumer once for each delivery that is late, as long as it has not read our own
+ * cancel. A delivery is left alone: it goes back to its queue with the channel, which is not used for long after that.
+ */
+function ignoreForgottenConsumers(channel: ConsumerTable): void {
+  const dispatch = channel.dispatchMessage.bind(channel);
+  channel.dispatchMessage = (fields, message) => {
+    if (channel.consumers.has(fields.consumerTag)) dispatch(fields, message);
+  };
 }
