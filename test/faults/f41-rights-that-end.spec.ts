@@ -225,6 +225,19 @@ describe('F41: when a token or a right ends while the link lives', () => {
     expect(lostBecause()).toEqual(['RMQ_CREDENTIALS_CHANGED']);
   });
 
+  it('says that a token is too long for a login, which the broker answers with a reset', async () => {
+    const password = 'x'.repeat(20_000);
+    const connection = faults.connect({ urls: [address()], credentials: { username: 'service', password } });
+    void connection.start();
+    await until('it failed', () => faults.oracle.eventsOf('attempt-failed').length > 0);
+    const message = faults.oracle.eventsOf('attempt-failed')[0]?.event.cause.message;
+    expect(message).toMatch(/20000 bytes.*initial_frame_max/);
+    expect(message).not.toContain(password.slice(0, 100));
+    // Control: amqplib alone names the reset only.
+    const url = faults.broker.urlFor(faults.vhost.name, { user: 'service', password });
+    await expect(bareClient(faults, url)).rejects.toThrow(/ECONNRESET|EPIPE|closed abruptly/);
+  });
+
   describe('when rights are taken from a live link', () => {
     const NO_RIGHTS_HERE = 'rabbitmq.read:*/unrelated';
     const health = (connection: RmqConnection): HealthVerdict => verdict(connection.status(), Date.now());

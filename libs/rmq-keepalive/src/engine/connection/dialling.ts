@@ -12,6 +12,7 @@ import type { RelayPassage } from '../relay/relay-passage.js';
 import { LIBRARY_VERSION } from '../version.js';
 import type { BrokerEndpoint } from './broker-endpoint.js';
 import type { Login } from './credentials.js';
+import { loginAdvice } from './login-check.js';
 import type { OpenRefusal, RefusedDial } from './open-refusals.js';
 
 /** One attempt: where to, as whom, and within which time. */
@@ -106,7 +107,10 @@ export function explainFailedDial({ dial, abort: { signal }, passage }: Dialling
   if (signal.aborted && signal.reason instanceof RmqError) return signal.reason;
   const thrown = passage?.errorBehind(reported) ?? reported;
   const text = asError(thrown).message;
-  return LOGIN_REFUSED.test(text) ? new LoginRefusedError(endpoint, thrown) : new ConnectFailedError(endpoint, thrown);
+  if (LOGIN_REFUSED.test(text)) return new LoginRefusedError(endpoint, thrown);
+  const advice = loginAdvice(dial.login, text);
+  const cause = advice === undefined ? thrown : new Error(`${text}. Perhaps ${advice}`, { cause: thrown });
+  return new ConnectFailedError(endpoint, cause);
 }
 
 export function isOpenRefused({ abort }: Dialling, thrown: unknown): boolean {

@@ -2,7 +2,10 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import { OptionsError } from '../errors.js';
 import type { BrokerEndpoint } from './broker-endpoint.js';
-import type { LoginSource } from './credentials.js';
+import type { Login, LoginSource } from './credentials.js';
+
+/** RabbitMQ reads no larger frame before the limits are agreed upon: 4096 bytes, from 4.1 on 8192; some hundred are not the password. */
+const LONG_PASSWORD_BYTES = 3_000;
 
 /** @returns the check of one address, which throws {@link OptionsError} */
 export function addressCheck(logins: LoginSource): (endpoint: BrokerEndpoint, option: string) => void {
@@ -34,6 +37,17 @@ export function tlsCheckedFor(logins: LoginSource, tls: () => TlsOptions, isFixe
   };
   if (isFixed) checked();
   return checked;
+}
+
+/** The way out of a dial that failed over its login, where the error itself says nothing of the kind. */
+export function loginAdvice(login: Login, reason: string): string | undefined {
+  if (login.kind === 'external')
+    return /mechanism EXTERNAL is not provided/.test(reason)
+      ? "credentials: 'external' needs the plugin rabbitmq_auth_mechanism_ssl and auth_mechanisms.1 = EXTERNAL at the broker"
+      : undefined;
+  const bytes = Buffer.byteLength(login.password);
+  if (bytes < LONG_PASSWORD_BYTES || !/ECONNRESET|EPIPE|closed abruptly/.test(reason)) return undefined;
+  return `the password, or token, has ${bytes} bytes, and RabbitMQ reads logins of 4 KB (from 4.1 on 8 KB) only: raise initial_frame_max in rabbitmq.conf, or make it shorter`;
 }
 
 function isExternal(logins: LoginSource): boolean {
