@@ -1,10 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
-import { Controller, Module } from '@nestjs/common';
+import { Controller, Injectable } from '@nestjs/common';
 import { MessagePattern } from '@nestjs/microservices';
-import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
+import { RmqConnection, Subscribe } from 'nestjs-rmq-keepalive';
+import { RmqServer } from 'nestjs-rmq-keepalive/microservices';
 import { verdict } from '../../libs/rmq-keepalive/src/integrations/terminus/health-verdict.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { type FaultFixture, useFaults } from '../support/fault-fixture.js';
+import { useNest } from '../support/nest-fixture.js';
 import { started } from '../support/started.js';
 import { useTransport } from '../support/transport-fixture.js';
 import { until } from '../support/until.js';
@@ -153,6 +155,25 @@ describe('F38: when a link has few channels', () => {
     expectQuiet(faults);
   });
 
+  it('a call that finds no channel says so, and has one as soon as one is free', async () => {
+    const connection = faults.connect({ urls: few(8), links: 'shared' });
+    const [first] = subscribe(connection, numbered('q', 8));
+    const responder = faults.connect();
+    responder.answer({ queue: 'asked' }, (text) => `${String(text)}!`);
+    await Promise.all([started(connection), started(responder)]);
+    await expect(connection.rpc.request({ queue: 'asked' }, 'now', { timeoutMs: 100 })).rejects.toMatchObject({
+      code: 'RMQ_RPC_TIMEOUT',
+      wasSent: false,
+      cause: { message: expect.stringMatching(/^No channel is left for RPC "rpc": the link has 8 channels/) },
+    });
+    const asked = connection.rpc.request({ queue: 'asked' }, 'now');
+    await first!.unsubscribe();
+    await expect(asked).resolves.toBe('now!');
+    // It goes before the subscriptions that wait: a call has a time limit, and their queues keep their messages.
+    expect(missing(connection)).toEqual(['q6', 'q7']);
+    expectQuiet(faults);
+  });
+
   it('2,047 channels and 2,100 subscriptions: 2,045 are attached, and publishing works', async () => {
     const connection = faults.connect({ urls: few(2_047), links: 'shared' });
     for (const name of numbered('s', 2_100))
@@ -164,23 +185,44 @@ describe('F38: when a link has few channels', () => {
   });
 });
 
-describe('F38: when a microservice finds no channel on its link', () => {
+@Controller()
+class Service {
+  @MessagePattern('echo')
+  echo(text: string): string {
+    return text;
+  }
+}
+
+describe('F38: when a microservice finds no channel', () => {
   const { faults, service } = useTransport();
 
-  @Controller()
-  class Service {
-    @MessagePattern('echo')
-    echo(text: string): string {
-      return text;
-    }
-  }
-
-  @Module({ controllers: [Service] })
-  class ServiceModule {}
-
-  it('its start ends, with the reason', async () => {
+  it('on a link of its own: its start ends, with the reason', async () => {
     const urls = [`${faults.vhost.url}?channelMax=1`];
-    const app = await service('ours', { imports: [ServiceModule] }, { urls });
+    const app = await service('ours', { controllers: [Service] }, { urls });
     await expect(app.listen()).rejects.toMatchObject({ code: 'RMQ_CHANNELS_EXHAUSTED' });
+  });
+});
+
+describe('F38: when a microservice finds no channel on the connection of the module', () => {
+  const nest = useNest();
+
+  it('its start ends, with the reason, and the consumers of the module go on', async () => {
+    @Injectable()
+    class Consumers {
+      @Subscribe({ queue: 'a' })
+      onA(): void {}
+      @Subscribe({ queue: 'b' })
+      onB(): void {}
+    }
+    const imports = [nest.forRoot({ urls: `${nest.vhost.url}?channelMax=3` })];
+    const app = await nest.bootBare(
+      { imports, providers: [Consumers], controllers: [Service] },
+      {
+        prepare: (prepared) =>
+          void prepared.connectMicroservice({ strategy: new RmqServer({ connection: 'default', queue: 'orders' }) }),
+      },
+    );
+    await expect(app.startAllMicroservices()).rejects.toMatchObject({ code: 'RMQ_CHANNELS_EXHAUSTED' });
+    expect(app.get(RmqConnection).status().consumers).toMatchObject({ wanted: 2, attached: 2 });
   });
 });

@@ -135,7 +135,8 @@ export class AmqpLink implements Link {
 
   async answers(): Promise<boolean> {
     const place = this.channels.tryTake('work');
-    if (place === undefined) return false;
+    // With no channel to ask on, heartbeats judge the link.
+    if (place === undefined) return this.isUp;
     try {
       const channel = await openGuardedChannel(this, () => place.release());
       void closeChannel(channel);

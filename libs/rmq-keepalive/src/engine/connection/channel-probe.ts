@@ -18,6 +18,7 @@ export interface ProbeWish {
 
 /** @returns how many more than those that are ours; `undefined`: it could not be asked. Ends at once when `signal` fires */
 export async function probeChannels(dial: Dial, wish: ProbeWish, signal: AbortSignal): Promise<number | undefined> {
+  if (signal.aborted) return undefined;
   const abort = new AbortController();
   signal.addEventListener('abort', () => abort.abort(), { once: true });
   let session: ChannelModel;

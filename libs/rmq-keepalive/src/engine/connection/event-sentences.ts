@@ -1,6 +1,7 @@
 /** How events read in a log: a level and one sentence each. No sentence carries a payload, a password or an unredacted URL. */
 import {
   ChannelClosedError,
+  ChannelsExhaustedError,
   ClosesTheLinkError,
   ConsumerCancelledError,
   ConsumeRefusedError,
@@ -243,6 +244,7 @@ function isNewsworthy(attempt: number = 0): boolean {
 function isOwnTrouble(cause: Error | undefined): boolean {
   return (
     cause instanceof ChannelClosedError ||
+    cause instanceof ChannelsExhaustedError ||
     cause instanceof ClosesTheLinkError ||
     cause instanceof NoAnswerYetError ||
     cause instanceof ConsumerCancelledError ||
