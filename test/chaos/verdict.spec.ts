@@ -75,7 +75,7 @@ describe('the verdict of a chaos run', () => {
     const consumers = { [QUEUE]: 0, [DELETED_QUEUE]: 3 };
     expect(broken({ consumers })).toEqual({ consumersMissing: 1, consumersTooMany: 2 });
     expect(broken({ unexpectedEnds: ['the producer ended with exit code 1'] })).toEqual({ unexpectedEnds: 1 });
-    const deadLetter = { what: 'dead-lettered', at: 1, reason: 'handler-failed' } as const;
+    const deadLetter = { what: 'dead-lettered', at: 1, subscription: QUEUE, reason: 'handler-failed' } as const;
     expect(broken({ consumed: [...SOUND.consumed, deadLetter] })).toEqual({ deadLettered: 1 });
     expect(broken({ consumed: [...SOUND.consumed, handled(9, QUEUE)] })).toEqual({ handledButNeverPublished: 1 });
   });

@@ -10,7 +10,7 @@ import {
 import { bareClient } from '../support/bare-amqplib.js';
 import { type FaultFixture, useFaults } from '../support/fault-fixture.js';
 import { makeRetryQueues, untilWaiting } from '../support/retry-queues.js';
-import { A_FRAME_OF_HEADERS, publishWithHeaderTable } from '../support/raw-publish.js';
+import { A_FRAME_OF_HEADERS, publishWithHeaderTable } from '../../tools/broker/raw-publish.js';
 import { until } from '../support/until.js';
 
 interface Seen {

@@ -5,7 +5,7 @@ import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connecti
 import { DEAD_LETTER_HEADERS } from '../../libs/rmq-keepalive/src/engine/consuming/failures/dead-letter.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';
-import { A_FRAME_OF_HEADERS, publishWithHeaderTable } from '../support/raw-publish.js';
+import { A_FRAME_OF_HEADERS, publishWithHeaderTable } from '../../tools/broker/raw-publish.js';
 import { until } from '../support/until.js';
 
 describe('F26: when a dead letter is hard to move', () => {

@@ -3,7 +3,7 @@ import type { GetMessage, Options } from 'amqplib';
 import { deflateSync } from 'node:zlib';
 import { DEAD_LETTER_HEADERS, type DeliveryHandler, type RmqConnection } from 'nestjs-rmq-keepalive';
 import { bareClient } from '../support/bare-amqplib.js';
-import { nestedTable, publishWithHeaderTable } from '../support/raw-publish.js';
+import { nestedTable, publishWithHeaderTable } from '../../tools/broker/raw-publish.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 

@@ -5,7 +5,7 @@ import { type RetryOptions, Settlement } from 'nestjs-rmq-keepalive';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { recordContentHeaders } from '../support/raw-headers.js';
-import { int64, publishWithHeaderTable, rawField } from '../support/raw-publish.js';
+import { int64, publishWithHeaderTable, rawField } from '../../tools/broker/raw-publish.js';
 import { started } from '../support/started.js';
 import { until } from '../support/until.js';
 

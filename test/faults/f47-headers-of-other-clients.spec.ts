@@ -4,7 +4,7 @@ import { ScriptedBroker } from '../../tools/broker/scripted-broker.js';
 import type { ScriptedConsumer } from '../../tools/broker/scripted-session.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { type FaultFixture, useFaults } from '../support/fault-fixture.js';
-import { contentWithHeaderTable, int64, publishWithHeaderTable, rawField } from '../support/raw-publish.js';
+import { contentWithHeaderTable, int64, publishWithHeaderTable, rawField } from '../../tools/broker/raw-publish.js';
 import { started } from '../support/started.js';
 import { until } from '../support/until.js';
 

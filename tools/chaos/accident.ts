@@ -12,6 +12,8 @@ export interface Accident {
   readonly lastsMs: readonly [from: number, to: number];
   /** How many cards of the pack are this one. @default 1 */
   readonly cards?: number;
+  /** False: not in a run with villains, where it would spoil what is measured. @default true */
+  readonly goesWithVillains?: boolean;
   /** The queue whose consumer shows when all is well again. @default the one that is never deleted */
   readonly shownBy?: string;
   /**

@@ -79,6 +79,8 @@ const ofTheBroker: Accident[] = [
   {
     name: 'queue deleted',
     part: 'broker',
+    // What is gone with its queue would count against the rate of an innocent subscription.
+    goesWithVillains: false,
     lastsMs: INSTANT,
     shownBy: DELETED_QUEUE,
     strike: (world, _, over) => world.deleteQueue(over),

@@ -4,6 +4,7 @@ import { asSeries, type RabbitMqSeries } from '../broker/rabbitmq-installation.j
 import type { Accident } from './accident.js';
 import { ACCIDENTS } from './accidents.js';
 import { type Sabotage, SABOTAGES } from './protocol.js';
+import { VILLAINS } from './villains.js';
 
 export interface ChaosOptions {
   readonly help: boolean;
@@ -16,11 +17,15 @@ export interface ChaosOptions {
   /** Where the report goes as JSON. */
   readonly report?: string;
   readonly sabotage?: Sabotage;
+  /** Lets villains act besides the accidents. */
+  readonly withVillains: boolean;
   /** Prints the plan and does nothing. */
   readonly isPlanOnly: boolean;
   /** Leaves ledgers and logs also when all went well. */
   readonly isKept: boolean;
 }
+
+const VILLAINS_BROKER: RabbitMqSeries = '4.3';
 
 export const USAGE = `Usage: npm run chaos -- [options]
 
@@ -31,6 +36,7 @@ and the processes. Exit code 1 when a promise was broken.
   --seed 1          decides which, when and for how long: the same seed gives the same plan
   --rate 250        messages a second
   --broker 4.0      3.10, 4.0 or 4.3
+  --villains        besides the accidents, villains act (RabbitMQ 4.3): ${VILLAINS.map(({ name }) => name).join(', ')}
   --only a,b        accidents whose names contain one of these words
   --report file     writes the outcome as JSON, too
   --keep            leaves ledgers and logs also when all went well
@@ -49,6 +55,7 @@ export function parseChaosOptions(args: readonly string[]): ChaosOptions {
       rate: { type: 'string', default: '250' },
       broker: { type: 'string' },
       only: { type: 'string' },
+      villains: { type: 'boolean', default: false },
       report: { type: 'string' },
       keep: { type: 'boolean', default: false },
       plan: { type: 'boolean', default: false },
@@ -61,8 +68,11 @@ export function parseChaosOptions(args: readonly string[]): ChaosOptions {
     seconds: wholeNumber(values.seconds, '--seconds', { from: 3, to: 86_400 }),
     seed: wholeNumber(values.seed, '--seed', { from: 0, to: 2 ** 32 - 1 }),
     rate: wholeNumber(values.rate, '--rate', { from: 1, to: 5_000 }),
-    accidents: chosenAccidents(values.only),
-    version: values.broker === undefined ? undefined : asSeries(values.broker),
+    accidents: chosenAccidents(values.only).filter(
+      ({ goesWithVillains = true }) => goesWithVillains || !values.villains,
+    ),
+    withVillains: values.villains,
+    version: chosenBroker(values.broker, values.villains),
     report: values.report,
     sabotage: values.sabotage === undefined ? undefined : knownSabotage(values.sabotage),
     isPlanOnly: values.plan,
@@ -82,6 +92,15 @@ function chosenAccidents(words: string | undefined): readonly Accident[] {
   const unknown = wanted.find((word) => word === '' || !ACCIDENTS.some(({ name }) => name.includes(word)));
   if (unknown !== undefined) throw new RangeError(`--only: no accident's name contains "${unknown}"`);
   return ACCIDENTS.filter(({ name }) => wanted.some((word) => name.includes(word)));
+}
+
+function chosenBroker(series: string | undefined, withVillains: boolean): RabbitMqSeries | undefined {
+  if (!withVillains) return series === undefined ? undefined : asSeries(series);
+  const chosen = asSeries(series ?? VILLAINS_BROKER);
+  if (chosen === VILLAINS_BROKER) return chosen;
+  throw new RangeError(
+    `--villains: RabbitMQ ${chosen} does not survive all of them together with the accidents. Use --broker ${VILLAINS_BROKER}`,
+  );
 }
 
 function knownSabotage(text: string): Sabotage {

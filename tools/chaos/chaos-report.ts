@@ -4,6 +4,7 @@ import type { ChaosOptions } from './chaos-options.js';
 import type { Outcome } from './run.js';
 import type { Aftermath } from './timing.js';
 import { isFailed, type MustBeZero } from './verdict.js';
+import { areVillainsFailed, SHARE_TO_KEEP, type VillainVerdict } from './villain-verdict.js';
 
 const MUST_BE_ZERO: Readonly<Record<keyof MustBeZero, string>> = {
   confirmedButLost: 'confirmed but lost',
@@ -39,6 +40,7 @@ export function describeOutcome(outcome: Outcome, about: string): string {
     ['reconnects', reconnects.join(', ') || '0'],
     ['longest pause', `${seconds(longestPause.ms)}${because(longestPause.during)}`],
     ['drained in', drainedInMs === null ? 'not within the time' : seconds(drainedInMs)],
+    ...(outcome.villains === undefined ? [] : villainFigures(outcome.villains)),
   ];
   const examples = Object.entries(verdict.examples).map(([key, items]) => `${key}: ${items.join('; ')}`);
   return [
@@ -51,13 +53,36 @@ export function describeOutcome(outcome: Outcome, about: string): string {
     'Back after: from the end of an accident until a message published after it was handled. Accidents that met another one',
     'before all was well again stand in the column for these. The longest pause includes the accident.',
     ...examples,
-    isFailed(verdict) ? 'FAILED: what must be zero is not.' : 'Every promise was kept.',
+    verdictSentence(outcome),
   ].join('\n');
+}
+
+/** A promise was broken, or a villain harmed more than itself. */
+export function isRunFailed({ verdict, villains }: Outcome): boolean {
+  return isFailed(verdict) || (villains !== undefined && areVillainsFailed(villains));
+}
+
+function verdictSentence(outcome: Outcome): string {
+  if (isFailed(outcome.verdict)) return 'FAILED: what must be zero is not.';
+  return isRunFailed(outcome) ? 'FAILED: a villain was not named, or others felt it.' : 'Every promise was kept.';
+}
+
+function villainFigures({ namedAfterMs, share }: VillainVerdict): string[][] {
+  return [
+    ...Object.entries(namedAfterMs).map(([name, ms]) => [
+      `villain named: ${name}`,
+      ms === null ? 'no  <- must be' : `after ${seconds(ms)}`,
+    ]),
+    ...Object.entries(share).map(([queue, kept]) => [
+      `rate of ${queue} beside villains`,
+      `${(kept * 100).toFixed(1)} %${kept >= SHARE_TO_KEEP ? '' : `  <- must be ${SHARE_TO_KEEP * 100} %`}`,
+    ]),
+  ];
 }
 
 export function writeReport(path: string, outcome: Outcome, options: ChaosOptions, about: string): void {
   const { seed, seconds, rate, sabotage } = options;
-  const report = { about, seed, seconds, rate, sabotage, failed: isFailed(outcome.verdict), ...outcome };
+  const report = { about, seed, seconds, rate, sabotage, failed: isRunFailed(outcome), ...outcome };
   writeFileSync(path, `${JSON.stringify(report, null, 2)}\n`);
 }
 

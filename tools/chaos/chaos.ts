@@ -5,16 +5,15 @@ import { join } from 'node:path';
 import { BrokerUnavailableError } from '../broker/broker-unavailable-error.js';
 import { ProcessGuard } from '../broker/process-guard.js';
 import { type ChaosOptions, parseChaosOptions, USAGE } from './chaos-options.js';
-import { describeOutcome, writeReport } from './chaos-report.js';
+import { describeOutcome, isRunFailed, writeReport } from './chaos-report.js';
 import { runChaos } from './run.js';
 import { planAccidents } from './schedule.js';
-import { isFailed } from './verdict.js';
 import { World } from './world.js';
 
 const say = (sentence: string): void => console.log(sentence);
 
 async function chaos(options: ChaosOptions): Promise<number> {
-  const { accidents, seed, seconds, rate, version, sabotage, report } = options;
+  const { accidents, seed, seconds, rate, version, sabotage, withVillains, report } = options;
   const plan = planAccidents(accidents, seed, seconds);
   if (options.isPlanOnly) {
     for (const { accident, atMs, lastsMs } of plan)
@@ -23,7 +22,7 @@ async function chaos(options: ChaosOptions): Promise<number> {
   }
   const folder = mkdtempSync(join(tmpdir(), 'rmq-chaos-'));
   const guard = ProcessGuard.post(folder);
-  const world = await World.create({ folder, guard, rate, version, sabotage });
+  const world = await World.create({ folder, guard, rate, version, sabotage, withVillains });
   const about = `Chaos: seed ${seed}, ${seconds} s, ${rate} messages a second, RabbitMQ ${world.broker.version}, Node ${process.versions.node}${sabotage === undefined ? '' : `, sabotage ${sabotage}`}`;
   // Interrupted, the guard ends the services and removes the folder.
   const interrupt = (): void => void world.broker.stop().finally(() => process.exit(130));
@@ -31,10 +30,10 @@ async function chaos(options: ChaosOptions): Promise<number> {
   say(`${about}; ${plan.length} accidents`);
   let isKept = true;
   try {
-    const outcome = await runChaos(world, plan, seconds, say);
+    const outcome = await runChaos(world, plan, { seconds, withVillains }, say);
     say(`\n${describeOutcome(outcome, about)}`);
     if (report !== undefined) writeReport(report, outcome, options, about);
-    const failed = isFailed(outcome.verdict);
+    const failed = isRunFailed(outcome);
     // Of a planted defect nobody asks how it came about.
     isKept = options.isKept || (failed && sabotage === undefined);
     return failed ? 1 : 0;

@@ -1,6 +1,6 @@
 /** The consuming service: a Nest application that notes every message before it is acked. A child of the chaos run. */
 import 'reflect-metadata';
-import { Injectable, Module } from '@nestjs/common';
+import { type DynamicModule, Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { Ctx, Payload } from '@nestjs/microservices';
 import {
@@ -15,10 +15,13 @@ import { childProgram } from './child-program.js';
 import type { Copy } from './ledger.js';
 import { consumeLossily } from './lossy-consumer.js';
 import { machineTimeMs } from './machine-clock.js';
-import { DELETED_QUEUE, EXCHANGE, HEARTBEAT_TIMEOUT_SECONDS, QUEUE } from './protocol.js';
+import { DELETED_QUEUE, EXCHANGE, HEARTBEAT_TIMEOUT_SECONDS, QUEUE, type VillainAssignment } from './protocol.js';
+import { credentialsOf, VillainsInside } from './villains-inside.js';
 import { watchConnection } from './watch-connection.js';
 
 const { assignment, ledger, report } = childProgram();
+const { villains } = assignment;
+const TOKENS = 'tokens';
 const from = (queue: string) => ({ queue, exchange: EXCHANGE, exchangeType: 'fanout', prefetch: 50 });
 
 @Injectable()
@@ -43,10 +46,21 @@ class OrdersConsumer {
       connectionName: 'chaos consumer',
       heartbeat: { timeoutSeconds: HEARTBEAT_TIMEOUT_SECONDS },
     }),
+    ...(villains === undefined ? [] : [connectionWithTokens(villains)]),
   ],
   providers: [OrdersConsumer],
 })
 class ConsumerModule {}
+
+function connectionWithTokens(assigned: VillainAssignment): DynamicModule {
+  return RmqKeepaliveModule.forRoot({
+    name: TOKENS,
+    urls: assigned.tokenUrl,
+    credentials: credentialsOf(assigned),
+    connectionName: 'chaos tokens',
+    heartbeat: { timeoutSeconds: HEARTBEAT_TIMEOUT_SECONDS },
+  });
+}
 
 function copyOf(delivery: Delivery): Copy {
   if (delivery.redelivered) return 'redelivered';
@@ -61,6 +75,10 @@ if (assignment.sabotage === 'lossy-consumer') {
   app.enableShutdownHooks();
   const connection = app.get<RmqConnection>(getRmqConnectionToken());
   watchConnection(connection, ledger);
+  if (villains !== undefined) {
+    const tokens = app.get<RmqConnection>(getRmqConnectionToken(TOKENS));
+    new VillainsInside(villains, connection, tokens, ledger).start();
+  }
   // It may be started into the middle of an outage: that is for the run to wait for, or not.
   void connection.whenOpen().then(
     () => report({ report: 'ready' }),

@@ -17,7 +17,9 @@ export type Entry =
   | { readonly what: 'rejected'; readonly id: number; readonly at: number; readonly code: string }
   | { readonly what: 'handled'; readonly id: number; readonly at: number; readonly queue: string; readonly copy: Copy }
   | { readonly what: 'reconnected'; readonly at: number; readonly role: string; readonly downForMs: number }
-  | { readonly what: 'dead-lettered'; readonly at: number; readonly reason: string }
+  | { readonly what: 'dead-lettered'; readonly at: number; readonly subscription: string; readonly reason: string }
+  /** Health names these from now on. */
+  | { readonly what: 'named'; readonly at: number; readonly named: readonly string[] }
   | { readonly what: 'crashed'; readonly at: number; readonly reason: string };
 
 export class Ledger {

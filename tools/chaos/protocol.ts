@@ -9,6 +9,28 @@ export const QUEUES = [QUEUE, DELETED_QUEUE] as const;
 
 export const HEARTBEAT_TIMEOUT_SECONDS = 2;
 
+export type VillainName =
+  'transient queue' | 'unreadable message' | 'channel limit' | 'full dead-letter queue' | 'expired token';
+
+/** Of the villains; `extra` is the beginning of several names. */
+export const VILLAIN_QUEUES = {
+  transient: 'villain.transient',
+  unreadable: 'villain.unreadable',
+  extra: 'villain.extra',
+  failing: 'villain.failing',
+  tokens: 'villain.tokens',
+} as const;
+
+/** What the consuming service is told of the villains. */
+export interface VillainAssignment {
+  /** The names of those that act, as JSON. */
+  readonly actingFile: string;
+  /** The present credentials of the connection that logs in with tokens, as JSON. */
+  readonly tokenFile: string;
+  /** For that connection; names no user. */
+  readonly tokenUrl: string;
+}
+
 /** What a deliberate defect is for: to show that the run would find it. */
 export const SABOTAGES = ['lossy-consumer', 'forgotten-message', 'silent-duplicate'] as const;
 export type Sabotage = (typeof SABOTAGES)[number];
@@ -20,6 +42,8 @@ export interface Assignment {
   /** Messages a second; for the producer. */
   readonly rate: number;
   readonly sabotage?: Sabotage;
+  /** For the consumer. */
+  readonly villains?: VillainAssignment;
 }
 
 export type Command =

@@ -7,6 +7,8 @@ import { machineTimeMs } from './machine-clock.js';
 import { QUEUE, QUEUES } from './protocol.js';
 import { type Aftermath, aftermathOf, longestPause, type Pause } from './timing.js';
 import { judge, type Verdict } from './verdict.js';
+import { type Disturbance, judgeVillains, type VillainVerdict } from './villain-verdict.js';
+import { letVillainsAct } from './villain-run.js';
 import type { World } from './world.js';
 
 export interface Outcome {
@@ -15,6 +17,8 @@ export interface Outcome {
   readonly longestPause: Pause;
   /** How long the last messages took after the last accident, ms; `null`: they were given up. */
   readonly drainedInMs: number | null;
+  /** With villains. */
+  readonly villains?: VillainVerdict;
 }
 
 const READY_MS = 30_000;
@@ -27,7 +31,7 @@ const ASK_EVERY_MS = 100;
 export async function runChaos(
   world: World,
   plan: readonly PlannedAccident[],
-  seconds: number,
+  { seconds, withVillains }: { seconds: number; withVillains: boolean },
   say: (sentence: string) => void,
 ): Promise<Outcome> {
   const { producer, consumer } = world.services;
@@ -37,7 +41,9 @@ export async function runChaos(
   }
   const startedAt = machineTimeMs();
   producer.tell({ command: 'publish' });
+  const villains = withVillains ? letVillainsAct(world, { from: startedAt, seconds, say }) : undefined;
   const accidents = await strikeAll(world, plan, startedAt, say);
+  const pastVillains = await villains;
   await sleep(Math.max(0, startedAt + seconds * 1_000 - machineTimeMs()));
   const drainedInMs = await drain(world);
   say(drainedInMs === null ? 'Not everything could be drained.' : `Drained in ${Math.round(drainedInMs)} ms.`);
@@ -53,7 +59,15 @@ export async function runChaos(
     aftermath,
     longestPause: longestPause(QUEUE, produced, consumed, aftermath),
     drainedInMs,
+    villains:
+      pastVillains &&
+      judgeVillains(pastVillains, { consumed, accidents: aftermath.map(disturbanceOf), from: startedAt }),
   };
+}
+
+/** One that was never seen to be over by the message that tells is taken to be over at its end. */
+function disturbanceOf({ startedAt, overAt, backAfterMs }: Aftermath): Disturbance {
+  return { startedAt, wellAt: overAt + (backAfterMs ?? 0) };
 }
 
 /** Each at its time, or when the one before it in the same part is over. */

@@ -67,7 +67,10 @@ export function judge(evidence: Evidence): Verdict {
   const pending = [...published.keys()].filter((id) => !settled.has(id));
   const strangers = handled.filter(({ id }) => !published.has(id) && !confirmed.has(id));
   const reasons = entriesOf(all, 'crashed').map(({ reason }) => reason);
-  const deadLettered = entriesOf(all, 'dead-lettered').map(({ reason }) => reason);
+  const deadLettered = entriesOf(all, 'dead-lettered')
+    // Those of the villains are meant to fail.
+    .filter(({ subscription }) => QUEUES.some((queue) => queue === subscription))
+    .map(({ reason }) => reason);
   const counts = QUEUES.map((queue) => evidence.consumers[queue] ?? 0);
 
   const lostAnywhere = [...lost.map((id) => `${id} of ${QUEUE}`), ...copies.unexplained];

@@ -7,7 +7,7 @@ export function watchConnection(connection: RmqConnection, ledger: Ledger): void
   connection.on('recovered', ({ role, downForMs }) => {
     if (downForMs > 0) ledger.note({ what: 'reconnected', at: machineTimeMs(), role, downForMs });
   });
-  connection.on('delivery-dead-lettered', ({ reason }) => {
-    ledger.note({ what: 'dead-lettered', at: machineTimeMs(), reason });
+  connection.on('delivery-dead-lettered', ({ subscription, reason }) => {
+    ledger.note({ what: 'dead-lettered', at: machineTimeMs(), subscription, reason });
   });
 }

@@ -4,11 +4,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { FaultProxy } from '../broker/fault-proxy.js';
 import { PrivateBroker } from '../broker/private-broker.js';
 import type { ProcessGuard } from '../broker/process-guard.js';
+import { TokenAuthority } from '../broker/token-authority.js';
 import type { RabbitMqSeries } from '../broker/rabbitmq-installation.js';
 import { waitUntil } from '../broker/wait-until.js';
 import { machineTimeMs } from './machine-clock.js';
-import { DELETED_QUEUE, QUEUES, type Sabotage } from './protocol.js';
+import { DELETED_QUEUE, QUEUES, type Sabotage, type VillainAssignment, type VillainName } from './protocol.js';
 import { ServiceProcess } from './service-process.js';
+import { CONSUMER_LOGIN, TokenFile, writeActing } from './villains.js';
 
 export type ServiceName = 'producer' | 'consumer';
 
@@ -30,8 +32,12 @@ export interface WorldOptions {
   readonly rate: number;
   readonly version?: RabbitMqSeries;
   readonly sabotage?: Sabotage;
+  /** Prepares the broker and the consumer for them. */
+  readonly withVillains: boolean;
 }
 
+/** As some operators have it. */
+const NO_TRANSIENT_QUEUES = { 'deprecated_features.permit.transient_nonexcl_queues': 'false' };
 const BACK_WITHIN_MS = 60_000;
 const ASK_EVERY_MS = 50;
 /**
@@ -49,25 +55,57 @@ export class World {
     readonly proxies: Record<ServiceName, FaultProxy>,
     readonly services: Record<ServiceName, ServiceProcess>,
     readonly ledgers: Record<ServiceName, string>,
+    /** With villains. */
+    readonly tokens?: TokenFile,
+    private readonly actingFile?: string,
   ) {}
 
   /** Starts the broker and prepares the rest; the services are started by whoever watches them. */
-  static async create({ folder, guard, rate, version, sabotage }: WorldOptions): Promise<World> {
-    const broker = await PrivateBroker.start({ version, onProgress: (sentence) => console.error(sentence) });
+  static async create({ folder, guard, rate, version, sabotage, withVillains }: WorldOptions): Promise<World> {
+    const authority = withVillains ? await TokenAuthority.create(folder) : undefined;
+    const { config, ...others } = authority?.brokerOptions ?? {};
+    const broker = await PrivateBroker.start({
+      version,
+      onProgress: (sentence) => console.error(sentence),
+      ...others,
+      config: withVillains ? { ...NO_TRANSIENT_QUEUES, ...config } : undefined,
+    });
     const proxies = {
       producer: await FaultProxy.start({ port: broker.port }),
       consumer: await FaultProxy.start({ port: broker.port }),
     };
+    const villains: VillainAssignment | undefined = withVillains
+      ? {
+          actingFile: join(folder, 'acting.json'),
+          tokenFile: join(folder, 'token.json'),
+          tokenUrl: `amqp://127.0.0.1:${broker.port}`,
+        }
+      : undefined;
+    const login = withVillains ? CONSUMER_LOGIN : undefined;
+    if (villains !== undefined) await prepareForVillains(broker, villains);
+    const tokens = villains && authority && new TokenFile(villains.tokenFile, authority);
     const ledgers = { producer: join(folder, 'producer.ledger'), consumer: join(folder, 'consumer.ledger') };
     const service = (name: ServiceName): ServiceProcess =>
       new ServiceProcess({
         name,
         program: `./${name}.js`,
-        assignment: { url: proxies[name].url(broker.url), ledger: ledgers[name], rate, sabotage },
+        assignment: {
+          url: proxies[name].url(name === 'consumer' ? broker.urlFor('/', login) : broker.url),
+          ledger: ledgers[name],
+          rate,
+          sabotage,
+          villains: name === 'consumer' ? villains : undefined,
+        },
         logPath: join(folder, `${name}.log`),
         guard,
       });
-    return new World(broker, proxies, { producer: service('producer'), consumer: service('consumer') }, ledgers);
+    const services = { producer: service('producer'), consumer: service('consumer') };
+    return new World(broker, proxies, services, ledgers, tokens, villains?.actingFile);
+  }
+
+  /** Tells the consuming service which villains act. */
+  setActing(acting: readonly VillainName[]): void {
+    if (this.actingFile !== undefined) writeActing(this.actingFile, acting);
   }
 
   /**
@@ -109,8 +147,16 @@ export class World {
 
   /** Ends whatever still runs. */
   async dispose(): Promise<void> {
+    this.tokens?.end();
     await Promise.all(Object.values(this.services).map((service) => service.kill()));
     await Promise.all(Object.values(this.proxies).map((proxy) => proxy.close()));
     await this.broker.stop();
   }
+}
+
+async function prepareForVillains(broker: PrivateBroker, { actingFile }: VillainAssignment): Promise<void> {
+  writeActing(actingFile, []);
+  const { user, password } = CONSUMER_LOGIN;
+  await broker.addUser(user, password);
+  await broker.setPermissions(user, '/');
 }
