@@ -131,6 +131,30 @@ describe('F36: when a message ends the link at every delivery', () => {
     expect(linksLost()).toBeLessThanOrEqual(MOST_LINKS_LOST);
   });
 
+  it('gives every subscription its prefetch again when the link lives and nobody is found', async () => {
+    const queues = new QueueingScript();
+    const broker = await scripted(queues);
+    const connection = faults.connect({ urls: broker.url });
+    subscribeAll(connection);
+    await connection.start();
+    for (let time = 1; time <= 2; time++) {
+      await connection.whenOpen({ timeoutMs: 10_000 });
+      broker.lastSession.closeConnection(541, 'INTERNAL_ERROR - scripted');
+      await until('it was lost', () => linksLost() === time);
+    }
+    await connection.whenOpen({ timeoutMs: 10_000 });
+    expect(connection.status().consumers).toMatchObject({ attached: INNOCENT.length + 1, missing: [] });
+    const prefetches = (): unknown[] =>
+      broker.lastSession.received.flatMap(({ method, fields }) =>
+        method === 'basic.qos' ? [fields?.['prefetchCount']] : [],
+      );
+    expect(prefetches()).toEqual([1, 1, 1, 1, 1]);
+    await until('all have theirs', () => prefetches().slice(5).join() === [5, 5, 5, 5, 5].join(), {
+      timeoutMs: 20_000,
+    });
+    expect(connection.status().consumers.attached).toBe(INNOCENT.length + 1);
+  });
+
   it('leaves nobody out for a link that an operator closes again and again', async () => {
     const queues = new QueueingScript();
     const broker = await scripted(queues);

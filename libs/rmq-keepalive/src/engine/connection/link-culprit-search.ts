@@ -96,7 +96,8 @@ export class LinkCulpritSearch {
 
   #culpritOf({ asked, attachedBeside }: LostLink, isLateEnough: boolean): string | undefined {
     const [only] = asked;
-    if (asked.size !== 1 || only === undefined || !this.#suspects.has(only)) {
+    const isSuspect = only !== undefined && (this.#areAllTried || this.#suspects.has(only));
+    if (asked.size !== 1 || !isSuspect) {
       for (const name of asked) this.#suspects.add(name);
       return undefined;
     }

@@ -21,6 +21,8 @@ export interface RegistryHost extends Omit<ConsumerHost, 'needsRepair' | 'needsC
   readonly patienceMs: number;
 }
 
+/** A message that ends the link has come to be the first of its queue by then, as a rule. */
+const TRIALS_LAST_MS = 10_000;
 const REMEMBERED_RETURNS = 1_000;
 /** Of queues that nobody may ever subscribe to again. */
 const REMEMBERED_QUEUES = 1_000;
@@ -36,6 +38,7 @@ export class ConsumerRegistry {
   /** In the order in which they found none. */
   readonly #waitingForChannel = new Set<Consumer>();
   #isDraining = false;
+  #trialsEnd: Timer | undefined;
 
   constructor(private readonly host: RegistryHost) {}
 
@@ -118,8 +121,11 @@ export class ConsumerRegistry {
       noteOutcome(consumer, progress);
     };
     const { together, oneByOne } = this.host.turnsFor(consumers);
+    for (const consumer of together) consumer.endTrial();
     await Promise.all(together.map((consumer) => attached(consumer, consumer.attach(link))));
     for (const consumer of oneByOne) await attached(consumer, consumer.attachOnTrial(link));
+    if (oneByOne.length > 0)
+      this.#trialsEnd = this.host.clock.setTimer(() => oneByOne.forEach((one) => one.endTrial()), TRIALS_LAST_MS);
   }
 
   /** How many are attached that are not `asked` for at the moment. */
@@ -162,6 +168,7 @@ export class ConsumerRegistry {
   }
 
   detachAll(cause: Error): void {
+    this.#trialsEnd?.cancel();
     this.#waitingForChannel.clear();
     for (const consumer of this.all()) {
       this.#endRepair(consumer);
@@ -191,6 +198,7 @@ export class ConsumerRegistry {
    */
   async drain(isOver: Promise<void>, isUnanswered: Promise<void>): Promise<number> {
     this.#isDraining = true;
+    this.#trialsEnd?.cancel();
     for (const consumer of this.#repairs.keys()) this.#endRepair(consumer);
     const consumers = this.all();
     const running = (): number => consumers.reduce((sum, consumer) => sum + consumer.running, 0);

@@ -28,7 +28,7 @@ import { isPlausibleTimeout } from './ack-timeout.js';
 import { PrefetchChange } from './prefetch-change.js';
 import { type RefusalKind, retryAfterLossMs, retryAfterRefusalMs } from './attach-retries.js';
 import type { StuckLine } from './failures/stuck-deliveries.js';
-import { firstMessages } from './first-messages.js';
+import { firstMessage } from './first-message.js';
 import { isRefusedOffset } from './stream-probe.js';
 import { sharedEntities, type WantedSubscription } from './subscription.js';
 import { type ConsumerCounters, Workload, type WorkloadHost } from './workload.js';
@@ -57,6 +57,8 @@ export class Consumer {
   #wasAttached = false;
   #missingBecause: { cause: Error; since: number } | undefined;
   #isLeftOut = false;
+  /** Attached with a prefetch of 1. */
+  #isOnTrial = false;
   #channelClosed: Promise<void> | undefined;
   #place: ChannelPlace | undefined;
   #cancelling: Promise<void> = Promise.resolve();
@@ -168,15 +170,29 @@ export class Consumer {
   }
 
   /**
-   * As {@link attach}, for one that may cost the link: it resolves when the first messages have come, or none are there.
+   * As {@link attach}, for one that may cost the link: it resolves when the first message has come, or none is there. With a
+   * prefetch of 1, until {@link endTrial}: the link takes no other message along, and the one that ends it is the first of its
+   * queue, sooner or later.
    */
   async attachOnTrial(link: Link): Promise<void> {
     const answered = link.asking(subscriptionAsked(this.name));
+    this.#isOnTrial = true;
+    this.#work.holding.change(1);
     await this.attach(link);
     const attachment = this.#attachment;
-    if (attachment !== undefined && this.isAttached) await firstMessages(attachment, this.host.clock);
+    if (attachment !== undefined && this.isAttached) await firstMessage(attachment, this.host.clock);
     answered();
     if (!link.isUp) throw new LinkLostError('it ended while a subscription was on trial');
+  }
+
+  /** The link lives: all of its prefetch again. */
+  endTrial(): void {
+    if (!this.#isOnTrial) return;
+    this.#isOnTrial = false;
+    const { prefetch } = this.wanted;
+    const attachment = this.#attachment;
+    if (attachment === undefined || !this.isAttached) this.#work.holding.change(prefetch);
+    else this.#prefetchIsDue(attachment, { kind: 'grow', prefetch });
   }
 
   /** The connection is closed over it. It is named, and not attached any more until {@link comeBack}. */

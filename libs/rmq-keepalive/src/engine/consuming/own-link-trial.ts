@@ -2,11 +2,9 @@
  * Tries, on a link that nothing else is on, a subscription over which the connection was closed.
  *
  * Danger: a quorum queue counts every delivery that its link takes along, and RabbitMQ 4 drops a message at the limit (20 by
- * default): a message that cannot be delivered would vanish by being tried, and innocent ones with it. And a trial that
- * succeeds must leave no trace.
- * Choice: as many messages as the subscription would be sent, since the guilty one may stand behind others; none is handled,
- * and all are given back by nack. After a few links that were lost over a delivery the queue is only looked at, until it has
- * fewer messages than before: somebody has taken one out.
+ * default): a message that cannot be delivered would vanish by being tried. And a trial that succeeds must leave no trace.
+ * Choice: one message, the first of the queue (the guilty one was found there), given back by nack. After a few links that were
+ * lost over it the queue is only looked at, until it has fewer messages than before: somebody has taken one out.
  */
 import type { Channel, Message } from 'amqplib';
 import type { Clock, Timer } from '../clock.js';
@@ -17,8 +15,6 @@ import type { WantedSubscription } from './subscription.js';
 /** Together with those that found it, far from the limit of a quorum queue. */
 const MAX_LINKS_LOST_OVER_DELIVERIES = 5;
 const MESSAGE_WAIT_MS = 500;
-/** Of a prefetch without a bound. */
-const MOST_MESSAGES = 1_000;
 
 export class OwnLinkTrial {
   #linksLost = 0;
@@ -43,17 +39,13 @@ export class OwnLinkTrial {
     this.#readyBefore = messageCount;
     if (hasFewer) this.#linksLost = 0;
     if (this.#linksLost >= MAX_LINKS_LOST_OVER_DELIVERIES && messageCount > 0) return false;
-    await channel.prefetch(this.#atATime);
+    await channel.prefetch(1);
     // From here on it is a delivery that costs the link.
     this.#linksLost += 1;
-    await Promise.race([this.#consume(channel, queue, messageCount, consumerArguments), closed]);
+    await Promise.race([this.#consumeOne(channel, queue, consumerArguments), closed]);
     this.#linksLost = 0;
     await closeChannel(channel);
     return true;
-  }
-
-  get #atATime(): number {
-    return Math.min(this.wanted.prefetch, MOST_MESSAGES);
   }
 
   async #queueOn(channel: Channel): Promise<string> {
@@ -65,36 +57,29 @@ export class OwnLinkTrial {
     return queue;
   }
 
-  async #consume(
-    channel: Channel,
-    queue: string,
-    ready: number,
-    consumerArguments: Record<string, unknown>,
-  ): Promise<void> {
-    const { exclusive, isStream } = this.wanted;
-    const expected = Math.min(ready, this.#atATime);
-    const messages: Message[] = [];
-    let tellComplete = (): void => undefined;
-    const complete = new Promise<void>((resolve) => (tellComplete = resolve));
+  async #consumeOne(channel: Channel, queue: string, consumerArguments: Record<string, unknown>): Promise<void> {
+    let tellHeard: (message: Message | null) => void = () => undefined;
+    const heard = new Promise<Message | null>((resolve) => (tellHeard = resolve));
     const { consumerTag } = await channel.consume(
       queue,
-      (message) => {
-        if (message !== null && messages.push(message) < expected) return;
-        tellComplete();
-      },
-      // Never without acks: the messages would be gone.
-      { arguments: consumerArguments, exclusive, noAck: false },
+      (message) => tellHeard(message),
+      // Never without acks: the message would be gone.
+      { arguments: consumerArguments, exclusive: this.wanted.exclusive, noAck: false },
     );
-    // What is sent first has been sent by the time of the answer, but on quorum queues.
-    await channel.checkQueue(queue);
+    const { messageCount } = await channel.checkQueue(queue);
     let timer: Timer | undefined;
-    const isOver = new Promise<void>((resolve) => {
-      timer = this.clock.setTimer(resolve, expected > messages.length ? MESSAGE_WAIT_MS : 0);
+    const isOver = new Promise<null>((resolve) => {
+      timer = this.clock.setTimer(() => resolve(null), messageCount > 0 ? MESSAGE_WAIT_MS : 0);
     });
-    await Promise.race([complete, isOver]);
+    const message = await Promise.race([heard, isOver]);
     timer?.cancel();
-    // First: given back before that, they would come here again at once. A stream takes nothing back.
+    // First: given back before that, it would come here again at once.
     await channel.cancel(consumerTag);
-    if (!isStream) for (const message of messages) channel.nack(message, false, true);
+    if (message !== null && !this.#isOfStream(message)) channel.nack(message, false, true);
+  }
+
+  /** A stream takes nothing back, whether anybody called it one or not. */
+  #isOfStream({ properties }: Message): boolean {
+    return this.wanted.isStream || properties.headers?.['x-stream-offset'] !== undefined;
   }
 }

@@ -1,9 +1,9 @@
 /**
- * Waits until a consumer has been sent what it is sent first: a message that ends the link has done so by then.
+ * Waits until a consumer has been sent its first message: one that ends the link has done so by then.
  *
- * Choice: the queue is asked how many messages it has, on the consumer's own channel. A classic queue sends as many as the
- * prefetch allows before it answers that. A quorum queue may answer first, so if it has messages and none has come, one is
- * waited for; not for long, since all of them may be another consumer's.
+ * Choice: the queue is asked how many messages it has, on the consumer's own channel. A classic queue sends the first one
+ * before it answers that. A quorum queue may answer first, so if it has messages and none has come, one is waited for; not
+ * for long, since all of them may be another consumer's.
  */
 import type { Clock, Timer } from '../clock.js';
 import type { Attachment } from './attachment.js';
@@ -11,7 +11,7 @@ import type { Attachment } from './attachment.js';
 const MESSAGE_WAIT_MS = 250;
 
 /** Resolves as well when the channel ends first: that is told by itself. */
-export async function firstMessages(attachment: Attachment, clock: Clock): Promise<void> {
+export async function firstMessage(attachment: Attachment, clock: Clock): Promise<void> {
   const { channel, queueName } = attachment;
   const ready = await channel.checkQueue(queueName).then(
     ({ messageCount }) => messageCount,
