@@ -13,6 +13,7 @@ import type { DeadLetterReason } from './dead-letter.js';
 import type { Delivery } from '../delivery.js';
 import { isSuspect, type OwnReturns, redeliveryVerdict, type RedeliveryVerdict } from './redeliveries.js';
 import { RedeliveryCopies } from './redelivery-copies.js';
+import { isRetryQueue } from './retry-queues.js';
 import type { WantedSubscription } from '../subscription.js';
 import { SuspectLane } from './suspect-lane.js';
 
@@ -100,9 +101,16 @@ export class Admission {
       acquiredCount: delivery.headers['x-acquired-count'],
       counted: delivery.redeliveries,
       isOwnReturn,
+      isDeadLetter: isDeadLetter(delivery),
     };
     return redeliveryVerdict(facts, this.wanted);
   }
+}
+
+/** What waited for its next attempt was never delivered from where it waited. */
+function isDeadLetter({ headers, queue, redeliveries, renewals }: Delivery): boolean {
+  const from = headers['x-last-death-queue'];
+  return redeliveries === 0 && renewals === 0 && typeof from === 'string' && from !== queue && !isRetryQueue(from);
 }
 
 /** A queue that dies with its link brings nothing back after a death, and streams give nothing back. */

@@ -7,7 +7,15 @@ import { resolveRedeliveryLimits } from './redelivery-limit.js';
 const LIMITS = { maxRedeliveries: 3, renewAfter: 2 };
 const verdict = (facts: Partial<RedeliveryFacts>) =>
   redeliveryVerdict(
-    { isBack: true, deliveryCount: undefined, acquiredCount: undefined, counted: 0, isOwnReturn: false, ...facts },
+    {
+      isBack: true,
+      deliveryCount: undefined,
+      acquiredCount: undefined,
+      counted: 0,
+      isOwnReturn: false,
+      isDeadLetter: false,
+      ...facts,
+    },
     LIMITS,
   );
 
@@ -41,6 +49,14 @@ describe('when a message comes back from a quorum queue', () => {
   it('is neither poison nor copied because somebody was handed it often and gave it back in order (RabbitMQ 4.3)', () => {
     expect(verdict({ acquiredCount: 50 })).toEqual({ kind: 'handle', redeliveries: 0 });
     expect(verdict({ acquiredCount: 50, deliveryCount: 1 })).toMatchObject({ kind: 'handle' });
+  });
+
+  it('is not poison over the count of the queue that it was dead-lettered from (RabbitMQ 4.3)', () => {
+    const died = { isDeadLetter: true, deliveryCount: 21 };
+    expect(verdict({ ...died, acquiredCount: 21 })).toEqual({ kind: 'renew', redeliveries: 0, returns: 21 });
+    expect(verdict({ ...died, isDeadLetter: false, acquiredCount: 21 })).toMatchObject({ kind: 'poison' });
+    // Brokers before leave no dead letter a count: what they say is about this queue.
+    expect(verdict(died)).toMatchObject({ kind: 'poison' });
   });
 
   it('is not poison because its publisher says so', () => {

@@ -40,6 +40,8 @@ export interface RedeliveryFacts {
   readonly counted: number;
   /** It comes from the hands of this process, which lives. */
   readonly isOwnReturn: boolean;
+  /** The broker moved it here from another queue, and no copy of ours took its place since. */
+  readonly isDeadLetter: boolean;
 }
 
 export interface RedeliveryLimits {
@@ -55,7 +57,8 @@ export function redeliveryVerdict(facts: RedeliveryFacts, limits: RedeliveryLimi
   if (!isBack) return { kind: 'handle', redeliveries: counted };
   const byBroker = countOfBroker(facts);
   if (byBroker === undefined && isOwnReturn) return { kind: 'handle', redeliveries: counted };
-  const redeliveries = counted + (isOwnReturn ? 0 : (byBroker ?? 1));
+  const deaths = byBroker !== undefined && isInherited(facts) ? 0 : (byBroker ?? 1);
+  const redeliveries = counted + (isOwnReturn ? 0 : deaths);
   if (redeliveries > maxRedeliveries && !isOwnReturn) return { kind: 'poison', redeliveries };
   if (byBroker === undefined) return { kind: 'count', redeliveries };
   // A count that the publisher made up costs one hop: the copy does not carry it.
@@ -70,6 +73,14 @@ export function redeliveryVerdict(facts: RedeliveryFacts, limits: RedeliveryLimi
  */
 export function isSuspect(redeliveries: number, limit: number): boolean {
   return redeliveries > limit / 2;
+}
+
+/**
+ * RabbitMQ 4.3 (the first to count what was acquired) leaves a dead letter the count of the queue that gave it up: it comes
+ * here for the first time, and is over the limit. So that count stands for no death in this queue; the copy has none.
+ */
+function isInherited({ isDeadLetter, acquiredCount }: RedeliveryFacts): boolean {
+  return isDeadLetter && typeof acquiredCount === 'number';
 }
 
 /** `undefined`: it does not count. */
