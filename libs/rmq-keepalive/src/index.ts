@@ -64,6 +64,7 @@ export type {
 export type { BindingOptions, ExchangeOptions, QueueOptions, TopologyOptions } from './engine/topology/topology.js';
 
 // --- consuming -------------------------------------------------------------------------------------------------------
+export type { CopyOptions } from './engine/consuming/copy-signatures.js';
 export { Delivery } from './engine/consuming/delivery.js';
 export type { MessageHeaders } from './engine/consuming/delivery.js';
 export { DeliveryBatch } from './engine/consuming/delivery-batch.js';

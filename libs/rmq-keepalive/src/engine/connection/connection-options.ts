@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import type { Codec } from '../codec/codec.js';
 import { DEFAULT_MAX_BYTES, JsonCodec, type JsonCodecOptions, MAX_BYTES } from '../codec/json-codec.js';
 import { DEFAULT_ACK_TIMEOUT_MS, resolveAckTimeout } from '../consuming/ack-timeout.js';
+import { type CopyOptions, CopySignatures } from '../consuming/copy-signatures.js';
 import { OptionsError } from '../errors.js';
 import { type HeartbeatOptions, type HeartbeatWish, resolveHeartbeat } from '../heartbeat/heartbeat-policy.js';
 import { checkNumber, checkOptionsObject, checkRecord, oneOf, shown } from '../option-checks.js';
@@ -84,6 +85,8 @@ export interface RmqConnectionOptions {
    * 4_096..536_870_912 @default 67_108_864 (64 MiB), or `publish.maxMessageBytes` or `json.maxBytes` if one of these is more
    */
   maxInboundBytes?: number;
+  /** Signs what our copies of a message say about where it came from. @default not signed, and believed from whoever may publish to the queue by its name */
+  copies?: CopyOptions;
   /** How payloads become bytes and back, in both directions. @default JSON, with the bounds in `json` */
   codec?: Codec;
   /** Shown in the broker's connection list. */
@@ -110,6 +113,7 @@ export const CONNECTION_OPTION_NAMES = [
   'tls',
   'json',
   'maxInboundBytes',
+  'copies',
   'codec',
   'clientProperties',
 ] as const satisfies readonly (keyof RmqConnectionOptions)[];
@@ -143,6 +147,7 @@ export interface ResolvedConnectionOptions {
   readonly tls: () => TlsOptions;
   readonly codec: Codec;
   readonly maxInboundBytes: number;
+  readonly copies: CopySignatures;
   readonly clientProperties: Readonly<Record<string, unknown>>;
   /** To be logged once. */
   readonly warnings: readonly string[];
@@ -190,6 +195,7 @@ export function resolveConnectionOptions(options: RmqConnectionOptions): Resolve
     tls,
     codec: resolveCodec(options, publish),
     maxInboundBytes: resolveMaxInbound(options, publish),
+    copies: new CopySignatures(options.copies),
     clientProperties: resolveClientProperties(options.clientProperties),
     warnings,
   };

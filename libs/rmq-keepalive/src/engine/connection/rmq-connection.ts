@@ -165,6 +165,7 @@ export class RmqConnection {
     this.#rpc = new Rpc({ publishers: this.#publishers, clock: this.#clock, codec, options: rpc, maxMessageBytes });
     this.rpc = this.#rpc.client;
     const copies: CopyTransport = {
+      signatures: this.#options.copies,
       send: (message) => this.#publishers.sendCopy(message),
       declare: async (entities) =>
         this.#repairs.copiesWay(await this.#links.whenOpen(this.#links.publishing, LINK_WAIT_MS), entities),

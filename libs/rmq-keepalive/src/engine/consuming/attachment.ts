@@ -7,6 +7,7 @@ import type { Channel, ConsumeMessage, Message } from 'amqplib';
 import type { Clock } from '../clock.js';
 import type { Link } from '../connection/link.js';
 import { AckLedger } from './ack-ledger.js';
+import type { CopySignatures } from './copy-signatures.js';
 import { Delivery, type DeliveryOrigin } from './delivery.js';
 import type { DeliveryHandling } from './delivery-handling.js';
 import type { Holding } from './holding.js';
@@ -21,6 +22,7 @@ export interface AttachmentHost {
   readonly clock: Clock;
   readonly needsSettling: boolean;
   readonly holding: Holding;
+  readonly signatures: CopySignatures;
   /** Of a stream only. */
   readonly position: StreamPosition | undefined;
   /** Whether the queue is a stream, though nobody called it one; then there is a `position` from now on. Does not reject. */
@@ -85,6 +87,10 @@ export class Attachment implements DeliveryOrigin {
   /** Whether a message has come on it. */
   get hasHeard(): boolean {
     return this.#hasHeard;
+  }
+
+  get signatures(): CopySignatures {
+    return this.host.signatures;
   }
 
   get needsSettling(): boolean {

@@ -1,4 +1,5 @@
 /** What a copy that we made carries on, so that the next delivery of the message knows what became of it before. */
+import type { CopyClaim, CopySignatures } from './copy-signatures.js';
 
 /** Through it a message comes back to its queue from a retry queue. */
 export const RETURN_EXCHANGE = 'rmq-keepalive.return';
@@ -7,6 +8,8 @@ export const RETURN_EXCHANGE = 'rmq-keepalive.return';
 export const ORIGIN_HEADERS = {
   exchange: 'x-origin-exchange',
   routingKey: 'x-origin-routing-key',
+  /** Of these two: see copy-signatures.ts. */
+  signature: 'x-origin-signature',
 } as const;
 
 /** What a message carries that is tried again. */
@@ -25,3 +28,14 @@ export const REDELIVERY_COUNT_HEADER = 'x-redelivery-count';
 
 /** How often the message was copied to the end of its quorum queue, whose own count begins again with the copy. */
 export const RENEWAL_COUNT_HEADER = 'x-renewal-count';
+
+/** What a copy for `claim.queue` carries of where the message came from. */
+export function originMarks(signatures: CopySignatures, claim: CopyClaim): Record<string, unknown> {
+  const signature = signatures.sign('origin', claim);
+  return {
+    [ORIGIN_HEADERS.exchange]: claim.exchange,
+    [ORIGIN_HEADERS.routingKey]: claim.routingKey,
+    // Without a secret of ours, that of whoever copied it before is carried on, and is as good as it was.
+    ...(signature !== undefined && { [ORIGIN_HEADERS.signature]: signature }),
+  };
+}

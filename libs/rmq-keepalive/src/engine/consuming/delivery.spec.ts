@@ -1,6 +1,7 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import type { ConsumeMessage } from 'amqplib';
+import { CopySignatures } from './copy-signatures.js';
 import { Delivery, type DeliveryOrigin } from './delivery.js';
 import type { SettlementKind } from './settlement.js';
 
@@ -13,6 +14,7 @@ function deliveryWith(changes: { origin?: Partial<DeliveryOrigin>; headers?: Rec
     isLive: true,
     needsSettling: true,
     takesBack: true,
+    signatures: new CopySignatures(),
     settle: (_, how) => void said.push(how),
     stale: () => void said.push('stale'),
     acksRead: () => Promise.resolve(),

@@ -12,6 +12,7 @@ import {
   RETRY_HEADERS,
   RETURN_EXCHANGE,
 } from './carried-headers.js';
+import type { CopyClaim, CopySignatures } from './copy-signatures.js';
 import type { SettlementKind } from './settlement.js';
 
 /** What ties a delivery to its channel; made anew for every channel. */
@@ -20,6 +21,7 @@ export interface DeliveryOrigin {
   readonly isLive: boolean;
   /** With `ack: 'none'` the broker has forgotten the message before it came: there is nothing to settle. */
   readonly needsSettling: boolean;
+  readonly signatures: CopySignatures;
   /** Whether it can be given back to its queue at all; a stream takes nothing back. */
   readonly takesBack: boolean;
   /** Says it to the broker, or will at the end of this turn. Throws when the channel is over. */
@@ -40,6 +42,7 @@ const STREAM_OFFSET_HEADER = 'x-stream-offset';
 export class Delivery {
   readonly #message: ConsumeMessage;
   readonly #origin: DeliveryOrigin;
+  #believed: Pick<CopyClaim, 'exchange' | 'routingKey'> | 'nothing' | undefined;
   #settledAs: SettlementKind | 'taken-over' | undefined;
   #headers: MessageHeaders | undefined;
   #aborting: AbortController | undefined;
@@ -60,12 +63,12 @@ export class Delivery {
 
   /** The exchange it was published to first, also when it comes back as a retry or a replay. */
   get exchange(): string {
-    return this.#carriedText(ORIGIN_HEADERS.exchange) ?? this.#message.fields.exchange;
+    return this.#carriedOrigin?.exchange ?? this.#message.fields.exchange;
   }
 
   /** The routing key it was published with first, as {@link exchange}. */
   get routingKey(): string {
-    return this.#carriedText(ORIGIN_HEADERS.routingKey) ?? this.#message.fields.routingKey;
+    return this.#carriedOrigin?.routingKey ?? this.#message.fields.routingKey;
   }
 
   /** False: certainly never delivered before, or as a message that was tried and failed ({@link attempt}). True: perhaps. */
@@ -238,6 +241,20 @@ export class Delivery {
     if (exchange !== '' && exchange !== RETURN_EXCHANGE) return undefined;
     const headers: Record<string, unknown> | undefined = this.#message.properties.headers;
     return headers !== undefined && Object.hasOwn(headers, header) ? headers[header] : undefined;
+  }
+
+  /** Where a copy says that the message was published to; believed as {@link CopySignatures} says. */
+  get #carriedOrigin(): Pick<CopyClaim, 'exchange' | 'routingKey'> | undefined {
+    if (this.#believed === undefined) {
+      const exchange = this.#carriedText(ORIGIN_HEADERS.exchange);
+      const routingKey = this.#carriedText(ORIGIN_HEADERS.routingKey);
+      if (exchange === undefined || routingKey === undefined) return undefined;
+      const { queue, messageId, body } = this;
+      const claim = { queue, exchange, routingKey, messageId, body };
+      const signature = this.#carried(ORIGIN_HEADERS.signature);
+      this.#believed = this.#origin.signatures.believes('origin', claim, signature) ? claim : 'nothing';
+    }
+    return this.#believed === 'nothing' ? undefined : this.#believed;
   }
 
   #carriedText(header: string): string | undefined {

@@ -69,6 +69,7 @@ export class Workload {
       clock: host.clock,
       needsSettling: ack !== 'none',
       holding: this.holding,
+      signatures: host.copies.signatures,
       get position() {
         return positionNow();
       },

@@ -10,6 +10,7 @@ import {
   type DeduplicationStore,
   MemoryDeduplicationStore,
 } from './deduplication-store.js';
+import { CopySignatures } from '../copy-signatures.js';
 import { Delivery, type DeliveryOrigin } from '../delivery.js';
 import { Settlement } from '../settlement.js';
 
@@ -44,6 +45,7 @@ function delivery(messageId: string | undefined): { delivery: Delivery; origin: 
     isLive: true,
     needsSettling: true,
     takesBack: true,
+    signatures: new CopySignatures(),
     settle: (_, kind) => settlements.push(kind),
     stale: () => undefined,
     acksRead: () => Promise.resolve(),

@@ -7,10 +7,12 @@ import { PublishRefusedError, PublishReturnedError } from '../../errors.js';
 import type { OutgoingMessage } from '../../publishing/publisher.js';
 import type { Entity } from '../../topology/topology.js';
 import { ACCESS_REFUSED, NOT_FOUND } from '../../reply-codes.js';
+import type { CopySignatures } from '../copy-signatures.js';
 import { withoutFields } from '../../wire/field-table-slices.js';
 
 /** What copies need of a connection. */
 export interface CopyTransport {
+  readonly signatures: CopySignatures;
   /** Resolves on the confirm. @throws {@link PublishError} */
   send(message: OutgoingMessage): Promise<void>;
   /** Declares these, in order, as the connection's topology wants them if it knows them. @throws {@link TopologyRefusedError} */

@@ -31,6 +31,8 @@ export const DEAD_LETTER_HEADERS = {
   queue: 'x-dead-queue',
   exchange: 'x-dead-exchange',
   routingKey: 'x-dead-routing-key',
+  /** Of these three: see copy-signatures.ts. */
+  signature: 'x-dead-signature',
   at: 'x-dead-at',
   /** How often it was tried. */
   attempts: 'x-dead-attempts',
@@ -63,7 +65,7 @@ export async function moveToDeadLetters(
       routingKey: queue,
       content: delivery.body,
       properties: { ...copiedProperties(delivery.properties), messageId },
-      ...headersOf(delivery, why),
+      ...headersOf(delivery, { ...reasonHeaders(delivery, why), ...signed(delivery, messageId, transport) }),
       markStripped: DEAD_LETTER_HEADERS.stripped,
     },
     transport,
@@ -73,11 +75,19 @@ export async function moveToDeadLetters(
 }
 
 /** What could not be read is left behind: read by others, it might end their links. */
-function headersOf(delivery: Delivery, why: DeathCertificate): Pick<Copy, 'headers' | 'ours'> {
-  const ours = reasonHeaders(delivery, why);
+function headersOf(delivery: Delivery, ours: Copy['ours']): Pick<Copy, 'headers' | 'ours'> {
   if (ReceivedProperties.faultOf(delivery.properties) === undefined)
     return { headers: copiedHeaders(delivery, { deaths: 'kept' }), ours };
   return { headers: {}, ours: { ...ours, [DEAD_LETTER_HEADERS.stripped]: true } };
+}
+
+function signed(
+  { queue, exchange, routingKey, body }: Delivery,
+  messageId: string,
+  { signatures }: CopyTransport,
+): Record<string, unknown> {
+  const signature = signatures.sign('dead-letter', { queue, exchange, routingKey, messageId, body });
+  return signature === undefined ? {} : { [DEAD_LETTER_HEADERS.signature]: signature };
 }
 
 function reasonHeaders(delivery: Delivery, why: DeathCertificate): Record<string, unknown> {

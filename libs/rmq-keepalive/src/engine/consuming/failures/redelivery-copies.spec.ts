@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import type { ConsumeMessage } from 'amqplib';
 import type { Clock } from '../../clock.js';
 import type { ConnectionEvent } from '../../connection/connection-events.js';
+import { CopySignatures } from '../copy-signatures.js';
 import { Delivery, type DeliveryOrigin } from '../delivery.js';
 import { RedeliveryCopies } from './redelivery-copies.js';
 
@@ -17,6 +18,7 @@ function testLink(): TestLink {
     isLive: true,
     needsSettling: true,
     takesBack: true,
+    signatures: new CopySignatures(),
     acked,
     settle: ({ deliveryTag }) => void acked.push(deliveryTag),
     stale: () => undefined,
@@ -38,7 +40,7 @@ function copies(send: () => Promise<void>) {
   const events: ConnectionEvent['type'][] = [];
   const made = new RedeliveryCopies('work', {
     clock: { now: () => 0 } as Clock,
-    copies: { send, declare: () => Promise.resolve() },
+    copies: { signatures: new CopySignatures(), send, declare: () => Promise.resolve() },
     event: ({ type }) => void events.push(type),
   });
   return { events, replace: (delivery: Delivery, returns: number) => made.replace(delivery, renewal(returns)) };

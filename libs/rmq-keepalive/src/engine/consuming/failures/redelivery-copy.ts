@@ -1,5 +1,5 @@
 /** Writes down that a message came back: a copy with the counts goes to the end of the same queue, with a confirm; the caller acks. */
-import { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER, RENEWAL_COUNT_HEADER } from '../carried-headers.js';
+import { originMarks, REDELIVERY_COUNT_HEADER, RENEWAL_COUNT_HEADER } from '../carried-headers.js';
 import { type CopyTransport, sendCopy } from './copy-transport.js';
 import type { Delivery } from '../delivery.js';
 import { copiedHeaders, copiedProperties } from './message-copy.js';
@@ -30,8 +30,7 @@ export async function moveToEndOfQueue(
       ours: {
         ...(redeliveries > 0 && { [REDELIVERY_COUNT_HEADER]: redeliveries }),
         ...(renewals > 0 && { [RENEWAL_COUNT_HEADER]: renewals }),
-        [ORIGIN_HEADERS.exchange]: delivery.exchange,
-        [ORIGIN_HEADERS.routingKey]: delivery.routingKey,
+        ...originMarks(transport.signatures, delivery),
       },
       timeoutMs,
     },

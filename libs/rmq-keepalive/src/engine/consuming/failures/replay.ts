@@ -1,5 +1,12 @@
 /** One replay: letters are taken, published again with confirm, and then removed; what is not wanted or cannot go stays. */
-import { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER, RENEWAL_COUNT_HEADER, RETRY_HEADERS } from '../carried-headers.js';
+import {
+  ORIGIN_HEADERS,
+  originMarks,
+  REDELIVERY_COUNT_HEADER,
+  RENEWAL_COUNT_HEADER,
+  RETRY_HEADERS,
+} from '../carried-headers.js';
+import type { CopyClaim } from '../copy-signatures.js';
 import { asError, OptionsError } from '../../errors.js';
 import { checkNumber, checkOptionsObject, shown } from '../../option-checks.js';
 import { type Copy, type CopyTransport, isForbidden, sendCopy } from './copy-transport.js';
@@ -112,16 +119,28 @@ export class Replay {
     this.#replayed += 1;
   }
 
+  /** Who may write into the dead-letter queue must not decide where we, with our rights, publish to. */
+  #refuseForged(letter: DeadLetter, to: string): void {
+    const { signatures } = this.copies;
+    const { messageId, body } = letter;
+    const claim = claimOf(letter) ?? { queue: '', exchange: '', routingKey: '', messageId, body };
+    if (signatures.believes('dead-letter', claim, letter.headers[DEAD_LETTER_HEADERS.signature])) return;
+    throw new OptionsError(
+      'replay options.to',
+      `dead letter ${shown(letter.messageId ?? '(no id)')} says which ${to} it came from, and that is not signed with copies.secret`,
+      'Look at it, and give { exchange, routingKey }',
+    );
+  }
+
   async #publishAgain(letter: DeadLetter): Promise<void> {
     const { to } = this.options;
     const { exchange, routingKey } = destinationOf(letter, to);
+    if (typeof to === 'string') this.#refuseForged(letter, to);
     const address = `${exchange}\0${routingKey}`;
     const forbidden = this.#forbidden.get(address);
     if (forbidden !== undefined) throw forbidden;
-    const origin =
-      to === 'queue' && letter.exchange !== undefined && letter.routingKey !== undefined
-        ? { [ORIGIN_HEADERS.exchange]: letter.exchange, [ORIGIN_HEADERS.routingKey]: letter.routingKey }
-        : {};
+    const claim = claimOf(letter);
+    const origin = to === 'queue' && claim !== undefined ? originMarks(this.copies.signatures, claim) : {};
     const copy: Copy = {
       exchange,
       routingKey,
@@ -137,6 +156,12 @@ export class Replay {
       throw thrown;
     }
   }
+}
+
+/** Undefined if the letter does not say all of it. */
+function claimOf({ queue, exchange, routingKey, messageId, body }: DeadLetter): CopyClaim | undefined {
+  if (queue === undefined || exchange === undefined || routingKey === undefined) return undefined;
+  return { queue, exchange, routingKey, messageId, body };
 }
 
 function destinationOf(

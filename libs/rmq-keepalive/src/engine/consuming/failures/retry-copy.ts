@@ -1,5 +1,5 @@
 /** Puts a delivery into a retry queue: published there with a confirm and its attempt in the headers, then acked by the caller. */
-import { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER, RENEWAL_COUNT_HEADER, RETRY_HEADERS } from '../carried-headers.js';
+import { originMarks, REDELIVERY_COUNT_HEADER, RENEWAL_COUNT_HEADER, RETRY_HEADERS } from '../carried-headers.js';
 import { errorNameOf, reasonOf } from '../../errors.js';
 import { type CopyTransport, sendCopy } from './copy-transport.js';
 import type { Delivery } from '../delivery.js';
@@ -37,7 +37,7 @@ export async function moveToRetryQueue(
       content: delivery.body,
       properties: copiedProperties(delivery.properties),
       headers: copiedHeaders(delivery, { without: NOT_CARRIED_ON }),
-      ours: retryHeaders(delivery, order),
+      ours: { ...retryHeaders(delivery, order), ...originMarks(transport.signatures, delivery) },
     },
     transport,
     layWay,
@@ -47,8 +47,6 @@ export async function moveToRetryQueue(
 function retryHeaders(delivery: Delivery, { delayMs, attempt, error, at }: RetryOrder): Record<string, unknown> {
   return {
     [DELAY_HEADER]: delayKey(delayMs),
-    [ORIGIN_HEADERS.exchange]: delivery.exchange,
-    [ORIGIN_HEADERS.routingKey]: delivery.routingKey,
     [RETRY_HEADERS.attempt]: attempt,
     [RETRY_HEADERS.firstSeen]: (delivery.firstSeenAt ?? new Date(at)).toISOString(),
     ...(error === undefined || delivery.headers[RETRY_HEADERS.firstErrorName] !== undefined
