@@ -1,4 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
+import type { ConnectionEvent } from '../connection/connection-events.js';
+import { describeEvent } from '../connection/event-sentences.js';
+import { RmqConnection } from '../connection/rmq-connection.js';
 import { ackTimeoutIn } from './ack-timeout.js';
 import { resolveSubscription, type SubscriptionOptions } from './subscription.js';
 import type { BatchOptions } from './handling-options.js';
@@ -70,6 +73,19 @@ describe('the doubts about a subscription', () => {
     expect(resolved({ handlerTimeoutMs: 1_900_000 }).doubts).toEqual([
       expect.stringMatching(/^handlerTimeoutMs \(1900000\) is longer than .*ackTimeoutMs: 1800000/),
     ]);
+  });
+
+  it('are told as an event, once, by whoever is asked to subscribe', () => {
+    const connection = new RmqConnection({ urls: 'amqp://localhost', ackTimeoutMs: 60_000 });
+    const told: ConnectionEvent[] = [];
+    connection.on('subscription-doubtful', (event) => told.push(event));
+    connection.subscribe({ queue: 'fine', concurrency: 1 }, () => undefined);
+    connection.subscribe({ queue: 'slow', concurrency: 1, handlerTimeoutMs: 30_000 }, () => undefined);
+    expect(told).toMatchObject([{ subscription: 'slow', doubt: expect.stringContaining('Use prefetch: 2') }]);
+    expect(describeEvent(told[0] as ConnectionEvent)).toMatchObject({
+      level: 'warn',
+      sentence: expect.stringMatching(/^Subscription "slow": prefetch \(20\) takes/),
+    });
   });
 
   it('are about batches that gather for too long', () => {

@@ -261,8 +261,9 @@ export class Attachment implements DeliveryOrigin {
 
   /** @returns whether it is worth another look later */
   #look(): boolean {
-    // Else it is not ours to change: what waits was given back, or will be.
-    if (!this.isLive || this.consumerTag === undefined || this.handling.beginsNoMore) return false;
+    // Without a consumer all that waits was given back, or will be; the next one begins anew.
+    if (!this.isLive || this.consumerTag === undefined) return false;
+    if (this.handling.beginsNoMore) return true;
     const facts = this.#line();
     const verdict = this.host.holding.verdict(facts);
     if (verdict.kind !== 'keep') this.host.prefetchIsDue(this, verdict);

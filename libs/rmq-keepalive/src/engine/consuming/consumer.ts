@@ -463,6 +463,8 @@ export class Consumer {
   #attached(attachment: Attachment, consumerTag: string): void {
     attachment.consumerTag = consumerTag;
     attachment.attachedAt = this.host.clock.now();
+    // For the time when it may hold more again.
+    if (this.#work.holding.isShrunk) attachment.waits();
     const missedBecause = this.#missingBecause?.cause;
     this.#missingBecause = undefined;
     this.#refusals = 0;

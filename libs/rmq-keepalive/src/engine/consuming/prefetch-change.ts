@@ -58,7 +58,8 @@ export class PrefetchChange {
       if (order === 'old-first') await attachment.channel.cancel(attachment.consumerTag as string);
       if (order === 'new-first') await this.#exchange(attachment);
       handedBack = verdict.kind === 'shrink' ? attachment.handBackWaiting() : 0;
-      if (this.host.isWanted()) handling.beginAgain();
+      // Not if the broker has cancelled it meanwhile.
+      if (this.host.isWanted() && attachment.consumerTag !== undefined) handling.beginAgain();
       if (order === 'old-first') await this.#exchange(attachment);
     } catch {
       return;

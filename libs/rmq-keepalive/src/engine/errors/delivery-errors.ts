@@ -92,7 +92,9 @@ export class HandlerTimeoutError extends RmqError {
   ) {
     const { what, wayOut } = LATE_PARTS[late];
     const brokersLimit =
-      timeoutMs < NEAR_CONSUMER_TIMEOUT_MS ? '' : ", and the broker's consumer_timeout (30 minutes by default) with it";
+      timeoutMs < NEAR_CONSUMER_TIMEOUT_MS
+        ? ''
+        : ", and the broker's consumer_timeout (30 minutes by default) and ackTimeoutMs with it";
     super('RMQ_HANDLER_TIMEOUT', `${what} within handlerTimeoutMs (${timeoutMs} ms). ${wayOut}${brokersLimit}`);
   }
 }
