@@ -159,20 +159,25 @@ export class DeliveryHandling {
 
   /** One was settled, by whomever. */
   settled(delivery: Delivery): void {
-    if (this.#untilSettled.size > 0) {
-      this.#untilSettled.get(delivery.deliveryTag)?.();
-      this.#untilSettled.delete(delivery.deliveryTag);
-    }
     if (delivery.settledAs === 'requeue') this.failures.goesBack(delivery);
-    this.#runs.settled(delivery);
+    this.#letGo(delivery);
   }
 
   /** Whether it is kept, to go back as a copy: as it is, the broker might drop it. */
   keeps(delivery: Delivery): boolean {
     if (!this.failures.mustNotGoBack(delivery)) return false;
     this.#moveAside(delivery, [this.failures.renew(delivery.takeOver())]);
-    this.settled(delivery);
+    this.#letGo(delivery);
     return true;
+  }
+
+  /** Nobody holds it any more for its handler. */
+  #letGo(delivery: Delivery): void {
+    if (this.#untilSettled.size > 0) {
+      this.#untilSettled.get(delivery.deliveryTag)?.();
+      this.#untilSettled.delete(delivery.deliveryTag);
+    }
+    this.#runs.settled(delivery);
   }
 
   /** It came back: it may have to be counted first, or to wait until it can be handled alone. */

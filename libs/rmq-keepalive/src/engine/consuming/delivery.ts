@@ -205,13 +205,14 @@ export class Delivery {
   }
 
   /**
-   * Takes the delivery out of the hands of its handler: what that settles from now on is a counted no-op.
+   * Takes the delivery out of the hands of its handler: what that settles from now on is a no-op, counted unless it had
+   * settled the delivery itself.
    * @returns the same delivery for whoever settles it instead
    * @internal
    */
   takeOver(): Delivery {
     const successor = new Delivery(this.queue, this.subscription, this.#message, this.#origin);
-    this.#settledAs = 'taken-over';
+    this.#settledAs ??= 'taken-over';
     this.#origin.replaced(successor);
     return successor;
   }
