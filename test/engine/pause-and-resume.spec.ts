@@ -121,7 +121,15 @@ describe('a paused subscription', () => {
     await found.unsubscribe();
     await Promise.all([work.unsubscribe(), work.resume(), work.pause()]);
     expect(connection.subscription('work')).toBeUndefined();
-    expect(connection.status().consumers).toEqual({ wanted: 0, attached: 0, missing: [], paused: [], stuck: [] });
+    expect(connection.status().consumers).toEqual({
+      wanted: 0,
+      attached: 0,
+      missing: [],
+      paused: [],
+      stuck: [],
+      singleActive: [],
+      notExclusive: [],
+    });
     // The name is free, and the old handle does not touch the new one.
     const again = connection.subscribe({ queue: 'work' }, faults.oracle.consume);
     await work.unsubscribe();

@@ -57,6 +57,7 @@ export type {
   LinkStatus,
   MissingConsumer,
   RpcStatus,
+  SingleActiveStatus,
   StuckDeliveriesStatus,
 } from './engine/status.js';
 
@@ -140,6 +141,7 @@ export {
   ConnectTimeoutError,
   ConsumerCancelledError,
   ConsumeRefusedError,
+  NotSingleActiveError,
   DeadLettersUnreachableError,
   DeduplicationError,
   EventLoopBlockedError,

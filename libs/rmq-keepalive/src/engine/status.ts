@@ -48,6 +48,10 @@ export interface ConnectionStatus {
     readonly paused: readonly string[];
     /** Deliveries that failed and cannot be moved to where they have to go: held, unsettled, within the prefetch. */
     readonly stuck: readonly StuckDeliveriesStatus[];
+    /** Those with `singleActive` that are attached. */
+    readonly singleActive: readonly SingleActiveStatus[];
+    /** Names of those with `exclusive` whose queue is of a type that ignores it: others may consume beside them. */
+    readonly notExclusive: readonly string[];
   };
   readonly topology: {
     readonly refused: readonly { readonly entity: string; readonly code: string; readonly message: string }[];
@@ -172,6 +176,24 @@ export interface StuckDeliveriesStatus {
   /** Of the last try. */
   readonly code: string;
   readonly message: string;
+}
+
+/**
+ * What this process knows of the part of a subscription with `singleActive`. The broker does not say whom it serves: a
+ * delivery does.
+ */
+export interface SingleActiveStatus {
+  /** The subscription's name. */
+  readonly name: string;
+  readonly queue: string;
+  /**
+   * `active`: it has been given deliveries since it was attached. It stays so until it is detached, but for quorum queues
+   * since RabbitMQ 4.0, where a consumer with a higher `priority` takes over. `standby`: attached, and given none: another one
+   * is active, or there has been nothing to deliver.
+   */
+  readonly role: 'active' | 'standby';
+  /** Epoch ms of the first delivery since it was attached. */
+  readonly activeSince: number | null;
 }
 
 /** The stable code under which an error stands in a status. */

@@ -84,6 +84,13 @@ export type ConnectionEvent =
     }
   | { readonly type: 'consumer-lost'; readonly subscription: string; readonly queue: string; readonly cause: Error }
   | { readonly type: 'consumer-refused'; readonly subscription: string; readonly queue: string; readonly cause: Error }
+  | {
+      /** Its queue is of a type that consents to an exclusive consumer, and to further ones. */
+      readonly type: 'exclusive-ignored';
+      readonly subscription: string;
+      readonly queue: string;
+      readonly queueType: string;
+    }
   /** Nobody called its queue a stream, and it is one: it is read as one from now on. */
   | { readonly type: 'stream-found'; readonly subscription: string; readonly queue: string }
   /** Its options are possible, and hardly meant. */

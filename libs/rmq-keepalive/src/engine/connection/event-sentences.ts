@@ -86,6 +86,11 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
         level: isOwnTrouble(event.cause) ? 'warn' : 'debug',
         sentence: `Subscription "${event.subscription}" lost its consumer: ${reasonOf(event.cause)}`,
       };
+    case 'exclusive-ignored':
+      return {
+        level: 'warn',
+        sentence: `Subscription "${event.subscription}" is not exclusive: queue "${event.queue}" is a ${event.queueType} queue, which lets others consume as well. Use singleActive: true, or a classic queue`,
+      };
     case 'stream-found':
       return {
         level: 'warn',

@@ -9,6 +9,7 @@ import {
   type ConnectionStatus,
   type LinkStatus,
   type MissingConsumer,
+  type SingleActiveStatus,
   type StuckDeliveriesStatus,
 } from '../status.js';
 import type { TopologyKeeper } from '../topology/topology-keeper.js';
@@ -54,6 +55,8 @@ export function takeSnapshot(sources: SnapshotSources): ConnectionStatus {
       missing: missing.map((consumer) => missingConsumer(consumer, state.since)),
       paused: consumers.all().flatMap((consumer) => (consumer.isPaused && !consumer.isStopped ? [consumer.name] : [])),
       stuck: consumers.all().flatMap(stuckDeliveries),
+      singleActive: wanted.filter((one) => one.wanted.singleActive && one.isAttached).map(singleActivePart),
+      notExclusive: wanted.filter((one) => one.isExclusiveInVain).map(({ name }) => name),
     },
     topology: {
       refused: topology.refusals.map(({ entity, cause }) => ({ entity, code: cause.code, message: reasonOf(cause) })),
@@ -84,6 +87,10 @@ function stuckDeliveries({ name, queueName: queue, stuck }: Consumer): StuckDeli
   return stuck.map(({ to, deliveries, since, cause }) => {
     return { name, queue, to, deliveries, since, code: codeOf(cause), message: reasonOf(cause) };
   });
+}
+
+function singleActivePart({ name, queueName: queue, servedSince }: Consumer): SingleActiveStatus {
+  return { name, queue, role: servedSince === undefined ? 'standby' : 'active', activeSince: servedSince ?? null };
 }
 
 function linkStatus(link: LinkSupervisor): LinkStatus {

@@ -53,6 +53,7 @@ export class Attachment implements DeliveryOrigin {
   attachedAt = 0;
   #hasHeard = false;
   #tellHeard: (() => void) | undefined;
+  #servedSince: number | undefined;
   #isLive = true;
   #isEnded = false;
   #acksRead: Promise<void> | undefined;
@@ -101,6 +102,11 @@ export class Attachment implements DeliveryOrigin {
     return this.host.position === undefined;
   }
 
+  /** Epoch ms of the first delivery. */
+  get servedSince(): number | undefined {
+    return this.#servedSince;
+  }
+
   /** The age of the oldest delivery that nobody has settled. */
   get oldestInHandMs(): number | undefined {
     const { oldest } = this.#ledger;
@@ -135,6 +141,7 @@ export class Attachment implements DeliveryOrigin {
     if (!this.link.isUp) return;
     if (!this.#hasHeard) this.#heardFirst();
     const at = this.host.clock.now();
+    this.#servedSince ??= this.host.clock.wallClock();
     const delivery = new Delivery(this.queueName, this.host.subscription, message, this);
     if (this.needsSettling) this.#ledger.arrived(message.fields.deliveryTag, { delivery, arrivedAt: at });
     if (this.#undecided !== undefined) this.#undecided.push({ delivery, at });

@@ -20,6 +20,7 @@ import {
   ConsumerCancelledError,
   LinkLostError,
   NoAnswerYetError,
+  NotSingleActiveError,
   reasonOf,
 } from '../errors.js';
 import type { Entity } from '../topology/topology.js';
@@ -27,9 +28,10 @@ import type { Attachment, DueVerdict } from './attachment.js';
 import { isPlausibleTimeout } from './ack-timeout.js';
 import { PrefetchChange } from './prefetch-change.js';
 import { type RefusalKind, retryAfterLossMs, retryAfterRefusalMs } from './attach-retries.js';
+import { Exclusivity } from './exclusivity.js';
 import type { StuckLine } from './failures/stuck-deliveries.js';
 import { firstMessage } from './first-message.js';
-import { isRefusedOffset } from './stream-probe.js';
+import { isRefusedOffset } from './queue-type.js';
 import { sharedEntities, type WantedSubscription } from './subscription.js';
 import { type ConsumerCounters, Workload, type WorkloadHost } from './workload.js';
 import { NOT_FOUND } from '../reply-codes.js';
@@ -63,12 +65,14 @@ export class Consumer {
   #place: ChannelPlace | undefined;
   #cancelling: Promise<void> = Promise.resolve();
   readonly #work: Workload;
+  readonly #exclusivity: Exclusivity;
 
   constructor(
     readonly wanted: WantedSubscription,
     private readonly host: ConsumerHost,
   ) {
     this.#work = new Workload(wanted, host, (attachment, verdict) => this.#prefetchIsDue(attachment, verdict));
+    this.#exclusivity = new Exclusivity(wanted, host);
   }
 
   get name(): string {
@@ -113,6 +117,16 @@ export class Consumer {
   /** Why it is not attached, if it is not. */
   get missingBecause(): { cause: Error; since: number } | undefined {
     return this.isAttached ? undefined : this.#missingBecause;
+  }
+
+  /** Epoch ms since when it has been given deliveries on its present attachment. */
+  get servedSince(): number | undefined {
+    return this.isAttached ? this.#attachment?.servedSince : undefined;
+  }
+
+  /** It wants to be exclusive, and its queue lets others consume as well. */
+  get isExclusiveInVain(): boolean {
+    return this.isAttached && this.#exclusivity.isIgnored;
   }
 
   /** What cannot be moved now, and where to. */
@@ -390,6 +404,7 @@ export class Consumer {
   async #consume(attachment: Attachment): Promise<void> {
     const { channel } = attachment;
     const { wanted } = this;
+    if (wanted.singleActive && this.host.isAnyRefused([wanted.queue])) throw new NotSingleActiveError();
     if (wanted.isOwnQueue) {
       await this.#deleteStrayQueue(attachment);
       const { queue } = await channel.assertQueue(wanted.queue.name, wanted.queue.options);
@@ -476,6 +491,7 @@ export class Consumer {
       missedBecause,
     });
     this.#wasAttached = true;
+    void this.#exclusivity.attached(attachment);
   }
 
   async #bind({ channel, queueName }: Attachment): Promise<void> {

@@ -44,6 +44,7 @@ describe('the options of handling', () => {
     ['a time limit no timer can keep', { handlerTimeoutMs: 2 ** 31 }, undefined, /from 1 to 2147483647/],
     ['a priority that is no integer', { priority: 0.5 }, undefined, /priority: 0\.5 is not a whole number/],
     ['an exclusive that is no boolean', { exclusive: 'yes' as never }, undefined, /exclusive: "yes" is not a boolean/],
+    ['a singleActive that is no boolean', { singleActive: 1 as never }, undefined, /singleActive: 1 is not a boolean/],
     ['a place before the stream', { streamOffset: -1 }, undefined, /streamOffset: -1 is not a place/],
     ['a date that is none', { streamOffset: new Date('x') }, undefined, /streamOffset: an object is not a place/],
     ['a batch beyond the prefetch', { prefetch: 10 }, { size: 11 }, /11 deliveries never come together.*prefetch: 22/],

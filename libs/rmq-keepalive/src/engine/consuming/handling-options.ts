@@ -32,7 +32,7 @@ export interface HandlingOptions<T = unknown> {
    * The order is that of one channel of one consumer. Redelivered messages come again in the broker's order, beside those
    * whose handlers outlived the channel, and one that is retried comes later than its successors, as does one that came back
    * to a quorum queue twice, unless `queueOptions` set a higher `x-delivery-limit`. For one order over
-   * several processes add a single active consumer (`queueOptions.arguments['x-single-active-consumer']`).
+   * several processes add `singleActive: true`.
    */
   orderedBy?: (payload: T, delivery: Delivery) => unknown;
   /**
@@ -54,8 +54,19 @@ export interface HandlingOptions<T = unknown> {
    * @default the `x-consumer-timeout` in `queueOptions.arguments` or `consumerArguments`, else that of the connection
    */
   ackTimeoutMs?: number | false;
-  /** Refuses every other consumer of the queue while we are attached; while another one is, we are refused (403), named in status, and try again. @default false */
+  /**
+   * Refuses every other consumer of the queue while we are attached; while another one is, we are refused (403), named in
+   * status, and try again. Classic queues only: quorum queues and streams ignore it, so it is refused for them.
+   * @default false
+   */
   exclusive?: boolean;
+  /**
+   * Declares the queue with a single active consumer (`x-single-active-consumer`): of all processes that subscribe, one is
+   * served, and the next one when that goes. The others are attached and stand by. A queue that exists without it cannot
+   * get it (406): then nothing is consumed, and status says why.
+   * @default false
+   */
+  singleActive?: boolean;
   /** Consumers with a higher one get messages first, as long as they can take them (`x-priority`). @default 0 */
   priority?: number;
   /**
@@ -82,6 +93,7 @@ export const HANDLING_OPTION_NAMES = [
   'handlerTimeoutMs',
   'ackTimeoutMs',
   'exclusive',
+  'singleActive',
   'priority',
   'streamOffset',
 ] as const satisfies readonly (keyof HandlingOptions)[];
@@ -97,6 +109,7 @@ export interface WantedHandling {
   readonly ackTimeoutMs: number;
   readonly batch: { readonly size: number; readonly waitMs: number } | undefined;
   readonly exclusive: boolean;
+  readonly singleActive: boolean;
   readonly priority: number | undefined;
   readonly streamOffset: StreamStart | undefined;
 }
@@ -118,11 +131,13 @@ export function resolveHandling<T>(
   /** As it is declared, or the connection's. */
   usualAckTimeoutMs = DEFAULT_ACK_TIMEOUT_MS,
 ): WantedHandling {
-  const { ack = 'auto', exclusive = false, orderedBy, priority, streamOffset } = options;
+  const { ack = 'auto', exclusive = false, singleActive = false, orderedBy, priority, streamOffset } = options;
   if (!ACK_MODES.includes(ack))
     throw new OptionsError(`${path}.ack`, `${shown(ack)} is not known`, "Use 'auto', 'manual' or 'none'");
   if (typeof exclusive !== 'boolean')
     throw new OptionsError(`${path}.exclusive`, `${shown(exclusive)} is not a boolean`, 'Use true or false');
+  if (typeof singleActive !== 'boolean')
+    throw new OptionsError(`${path}.singleActive`, `${shown(singleActive)} is not a boolean`, 'Use true or false');
   if (priority !== undefined)
     checkNumber(priority, { min: -0x8000_0000, max: 0x7fff_ffff, integer: true }, `${path}.priority`);
   const batch = resolveBatch(batchOptions, path);
@@ -141,6 +156,7 @@ export function resolveHandling<T>(
     ackTimeoutMs,
     batch,
     exclusive,
+    singleActive,
     priority,
     streamOffset: resolveStreamOffset(streamOffset, path),
   };

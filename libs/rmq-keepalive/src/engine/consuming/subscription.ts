@@ -32,6 +32,7 @@ import {
 import type { DeadLetterReason } from './failures/dead-letter.js';
 import type { RedeliveryLimits } from './failures/redeliveries.js';
 import { resolveRedeliveryLimits } from './failures/redelivery-limit.js';
+import { forOneConsumer, isSingleActive } from './one-consumer.js';
 import { resolveRetry, type RetryOptions, type RetryPolicy } from './failures/retry-policy.js';
 
 /**
@@ -87,7 +88,7 @@ export interface SubscriptionOptions<T = unknown> extends HandlingOptions<T> {
    * How often a message may come back unsettled from somebody else's hands (its process died, its link was lost, it was
    * requeued) before it is dead-lettered as poison, unseen. To be counted it is moved to the end of the queue: each time, or
    * each second time on a quorum queue. 1..1_000_000, `Infinity`: for ever.
-   * @default 16, or less when queueOptions set `x-delivery-limit`; `Infinity` with `orderedBy`, but on quorum queues
+   * @default 16, or less when queueOptions set `x-delivery-limit`; `Infinity` with `orderedBy` or `singleActive`, but on quorum queues
    */
   maxRedeliveries?: number;
   /** Passed to basic.consume, e.g. `{ 'x-priority': 10 }`. */
@@ -200,11 +201,13 @@ export function resolveSubscription<T>(
     : handling.streamOffset !== undefined
       ? { type: 'stream' }
       : {};
-  const queue = toQueue({ ...queueDefaults, ...options.queueOptions, name: options.queue }, `${path}.queueOptions`);
+  const asGiven = toQueue({ ...queueDefaults, ...options.queueOptions, name: options.queue }, `${path}.queueOptions`);
   const exchange = resolveExchange(options, knownExchange, path);
-  const isOwnQueue = isServerNamed || queue.options.exclusive === true;
+  const isOwnQueue = isServerNamed || asGiven.options.exclusive === true;
+  const queue = forOneConsumer(asGiven, { handling, isOwnQueue, ifQueueMissing }, path);
   return {
     ...handling,
+    singleActive: isSingleActive(queue),
     name,
     queue,
     isOwnQueue,
@@ -217,7 +220,11 @@ export function resolveSubscription<T>(
       options.retry === undefined
         ? undefined
         : resolveRetry(options.retry, `${path}.retry`, { queue, isOwnQueue, ack: handling.ack }),
-    ...resolveRedeliveryLimits(options.maxRedeliveries, { queue, isOrdered: options.orderedBy !== undefined }, path),
+    ...resolveRedeliveryLimits(
+      options.maxRedeliveries,
+      { queue, isOrdered: options.orderedBy !== undefined || isSingleActive(queue) },
+      path,
+    ),
     deduplicate: resolveDeduplication(options.deduplicate, handling, `${path}.deduplicate`),
     consumerArguments: resolveConsumerArguments(options, path),
     codec: resolveCodec(options.codec, path),

@@ -9,9 +9,9 @@ import { DeliveryHandling, type HandlingHost } from './delivery-handling.js';
 import { FailedDeliveries, type FailureHost } from './failures/failed-deliveries.js';
 import type { StuckLine } from './failures/stuck-deliveries.js';
 import { Holding } from './holding.js';
+import { askForQueueType } from './queue-type.js';
 import type { SettlementKind } from './settlement.js';
 import { StreamPosition } from './stream-position.js';
-import { askIfStream } from './stream-probe.js';
 import type { WantedSubscription } from './subscription.js';
 
 export interface ConsumerCounters {
@@ -172,7 +172,8 @@ export class Workload {
 
   /** Without an answer what it looks like counts: a stream that is given a message back may end the connection for it. */
   async #askIfStream(link: Link, queue: string): Promise<boolean> {
-    const isStream = (await askIfStream(link, queue, this.host.clock)) ?? true;
+    const type = await askForQueueType(link, queue, this.host.clock);
+    const isStream = type === undefined || type === 'stream';
     if (isStream) this.#takeForStream(queue);
     return isStream;
   }

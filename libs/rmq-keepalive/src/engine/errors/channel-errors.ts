@@ -59,6 +59,16 @@ export class NoAnswerYetError extends RmqError {
   }
 }
 
+/** The broker has the queue without a single active consumer: whoever consumes from it would be one of several. */
+export class NotSingleActiveError extends RmqError {
+  constructor() {
+    super(
+      'RMQ_NOT_SINGLE_ACTIVE',
+      'the broker refuses to declare it with a single active consumer (see topology.refused), and without that several would consume at a time. Delete the queue so that it is declared anew, use another name, or drop singleActive',
+    );
+  }
+}
+
 /** The broker cancelled the consumer: its queue was deleted, its node went away, or a delivery was in hand for too long. */
 export class ConsumerCancelledError extends RmqError {
   constructor(

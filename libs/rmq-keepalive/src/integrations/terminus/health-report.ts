@@ -24,6 +24,10 @@ export interface HealthDetails {
     readonly paused: readonly string[];
     /** Failed deliveries that cannot be moved: how many, from which queue, for which one. */
     readonly stuck: readonly StuckHealth[];
+    /** Those with `singleActive` that are attached and have been given nothing: another process may be at it. Not missing. */
+    readonly standby: readonly string[];
+    /** Those with `exclusive` whose queue ignores it. */
+    readonly notExclusive: readonly string[];
   };
   /** Entities that the broker refuses to declare. */
   readonly refused: readonly string[];
@@ -72,6 +76,8 @@ export function healthDetails(status: ConnectionStatus): HealthDetails {
       missing: consumers.missing.map((consumer) => consumer.name),
       paused: consumers.paused,
       stuck: consumers.stuck.map(stuckHealth),
+      standby: consumers.singleActive.flatMap(({ name, role }) => (role === 'standby' ? [name] : [])),
+      notExclusive: consumers.notExclusive,
     },
     refused: topology.refused.map(({ entity }) => entity),
     accessRefused: accessRefused && {

@@ -41,7 +41,7 @@ function statusOf(changes: Partial<ConnectionStatus> = {}): ConnectionStatus {
     lastLoss: null,
     lastFailedAttempt: null,
     reconnects: 0,
-    consumers: { wanted: 2, attached: 2, missing: [], paused: [], stuck: [] },
+    consumers: { wanted: 2, attached: 2, missing: [], paused: [], stuck: [], singleActive: [], notExclusive: [] },
     topology: { refused: [] },
     outbox: { queued: 0, inFlight: 0, waiting: 0, bytes: 0, maxMessages: 10, maxBytes: 100 },
     counters: {
@@ -101,6 +101,13 @@ const stuck = (since: number) => ({
   since,
 });
 
+const part = (name: string, activeSince: number | null) => ({
+  name,
+  queue: 'orders',
+  role: activeSince === null ? ('standby' as const) : ('active' as const),
+  activeSince,
+});
+
 describe('health', () => {
   it('is up while the connection is open, since it opened', () => {
     expect(verdict(statusOf(), NOW)).toEqual({ status: 'up', reason: 'open', since: ago(60_000) });
@@ -138,7 +145,15 @@ describe('health', () => {
   });
 
   it('is degraded while a consumer is missing, since the first of them', () => {
-    const consumers = { wanted: 2, attached: 0, missing: [missing(ago(20)), missing(ago(90))], paused: [], stuck: [] };
+    const consumers = {
+      wanted: 2,
+      attached: 0,
+      missing: [missing(ago(20)), missing(ago(90))],
+      paused: [],
+      stuck: [],
+      singleActive: [],
+      notExclusive: [],
+    };
     expect(verdict(statusOf({ consumers }), NOW)).toEqual({
       status: 'degraded',
       reason: 'consumer-missing',
@@ -151,7 +166,15 @@ describe('health', () => {
       since: ago(50),
       refusals: [{ entity: 'consumer "c"', code: 'X', message: 'at secret-host' }],
     };
-    const consumers = { wanted: 2, attached: 0, missing: [missing(ago(20))], paused: [], stuck: [] };
+    const consumers = {
+      wanted: 2,
+      attached: 0,
+      missing: [missing(ago(20))],
+      paused: [],
+      stuck: [],
+      singleActive: [],
+      notExclusive: [],
+    };
     const status = statusOf({ accessRefused, consumers });
     expect(verdict(status, NOW)).toEqual({ status: 'degraded', reason: 'access-refused', since: ago(50) });
     expect(healthDetails(status).accessRefused).toEqual({
@@ -171,7 +194,15 @@ describe('health', () => {
   });
 
   it('is degraded while failed deliveries cannot be moved, since the first of them', () => {
-    const consumers = { wanted: 2, attached: 2, missing: [], paused: [], stuck: [stuck(ago(20)), stuck(ago(90))] };
+    const consumers = {
+      wanted: 2,
+      attached: 2,
+      missing: [],
+      paused: [],
+      stuck: [stuck(ago(20)), stuck(ago(90))],
+      singleActive: [],
+      notExclusive: [],
+    };
     expect(verdict(statusOf({ consumers }), NOW)).toEqual({
       status: 'degraded',
       reason: 'deliveries-stuck',
@@ -179,8 +210,22 @@ describe('health', () => {
     });
   });
 
+  it('is up while a subscription stands by: another process is at it', () => {
+    const singleActive = [part('Waits.on', null)];
+    const consumers = { wanted: 1, attached: 1, missing: [], paused: [], stuck: [], singleActive, notExclusive: [] };
+    expect(verdict(statusOf({ consumers }), NOW).status).toBe('up');
+  });
+
   it('names the missing consumer rather than the alarm when both are so', () => {
-    const consumers = { wanted: 1, attached: 0, missing: [missing(ago(20))], paused: [], stuck: [] };
+    const consumers = {
+      wanted: 1,
+      attached: 0,
+      missing: [missing(ago(20))],
+      paused: [],
+      stuck: [],
+      singleActive: [],
+      notExclusive: [],
+    };
     const blocked = { reason: 'low on memory', since: ago(300) };
     expect(verdict(statusOf({ consumers, blocked }), NOW).reason).toBe('consumer-missing');
   });
@@ -196,7 +241,15 @@ describe('the health report', () => {
       statusOf({
         lastLoss: { at: ago(5), role: 'consuming', code: 'RMQ_LINK_LOST', message: 'at secret-host' },
         lastFailedAttempt: { at: ago(4), role: 'consuming', code: 'RMQ_CONNECT_FAILED', message: 'at secret-host' },
-        consumers: { wanted: 2, attached: 1, missing: [missing(ago(20))], paused: [], stuck: [stuck(ago(300))] },
+        consumers: {
+          wanted: 2,
+          attached: 1,
+          missing: [missing(ago(20))],
+          paused: [],
+          stuck: [stuck(ago(300))],
+          singleActive: [part('Waits.on', null), part('Works.on', ago(5))],
+          notExclusive: ['Shares.on'],
+        },
         topology: { refused: [{ entity: 'queue "q"', code: 'RMQ_TOPOLOGY_REFUSED', message: 'at secret-host' }] },
         blocked: { reason: 'low on memory', since: ago(300) },
       }),
@@ -222,6 +275,8 @@ describe('the health report', () => {
         missing: ['Orders.onCreated'],
         paused: [],
         stuck: [{ queue: 'orders', to: 'orders.dead', deliveries: 3, since: '2023-12-31T23:59:59.700Z' }],
+        standby: ['Waits.on'],
+        notExclusive: ['Shares.on'],
       },
       refused: ['queue "q"'],
       blocked: { reason: 'low on memory', since: '2023-12-31T23:59:59.700Z' },
