@@ -102,6 +102,18 @@ describe('F38: when a user may have few channels over all connections', () => {
     await until('the acks are counted', () => connection.status().counters.acked === 6);
   });
 
+  it('a user whose channels others have all backs off, instead of dying again and again', async () => {
+    const { url } = await userWith(3);
+    const bare = await bareClient(faults, url);
+    for (let more = 1; more <= 2; more++) await bare.session.createChannel();
+    const connection = connect(url, 2);
+    await connection.start();
+    const lost = await until('it was lost twice', () => faults.oracle.eventsOf('link-lost').at(1));
+    expect(lost.event).toMatchObject({ cause: { message: expect.stringMatching(/530.*user limit of \(?3\b/) } });
+    expect(lost.event.retryInMs).toBeGreaterThanOrEqual(5_000);
+    expect(connection.state.name).toBe('backing-off');
+  });
+
   it('a limit that is lowered meanwhile is learned at the next reconnect', async () => {
     const { user, url } = await userWith(20);
     const connection = connect(url, 8);

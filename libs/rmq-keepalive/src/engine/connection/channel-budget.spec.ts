@@ -152,6 +152,42 @@ describe('the channels of a connection whose user may have five', () => {
     expect(freed).toBeGreaterThan(before);
   });
 
+  it('that work needs are waited for, in line, while others work, and for ten seconds at most', async () => {
+    const channels = budget.forLink('shared', 8);
+    await open(channels, 6);
+    await open(channels, 1, 'main-publisher');
+    const first = await channels.takeForWork('the first');
+    const turns: string[] = [];
+    const second = channels.takeForWork('the second').then((place) => {
+      turns.push('second');
+      return place;
+    });
+    const third = channels.takeForWork('the third').catch((error: Error) => turns.push(error.message));
+    first.release();
+    await clock.advance(1);
+    expect(turns).toEqual(['second']);
+    await clock.advance(10_000);
+    expect(turns[1]).toMatch(/^No channel is left for the third: the link has 8 channels \(channel_max\)/);
+    (await second).release();
+    await third;
+    expect(channels.roomFor('work')).toBe(1);
+  });
+
+  it('that nobody who works will give back are not waited for', async () => {
+    const channels = budget.forLink('publishing', 1);
+    await open(channels, 1, 'main-publisher');
+    await expect(channels.takeForWork('a spec')).rejects.toMatchObject({ code: 'RMQ_CHANNELS_EXHAUSTED', limit: 1 });
+  });
+
+  it('are not waited for any more when the link ends', async () => {
+    const channels = budget.forLink('consuming', 1);
+    await channels.takeForWork('the first');
+    const second = channels.takeForWork('the second');
+    channels.end();
+    await expect(second).rejects.toMatchObject({ code: 'RMQ_CLOSED' });
+    expect(clock.armedTimers()).toBe(0);
+  });
+
   it('are not asked for any more after the end', async () => {
     await learn();
     waiting = 1;

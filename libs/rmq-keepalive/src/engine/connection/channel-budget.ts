@@ -114,6 +114,7 @@ export class ChannelBudget {
     if (this.#learned !== undefined && count > 0) this.#closings.push({ at: this.host.clock.now(), count });
   }
 
+  /** Nothing is asked for any more. What is free is still given to those who finish their work. */
   end(): void {
     this.#isEnded = true;
     this.#probeTimer?.cancel();
@@ -144,7 +145,6 @@ export class ChannelBudget {
     this.#isFreedDue = true;
     setImmediate(() => {
       this.#isFreedDue = false;
-      if (this.#isEnded) return;
       for (const channels of this.#links) channels.serve();
       this.host.freed();
     });

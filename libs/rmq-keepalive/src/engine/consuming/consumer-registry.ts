@@ -148,7 +148,7 @@ export class ConsumerRegistry {
   /** As many of those that wait for a channel are attached as can have one now. */
   channelFreed(): void {
     const link = this.host.link();
-    if (link === undefined) return;
+    if (link === undefined || this.#isDraining) return;
     for (const consumer of this.#waitingForChannel) {
       // What was paused meanwhile asks again when it is resumed.
       if (consumer.isWanted && !consumer.reservePlace(link)) break;
