@@ -141,7 +141,7 @@ describe('F41: when a token or a right ends while the link lives', () => {
     const connection = await consuming('work', {
       credentials: () => {
         if (issued.length === 2 && failures++ === 0) throw new Error(`no answer for ${issued[0]?.value}`);
-        return tokens();
+        return asCredentials(issue({ lifeSeconds: 6 }));
       },
     });
     await publishOnce(connection, 'work', 'm');
@@ -196,7 +196,7 @@ describe('F41: when a token or a right ends while the link lives', () => {
     expect(faults.oracle.eventsOf('link-lost')[0]?.event.cause.message).toMatch(/refused to take them.*530/);
   }, 20_000);
 
-  it('changes to another user by a new link, before the old one is gone', async () => {
+  it('changes to another user by a new link before the old one is gone, when what is in hand is done', async () => {
     const users = ['first', 'second'];
     for (const user of users) {
       await faults.broker.addUser(user, `password of ${user}`);
@@ -215,6 +215,21 @@ describe('F41: when a token or a right ends while the link lives', () => {
         };
       },
     });
+    const handled: string[] = [];
+    let isInHand = false;
+    connection.subscribe({ queue: 'slow' }, async (payload) => {
+      isInHand = true;
+      // Until the broker knows no consumer of ours any more: the change is under way.
+      await until(
+        'it is cancelled',
+        async () => (await faults.broker.listConsumers(faults.vhost.name)).length === 0,
+        SOON_MS,
+      );
+      handled.push((payload as { id: string }).id);
+    });
+    await until('both are attached', () => connection.status().consumers.attached === 2);
+    await connection.publisher.publish('', 'slow', { id: 'in hand' });
+    await until('it is in hand', () => isInHand);
     const userOfLink = async (): Promise<unknown> => (await faults.broker.listConnections(faults.vhost.name))[0]?.user;
     expect(await userOfLink()).toBe('first');
     await until('the second user is in', async () => (await userOfLink()) === 'second', SOON_MS);
@@ -223,19 +238,23 @@ describe('F41: when a token or a right ends while the link lives', () => {
     await publishOnce(connection, 'work', 'm');
     await faults.oracle.expectNothingLost();
     expect(lostBecause()).toEqual(['RMQ_CREDENTIALS_CHANGED']);
+    expect(handled).toEqual(['in hand']);
+    const queues = await faults.broker.listQueues(faults.vhost.name);
+    expect(queues.find(({ name }) => name === 'slow')).toMatchObject({ messages: 0, consumers: 1 });
   });
 
   it('says that a token is too long for a login, which the broker answers with a reset', async () => {
     const password = 'x'.repeat(20_000);
     const connection = faults.connect({ urls: [address()], credentials: { username: 'service', password } });
+    // Control: amqplib alone names the reset only.
+    const url = faults.broker.urlFor(faults.vhost.name, { user: 'service', password });
+    const bare = expect(bareClient(faults, url)).rejects.toThrow(/ECONNRESET|EPIPE|closed abruptly/);
     void connection.start();
     await until('it failed', () => faults.oracle.eventsOf('attempt-failed').length > 0);
+    await bare;
     const message = faults.oracle.eventsOf('attempt-failed')[0]?.event.cause.message;
     expect(message).toMatch(/20000 bytes.*initial_frame_max/);
     expect(message).not.toContain(password.slice(0, 100));
-    // Control: amqplib alone names the reset only.
-    const url = faults.broker.urlFor(faults.vhost.name, { user: 'service', password });
-    await expect(bareClient(faults, url)).rejects.toThrow(/ECONNRESET|EPIPE|closed abruptly/);
   });
 
   describe('when rights are taken from a live link', () => {

@@ -5,7 +5,8 @@
  * Danger: a broker may refuse the new secret, which closes the connection, or never answer, as a blocked one does not, and
  * amqplib waits for ever then. Nor can another user be told this way.
  * Choice: a time limit of our own, which ends before the old credentials do. After it, or with another user, the link is
- * discarded for a new one: publishes without a confirm go again, and what is in hand is delivered again.
+ * discarded for a new one: publishes without a confirm go again. For another user what is in hand is finished first, as far as
+ * time allows; a broker that does not answer would take no ack either, so it is delivered again.
  */
 import { type Clock, type Timer, withDeadline } from '../clock.js';
 import { asError, CredentialsChangedError, NoCredentialsError, reasonOf } from '../errors.js';
@@ -25,6 +26,8 @@ export interface RenewableLink {
 export interface RenewalHooks {
   renewed(expiresAt: number | undefined): void;
   failed(cause: Error, retryInMs: number): void;
+  /** The link is about to be given up: finishes what is in hand on it, within `limitMs`. */
+  givingUp(cause: Error, limitMs: number): Promise<void>;
 }
 
 /** A timer counts no time in which the machine slept, and credentials end by the clock on the wall: it is asked in between. */
@@ -119,14 +122,19 @@ export class CredentialsRenewal {
     const isOver = fresh.expiresAt !== undefined && fresh.expiresAt <= this.clock.wallClock();
     // Told to RabbitMQ 4.3 it would end the connection.
     if (isOver) throw new NoCredentialsError('those that the provider gave are over already (is a clock wrong?)');
-    if (fresh.username !== login.username)
-      return this.link.destroy(new CredentialsChangedError('the provider gave another user'));
+    if (fresh.username !== login.username) return this.#changeUser();
     if (fresh.password !== login.password) {
       if (!(await this.#tellBroker(fresh.password))) return;
       this.login = fresh;
       this.hooks.renewed(fresh.expiresAt);
     } else this.login = fresh;
     this.start();
+  }
+
+  async #changeUser(): Promise<void> {
+    const cause = new CredentialsChangedError('the provider gave another user');
+    await this.hooks.givingUp(cause, answerTimeoutMs(this.leftMs, this.options.timeoutMs));
+    if (!this.#isEnded) this.link.destroy(cause);
   }
 
   /** @returns whether the broker has taken it */

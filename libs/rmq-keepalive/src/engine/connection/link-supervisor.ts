@@ -66,6 +66,8 @@ export interface LinkSupervisorHooks {
   stateChanged(from: ConnectionState, to: ConnectionState): void;
   /** The link is of no use any more. Called before the state changes, so that whoever holds channels lets go of them. */
   lost(link: Link, cause: Error): void;
+  /** It lives, and is about to be given up for another one: finishes what is in hand on it, within `limitMs`. */
+  givingUp(cause: Error, limitMs: number): Promise<void>;
   event(event: ConnectionEvent): void;
 }
 
@@ -334,6 +336,7 @@ export class LinkSupervisor {
       credentials,
       {
         renewed: (expiresAt) => this.hooks.event({ type: 'credentials-renewed', role, expiresAt: expiresAt ?? null }),
+        givingUp: (cause, limitMs) => this.hooks.givingUp(cause, limitMs),
         failed: (cause, retryInMs) => {
           const expiresAt = renewal.expiresAt ?? null;
           this.hooks.event({ type: 'credentials-missing', role, cause, retryInMs, expiresAt });

@@ -210,6 +210,9 @@ export class Links {
           this.#changed.next();
         },
         lost: (link, cause) => this.hooks.lost(link, cause),
+        givingUp: async (cause, limitMs) => {
+          if (role !== 'publishing') await this.parts.consumers.finishInHand(cause, limitMs);
+        },
         event: (event) => this.#tell(event),
       },
       clock,

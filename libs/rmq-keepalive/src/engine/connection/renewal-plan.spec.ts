@@ -12,7 +12,7 @@ describe('credentials that end', () => {
 
   it('are not asked for without a pause, however short their time, nor when they are over', () => {
     expect(renewalDelayMs(100, lowest)).toBe(1_000);
-    expect(renewalDelayMs(-1, lowest)).toBe(6_500);
+    expect(renewalDelayMs(-1, lowest)).toBe(7_500);
   });
 
   it.each([HOUR, 60_000, 8_000])(

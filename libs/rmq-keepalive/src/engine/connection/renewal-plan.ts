@@ -9,9 +9,9 @@ const SHARE = 2 / 3;
 /** However short-lived they are. */
 const LEAST_DELAY_MS = 1_000;
 /** While they are still good: several questions in the last third. */
-const ASK_AGAIN_MS = { share: 1 / 2, least: 2_000, most: 30_000 };
+const ASK_AGAIN_MS = { share: 1 / 2, least: 1_000, most: 30_000 };
 /** When they are over: at most 12 questions a minute, for as long as it takes. */
-const OVER_MS = { least: 6_500, most: 7_500 };
+const OVER_MS = { least: 7_500, most: 8_500 };
 /** Both links of a connection ask: an answer to one of them that is so young will do for the other one as well. */
 const SPARE_MS = { good: 1_500, over: 5_000 };
 /** What the broker gets of the time that is left to answer the update. */

@@ -1,5 +1,5 @@
 /** All consumers of a connection: attached together in recovery, repaired one by one afterwards, drained at the end. */
-import type { Timer } from '../clock.js';
+import { type Timer, withDeadline } from '../clock.js';
 import type { Link } from '../connection/link.js';
 import { subscriptionAsked, type Turns } from '../connection/link-culprit-search.js';
 import { Patience } from '../connection/patience.js';
@@ -165,6 +165,13 @@ export class ConsumerRegistry {
 
   #freeIdleChannels(): void {
     for (const consumer of this.#consumers.values()) if (consumer.isPaused) void consumer.giveUpIdleChannel();
+  }
+
+  /** Before the link is given up for another one, as far as that is done within `limitMs`. */
+  async finishInHand(cause: Error, limitMs: number): Promise<void> {
+    const done = Promise.all(this.all().map((consumer) => consumer.finishInHand(cause)));
+    // What is not done by then is delivered again.
+    await withDeadline(this.host.clock, done, limitMs, () => cause).catch(() => undefined);
   }
 
   detachAll(cause: Error): void {

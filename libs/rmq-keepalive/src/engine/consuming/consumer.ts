@@ -298,6 +298,18 @@ export class Consumer {
     if (!this.isAttached && attachment.link.isUp) this.#withoutChannel(attachment.link.channels.exhausted(this.#who));
   }
 
+  /** Its link is given up for another one: what runs is finished, and the broker has read its acks. The next link attaches it. */
+  async finishInHand(cause: Error): Promise<void> {
+    const attachment = this.#attachment;
+    if (!this.isWanted || attachment === undefined) return;
+    this.#work.beginNoMore();
+    await this.#cancelConsumer();
+    if (this.isWanted) this.#missing(cause);
+    await this.untilIdle();
+    if (this.#attachment === attachment && attachment.isLive) await this.#closeInOrder(attachment);
+    if (this.isWanted) this.#work.beginAgain();
+  }
+
   get #who(): string {
     return `subscription "${this.name}"`;
   }
