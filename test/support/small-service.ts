@@ -12,7 +12,9 @@ const tell = (fact: Record<string, unknown>): void => void process.stdout.write(
 if (kind === 'ours') {
   const heartbeat = heartbeatOf({ timeoutSeconds: Number(heartbeatSeconds) });
   const connection = new RmqConnection({ urls: url, heartbeat });
-  connection.on('link-lost', ({ cause }) => tell({ fact: 'lost', message: cause.message }));
+  connection.on('link-lost', ({ cause }) =>
+    tell({ fact: 'lost', message: cause.message, code: (cause as { code?: string }).code }),
+  );
   connection.on('event-loop-stalled', (event) => tell({ ...event, fact: 'stalled', type: undefined }));
   connection.on('recovered', () => tell({ fact: 'ready' }));
   connection.subscribe({ queue: 'work' }, (payload) => tell({ fact: 'consumed', ...(payload as object) }));

@@ -164,6 +164,7 @@ export {
   NoConfirmsError,
   PeerDeadError,
   DeliveryLimitError,
+  ProcessStoppedError,
   PoisonMessageError,
   PublishAbortedError,
   PublishClosedError,

@@ -2,6 +2,7 @@
 import type { LinkRole } from './connection/link.js';
 import { RmqError } from './errors.js';
 import type { ConnectionState, StateName } from './connection/connection-state.js';
+import type { StallKind } from './heartbeat/stall-kind.js';
 import type { HeartbeatThread } from './heartbeat/heartbeat-policy.js';
 
 export interface ConnectionStatus {
@@ -91,13 +92,14 @@ export interface ConnectionStatus {
     readonly handlersRunning: number;
   };
   readonly rpc: RpcStatus;
-  /** Blocked event loop, as the heartbeat timers saw it: they count what is late by more than a quarter of a second. */
+  /** Times at which the event loop stood still, or the process, as the heartbeat timers saw it: they count what is late by more than a quarter of a second. */
   readonly eventLoop: {
     readonly stalls: number;
     readonly longestStallMs: number;
     /** How long the last one was, and when it ended (epoch ms). */
     readonly lastStallMs: number;
     readonly lastStallAt: number | null;
+    readonly lastStallKind: StallKind | null;
   };
 }
 

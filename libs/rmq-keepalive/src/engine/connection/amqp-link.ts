@@ -86,6 +86,11 @@ export class AmqpLink implements Link {
     return this.passage?.wereHeartbeatsKept(stalledForMs) ?? false;
   }
 
+  /** Whether the heartbeat thread ran during a stall that ends just now; `undefined` without one. */
+  didThreadGoOn(stalledForMs: number): boolean | undefined {
+    return this.passage?.didThreadGoOn(stalledForMs);
+  }
+
   /** Why the session ended, of which amqplib reported `thrown`. */
   lossCause(thrown: unknown): Error {
     if (this.#destroyCause !== undefined) return this.#destroyCause;

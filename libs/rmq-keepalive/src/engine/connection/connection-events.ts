@@ -3,6 +3,7 @@
  * are written from these, so nothing here carries a password, an unredacted URL or a payload.
  */
 import type { DeduplicationStep } from '../errors.js';
+import type { StallKind } from '../heartbeat/stall-kind.js';
 import type { HeartbeatThread } from '../heartbeat/heartbeat-policy.js';
 import type { ConnectionState } from './connection-state.js';
 import type { LinkRole } from './link.js';
@@ -64,6 +65,8 @@ export type ConnectionEvent =
   | {
       readonly type: 'event-loop-stalled';
       readonly stalledForMs: number;
+      /** A handler blocked it, or the whole process did not run; `unknown` where it cannot be told. */
+      readonly kind: StallKind;
       /** Which thread sends the heartbeats. */
       readonly thread: HeartbeatThread;
       /** The heartbeat thread went on all the time, and the link is still there. */

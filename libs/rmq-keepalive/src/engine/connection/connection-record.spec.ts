@@ -7,6 +7,7 @@ describe('stalls of the event loop, as a connection remembers them', () => {
   const stall = (stalledForMs: number, advice = 'split the work'): ConnectionEventOf<'event-loop-stalled'> => ({
     type: 'event-loop-stalled',
     stalledForMs,
+    kind: 'loop-blocked',
     thread: 'main',
     heartbeatsKept: false,
     advice,
@@ -15,7 +16,13 @@ describe('stalls of the event loop, as a connection remembers them', () => {
   it('are counted, with the longest one, and the last one with its time', () => {
     const clock = new ManualClock();
     const record = new ConnectionRecord(clock);
-    expect(record.eventLoop).toEqual({ stalls: 0, longestStallMs: 0, lastStallMs: 0, lastStallAt: null });
+    expect(record.eventLoop).toEqual({
+      stalls: 0,
+      longestStallMs: 0,
+      lastStallMs: 0,
+      lastStallAt: null,
+      lastStallKind: null,
+    });
     record.noteStall(stall(900));
     clock.block(5_000);
     record.noteStall(stall(300));
@@ -24,6 +31,7 @@ describe('stalls of the event loop, as a connection remembers them', () => {
       longestStallMs: 900,
       lastStallMs: 300,
       lastStallAt: clock.wallClock(),
+      lastStallKind: 'loop-blocked',
     });
   });
 

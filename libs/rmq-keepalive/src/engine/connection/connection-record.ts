@@ -16,7 +16,13 @@ export class ConnectionRecord {
   lastLoss: ConnectionStatus['lastLoss'] = null;
   lastFailedAttempt: ConnectionStatus['lastFailedAttempt'] = null;
   blocked: ConnectionStatus['blocked'] = null;
-  eventLoop: ConnectionStatus['eventLoop'] = { stalls: 0, longestStallMs: 0, lastStallMs: 0, lastStallAt: null };
+  eventLoop: ConnectionStatus['eventLoop'] = {
+    stalls: 0,
+    longestStallMs: 0,
+    lastStallMs: 0,
+    lastStallAt: null,
+    lastStallKind: null,
+  };
   readonly #lost = new Set<LinkRole>();
   readonly #advised = new Set<string | undefined>();
   #stallSeenAt = -Infinity;
@@ -54,6 +60,7 @@ export class ConnectionRecord {
       longestStallMs: Math.max(this.eventLoop.longestStallMs, stalledForMs),
       lastStallMs: stalledForMs,
       lastStallAt: this.clock.wallClock(),
+      lastStallKind: event.kind,
     };
     if (this.#advised.has(advice)) return { ...event, advice: undefined };
     this.#advised.add(advice);

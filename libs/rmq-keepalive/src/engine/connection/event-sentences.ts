@@ -9,6 +9,7 @@ import {
   reasonOf,
 } from '../errors.js';
 import type { ConnectionEvent, ConnectionEventOf, DrainReport, FailedHandlerFate } from './connection-events.js';
+import type { StallKind } from '../heartbeat/stall-kind.js';
 import type { LinkRole } from './link.js';
 
 export type EventLevel = 'debug' | 'info' | 'warn' | 'error';
@@ -278,7 +279,13 @@ function stalledSentence(event: ConnectionEventOf<'event-loop-stalled'>): string
       : 'the heartbeat thread did not go on all the time (stopped as well, at its limit, or full)';
   const meanwhile = event.heartbeatsKept ? 'the heartbeat thread went on meanwhile' : notKept;
   const advice = event.advice === undefined ? '' : `. ${event.advice}`;
-  return `The event loop was blocked for ${seconds(event.stalledForMs)}; ${meanwhile}${advice}`;
+  return `${stallSentence(event.kind, seconds(event.stalledForMs))}; ${meanwhile}${advice}`;
+}
+
+function stallSentence(kind: StallKind, time: string): string {
+  if (kind === 'process-stopped') return `The process did not run for ${time} (stopped, frozen, or without CPU)`;
+  const doubt = kind === 'unknown' ? ' (in a system call, or the process was stopped in the middle of its work)' : '';
+  return `The event loop was blocked for ${time}${doubt}`;
 }
 
 function prefetchSentence(event: ConnectionEventOf<'prefetch-changed'>): string {

@@ -11,6 +11,7 @@ import {
   ConnectionClosedError,
   ConnectTimeoutError,
   EventLoopBlockedError,
+  ProcessStoppedError,
   GaveUpError,
   LinkLostError,
   LoginRefusedError,
@@ -28,6 +29,7 @@ import {
 } from '../heartbeat/heartbeat-policy.js';
 import { HeartbeatScheduler } from '../heartbeat/heartbeat-scheduler.js';
 import { mayHaveCostTheLink, stallAdvice } from '../heartbeat/stall-advice.js';
+import { type Stall, type StallKind, stallKind } from '../heartbeat/stall-kind.js';
 import type { AmqpLink } from './amqp-link.js';
 import type { AvoidedAddresses } from './avoided-addresses.js';
 import type { BrokerEndpoint } from './broker-endpoint.js';
@@ -91,7 +93,7 @@ export class LinkSupervisor {
   #plan: HeartbeatPlan | undefined;
   #login: Login | undefined;
   #renewal: CredentialsRenewal | undefined;
-  #lastStall: { forMs: number; endedAt: number; heartbeatsKept: boolean } | undefined;
+  #lastStall: { forMs: number; endedAt: number; heartbeatsKept: boolean; kind: StallKind } | undefined;
   /** Attempts of the present outage; 0 while the link is open. */
   #attempt = 0;
   #outageSince: number | undefined;
@@ -321,7 +323,7 @@ export class LinkSupervisor {
     const judged = link.isOnHeartbeatThread ? { ...plan, deadAfterMs: null } : plan;
     this.#heartbeats = new HeartbeatScheduler(link, judged, this.clock, {
       peerDead: (silentForMs) => link.destroy(new PeerDeadError(silentForMs, plan.timeoutMs)),
-      loopStalled: (stalledForMs) => this.#stalled(stalledForMs, plan, link),
+      loopStalled: (stall) => this.#stalled(stall, plan, link),
     });
     this.#heartbeats.start();
   }
@@ -349,12 +351,14 @@ export class LinkSupervisor {
     renewal.start();
   }
 
-  #stalled(stalledForMs: number, plan: HeartbeatPlan, link: AmqpLink): void {
+  #stalled(stall: Stall, plan: HeartbeatPlan, link: AmqpLink): void {
+    const { forMs: stalledForMs } = stall;
     const heartbeatsKept = link.wereHeartbeatsKept(stalledForMs);
-    this.#lastStall = { forMs: stalledForMs, endedAt: this.clock.now(), heartbeatsKept };
+    const kind = stallKind(stall, link.didThreadGoOn(stalledForMs));
+    this.#lastStall = { forMs: stalledForMs, endedAt: this.clock.now(), heartbeatsKept, kind };
     const thread = this.heartbeatThread;
-    const advice = stallAdvice(stalledForMs, plan, { thread, heartbeatsKept });
-    this.hooks.event({ type: 'event-loop-stalled', stalledForMs, thread, heartbeatsKept, advice });
+    const advice = kind === 'process-stopped' ? undefined : stallAdvice(stalledForMs, plan, { thread, heartbeatsKept });
+    this.hooks.event({ type: 'event-loop-stalled', kind, stalledForMs, thread, heartbeatsKept, advice });
   }
 
   /** A link that the broker ended during a long stall of ours was lost by the stall. */
@@ -362,12 +366,14 @@ export class LinkSupervisor {
     const plan = this.#plan;
     if (plan === undefined || !(cause instanceof LinkLostError)) return cause;
     // Also when the socket tells before our late timer can.
-    const overdueMs = this.#heartbeats?.overdueMs() ?? 0;
-    if (overdueMs > 0) this.#stalled(overdueMs, plan, link);
+    const overdue = this.#heartbeats?.overdue();
+    if (overdue !== undefined) this.#stalled(overdue, plan, link);
     const stall = this.#lastStall;
     const isFresh = stall !== undefined && this.clock.now() - stall.endedAt < STALL_IS_OVER_MS;
     if (!isFresh || stall.heartbeatsKept || !mayHaveCostTheLink(stall.forMs, plan)) return cause;
-    return EventLoopBlockedError.byBroker(stall.forMs, plan.timeoutMs, cause);
+    return stall.kind === 'process-stopped'
+      ? new ProcessStoppedError(stall.forMs, plan.timeoutMs, cause)
+      : EventLoopBlockedError.byBroker(stall.forMs, plan.timeoutMs, { cause, isSure: stall.kind === 'loop-blocked' });
   }
 
   #attemptFailed(cause: Error): void {

@@ -124,8 +124,17 @@ export class EventLoopBlockedError extends RmqError {
   }
 
   /** No heartbeat went out meanwhile, and the broker gave us up. */
-  static byBroker(stalledForMs: number, timeoutMs: number, cause: unknown): EventLoopBlockedError {
-    return new EventLoopBlockedError(stalledForMs, `the broker gave us up after 2 x ${timeoutMs / 1000} s`, cause);
+  static byBroker(
+    stalledForMs: number,
+    timeoutMs: number,
+    { cause, isSure }: { readonly cause: unknown; readonly isSure: boolean },
+  ): EventLoopBlockedError {
+    const doubt = isSure ? '' : ' (it waited in a system call, or the process was stopped in the middle of its work)';
+    return new EventLoopBlockedError(
+      stalledForMs,
+      `the broker gave us up after 2 x ${timeoutMs / 1000} s${doubt}`,
+      cause,
+    );
   }
 
   /** The heartbeat thread held as much of the broker's bytes as it may, and read no more. */
@@ -138,6 +147,24 @@ export class EventLoopBlockedError extends RmqError {
   static atLimit(stalledForMs: number): EventLoopBlockedError {
     const limit = 'beyond heartbeat.maxStallMs the heartbeat thread gave the work back';
     return new EventLoopBlockedError(stalledForMs, limit);
+  }
+}
+
+/**
+ * The whole process did not run for so long that it cost the link: it was stopped (SIGSTOP), its container was frozen, or it
+ * got no CPU. No code of yours is to blame; the work of the handlers was delivered again.
+ */
+export class ProcessStoppedError extends RmqError {
+  constructor(
+    readonly stoppedForMs: number,
+    timeoutMs: number,
+    cause: unknown,
+  ) {
+    super(
+      'RMQ_PROCESS_STOPPED',
+      `the process did not run for ${inSeconds(stoppedForMs)} (stopped, frozen, or without CPU); the broker gave us up after 2 x ${timeoutMs / 1000} s`,
+      { cause },
+    );
   }
 }
 

@@ -49,7 +49,7 @@ function world({
     clock,
     {
       peerDead: (silentForMs) => deaths.push({ at: clock.now(), silentForMs }),
-      loopStalled: (ms) => stalls.push(ms),
+      loopStalled: ({ forMs }) => stalls.push(forMs),
     },
   );
   /** Ordinary time in which the broker sends a byte every `everyMs`. */

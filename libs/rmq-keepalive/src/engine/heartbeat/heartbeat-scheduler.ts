@@ -23,6 +23,7 @@ import {
   type HeartbeatPlan,
   type LinkActivity,
 } from './heartbeat-policy.js';
+import { processRunTimes, type RunTimes, type Stall, stallBetween } from './stall-kind.js';
 
 /** What the scheduler needs of a link: two counters that only grow, and a way to write one heartbeat frame at once. */
 export interface HeartbeatLink {
@@ -34,8 +35,8 @@ export interface HeartbeatLink {
 export interface HeartbeatHooks {
   /** Nothing came in for `silentForMs`, and the sockets were polled before we said so. Called once; then we are stopped. */
   peerDead(silentForMs: number): void;
-  /** Our timer fired `stalledForMs` late: the event loop was blocked, or the process stopped. */
-  loopStalled?(stalledForMs: number): void;
+  /** Our timer fired late: the event loop was blocked, or the process stopped. */
+  loopStalled?(stall: Stall): void;
 }
 
 const MIN_LOOK_MS = 50;
@@ -50,6 +51,8 @@ export class HeartbeatScheduler {
   private phase: 'idle' | 'running' | 'stopped' = 'idle';
   private timer?: Timer;
   private wakeDueAt = 0;
+  /** When the timer was armed, and for how long. */
+  private armed: { readonly times: RunTimes; readonly forMs: number };
 
   private bytesReadSeen: number;
   private bytesWrittenSeen: number;
@@ -61,7 +64,9 @@ export class HeartbeatScheduler {
     private readonly plan: HeartbeatPlan,
     private readonly clock: Clock,
     private readonly hooks: HeartbeatHooks,
+    private readonly runTimes: () => RunTimes = processRunTimes,
   ) {
+    this.armed = { times: runTimes(), forMs: 0 };
     this.lookEveryMs = lookEveryMs(plan);
     this.bytesReadSeen = link.bytesRead;
     this.bytesWrittenSeen = link.bytesWritten;
@@ -105,14 +110,14 @@ export class HeartbeatScheduler {
     return { receivedAgoMs: now - this.activity.lastReceivedAt, sentAgoMs: now - this.activity.lastSentAt };
   }
 
-  /** For how long our timer should have fired already; 0 for what is everyday jitter. A loss may be seen before the timer is. */
-  overdueMs(): number {
-    return this.phase === 'running' ? this.stallIn(this.clock.now() - this.wakeDueAt) : 0;
+  /** Our timer, if it should have fired for long; not for what is everyday jitter. A loss may be seen before the timer is. */
+  overdue(): Stall | undefined {
+    return this.phase === 'running' ? this.stallIn(this.clock.now() - this.wakeDueAt) : undefined;
   }
 
   private readonly wake = (): void => {
     this.look();
-    const lateMs = this.stallIn(this.lookedAt - this.wakeDueAt);
+    const stall = this.stallIn(this.lookedAt - this.wakeDueAt);
     switch (heartbeatVerdict(this.activity, this.plan, this.lookedAt)) {
       case 'peer-is-dead':
         void this.judgeOncePolled();
@@ -125,11 +130,13 @@ export class HeartbeatScheduler {
         this.arm();
     }
     // Last, so that a listener that throws cannot leave us without a timer.
-    if (lateMs > 0) this.hooks.loopStalled?.(lateMs);
+    if (stall !== undefined) this.hooks.loopStalled?.(stall);
   };
 
-  private stallIn(lateMs: number): number {
-    return lateMs > Math.max(STALL_THRESHOLD_MS, this.lookEveryMs) ? lateMs : 0;
+  private stallIn(lateMs: number): Stall | undefined {
+    if (lateMs <= Math.max(STALL_THRESHOLD_MS, this.lookEveryMs)) return undefined;
+    const { times, forMs } = this.armed;
+    return stallBetween(times, this.runTimes(), lateMs, forMs);
   }
 
   /** Declares the peer dead unless a poll of the sockets brings a byte. No timer is armed meanwhile. */
@@ -175,6 +182,7 @@ export class HeartbeatScheduler {
     // Timers count whole milliseconds; rounding up keeps one from firing just before its instant and again after it.
     const delayMs = Math.max(1, Math.ceil(wakeAt - this.lookedAt));
     this.wakeDueAt = this.lookedAt + delayMs;
+    this.armed = { times: this.runTimes(), forMs: delayMs };
     this.timer = this.clock.setTimer(this.wake, delayMs, 'background');
   }
 }

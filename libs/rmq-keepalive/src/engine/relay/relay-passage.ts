@@ -56,6 +56,11 @@ export class RelayPassage {
     return !isStuck && !this.isLost && this.thread.wentOnFor(stalledForMs);
   }
 
+  /** Whether the worker itself ran during a stall that ends just now, whatever became of the link. */
+  didThreadGoOn(stalledForMs: number): boolean {
+    return this.thread.wentOnFor(stalledForMs);
+  }
+
   wasLost(reason: LossReason): void {
     this.#reason = reason;
   }

@@ -38,8 +38,13 @@ export interface HealthDetails {
   /** Publishes wait, and none of any kind has been confirmed since; null otherwise. */
   readonly noConfirms: { readonly since: string; readonly waiting: number } | null;
   readonly outbox: ConnectionStatus['outbox'];
-  /** How often and for how long the event loop was blocked; a loss by that has the code RMQ_EVENT_LOOP_BLOCKED. */
-  readonly eventLoop: { readonly stalls: number; readonly longestStallMs: number; readonly lastStallAt: string | null };
+  /**
+   * How often and for how long the event loop stood still; a loss by that has the code RMQ_EVENT_LOOP_BLOCKED, or
+   * RMQ_PROCESS_STOPPED.
+   */
+  readonly eventLoop: Pick<ConnectionStatus['eventLoop'], 'stalls' | 'longestStallMs' | 'lastStallKind'> & {
+    readonly lastStallAt: string | null;
+  };
 }
 
 export type LinkHealth = Pick<
@@ -90,6 +95,7 @@ export function healthDetails(status: ConnectionStatus): HealthDetails {
     eventLoop: {
       stalls: eventLoop.stalls,
       longestStallMs: Math.round(eventLoop.longestStallMs),
+      lastStallKind: eventLoop.lastStallKind,
       lastStallAt: eventLoop.lastStallAt === null ? null : isoTime(eventLoop.lastStallAt),
     },
   };

@@ -78,7 +78,7 @@ function statusOf(changes: Partial<ConnectionStatus> = {}): ConnectionStatus {
       replyToRefused: 0,
       streaming: 0,
     },
-    eventLoop: { stalls: 0, longestStallMs: 0, lastStallMs: 0, lastStallAt: null },
+    eventLoop: { stalls: 0, longestStallMs: 0, lastStallMs: 0, lastStallAt: null, lastStallKind: null },
     ...changes,
   };
 }
