@@ -4,7 +4,7 @@ import { type RmqConnection, Settlement, type SubscriptionOptions } from 'nestjs
 import type { Delivery } from '../../libs/rmq-keepalive/src/engine/consuming/delivery.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';
-import { headersOf, publishWithHeaderTable } from '../support/raw-publish.js';
+import { headersOf, publishWithHeaderTable } from '../../tools/broker/raw-publish.js';
 import { started } from '../support/started.js';
 import { until } from '../support/until.js';
 

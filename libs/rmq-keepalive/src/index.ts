@@ -136,6 +136,7 @@ export type { RpcAddress, RpcContract, RpcInput, RpcPayload, RpcResult } from '.
 export {
   ChannelClosedError,
   ChannelsExhaustedError,
+  ClosesTheLinkError,
   ConnectFailedError,
   ConnectionClosedError,
   ConnectTimeoutError,
@@ -152,6 +153,7 @@ export {
   LinkLostError,
   LoginRefusedError,
   NoAddressError,
+  NoAnswerYetError,
   NotOpenError,
   NotReadyError,
   OptionsError,
