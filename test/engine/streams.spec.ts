@@ -43,6 +43,36 @@ describe('a subscription on a stream', () => {
     await until('all are acked', () => connection.status().counters.acked === seen.length);
   });
 
+  it('begins anew in a stream that was deleted and made again, with what was published before we were back', async () => {
+    const connection = faults.connect();
+    const seen: string[] = [];
+    connection.subscribe<string>({ queue: 'log', ...asStream, streamOffset: 'first' }, (text) => void seen.push(text));
+    await started(connection);
+    const old = ['old 0', 'old 1', 'old 2'];
+    for (const text of old) await connection.publisher.sendToQueue('log', text);
+    await until('all arrived', () => seen.length === old.length);
+    await faults.broker.deleteQueue('log', faults.vhost.name);
+    await until('it is back', () => faults.oracle.eventsOf('consumer-attached').some(({ event }) => event.restored));
+    await connection.publisher.sendToQueue('log', 'new 0');
+    await until('the new one arrived', () => seen.length > old.length);
+    expect(seen).toEqual([...old, 'new 0']);
+  });
+
+  it('control: at its old offset a consumer waits without a word', async () => {
+    await streamOf(3);
+    const { channel } = await bareClient(faults);
+    await channel.prefetch(10);
+    const seen: string[] = [];
+    const read = (message: { content: Buffer } | null) => void seen.push(`${message?.content}`);
+    await channel.consume('log', read, { arguments: { 'x-stream-offset': 5 } });
+    const { session } = await bareClient(faults);
+    const writer = await session.createConfirmChannel();
+    for (let i = 3; i < 6; i++) writer.sendToQueue('log', Buffer.from(`${i}`));
+    await writer.waitForConfirms();
+    await until('the stream has grown to it', () => seen.length > 0);
+    expect(seen).toEqual(['5']);
+  });
+
   it('goes on behind what was settled after a reconnect, and not from the start', async () => {
     await streamOf(50);
     const seen: number[] = [];

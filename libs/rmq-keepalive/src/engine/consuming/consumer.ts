@@ -586,11 +586,26 @@ export class Consumer {
     // If the channel ends first, that is told by itself.
     channel.cancel(tag).catch(() => undefined);
     const cause = new ConsumerCancelledError(this.name, attachment.queueName, oldestInHandMs);
-    const isFree = oldestInHandMs === undefined ? Promise.resolve() : this.#leaveCancelled(attachment, cause);
+    const isFree = this.#afterCancel(attachment, cause);
     if (!this.isWanted) return;
     this.#missing(cause);
     this.host.event({ type: 'consumer-lost', subscription: this.name, queue: attachment.queueName, cause });
     void isFree.then(() => this.#repairSoon(attachment));
+  }
+
+  /** @returns resolves when the next one can be opened */
+  async #afterCancel(attachment: Attachment, cause: ConsumerCancelledError): Promise<void> {
+    if (this.#work.position !== undefined) return this.#forgetPositionIfGone(attachment);
+    if (cause.oldestInHandMs !== undefined) return this.#leaveCancelled(attachment, cause);
+  }
+
+  /** Asked before anybody, we for one, makes the stream again. If it is gone the answer ends the channel, which is told by itself. */
+  async #forgetPositionIfGone({ channel, queueName }: Attachment): Promise<void> {
+    try {
+      await channel.checkQueue(queueName);
+    } catch (thrown) {
+      if ((thrown as { code?: unknown }).code === NOT_FOUND) this.#work.position?.streamIsGone();
+    }
   }
 
   /**

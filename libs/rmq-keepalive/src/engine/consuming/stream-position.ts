@@ -15,7 +15,7 @@ export class StreamPosition {
   /** The oldest offset that has to come again. */
   #rewindTo: number | undefined;
 
-  constructor(private readonly start: StreamStart) {}
+  constructor(private start: StreamStart) {}
 
   arrived(offset: number | undefined): void {
     this.#newest = offset ?? this.#newest;
@@ -24,6 +24,15 @@ export class StreamPosition {
   /** It came and was not handled, nor will be on this attachment. */
   mustComeAgain(offset: number | undefined): void {
     if (offset !== undefined) this.#rewindTo = Math.min(offset, this.#rewindTo ?? offset);
+  }
+
+  /**
+   * The stream was deleted. Another one of its name counts from 0 again, and all that is in it is new: at an offset of the
+   * old one a consumer would wait, without a word, until the new one has grown to it.
+   */
+  streamIsGone(): void {
+    this.#newest = this.#rewindTo = undefined;
+    this.start = 'first';
   }
 
   /** The argument for a new consumer. From then on nothing is left to come again. */
