@@ -69,3 +69,22 @@ describe('when something was thrown', () => {
     }
   });
 });
+
+describe('a publish that the broker refused', () => {
+  const address = { exchange: 'shop', routingKey: 'order', messageId: 'm1' };
+  const refusedWith = (code: number): string =>
+    new PublishRefusedError(address, new Error('why', { cause: Object.assign(new Error('said'), { code }) })).message;
+
+  it.each([
+    [404, /Declare the exchange/],
+    [403, /Grant the user the right/],
+    [406, /Change what the broker names/],
+    [541, /Change its headers or properties/],
+  ])('names the way out by the reply code: %i', (code, wayOut) => {
+    expect(refusedWith(code)).toMatch(wayOut);
+  });
+
+  it('over which the link was closed does not send anybody to declare an exchange', () => {
+    for (const code of [501, 502, 503, 504, 505, 541]) expect(refusedWith(code)).not.toMatch(/[Dd]eclare/);
+  });
+});
