@@ -64,7 +64,7 @@ export class PrefetchChange {
     } catch {
       return;
     }
-    if (order === 'never') return;
+    if (this.holding.prefetch === from) return;
     const { name: subscription } = this.wanted;
     const { prefetch: to, usualRunMs, ackTimeoutMs } = this.holding;
     this.host.event({ type: 'prefetch-changed', subscription, from, to, handedBack, usualRunMs, ackTimeoutMs });

@@ -74,6 +74,11 @@ describe('lineVerdict', () => {
       expect(verdict({}, { prefetch: 16, budgetMs: 10_000 })).toEqual({ kind: 'grow', prefetch: 20 });
     });
 
+    it('does not grow to what would not fit any more when the handlers have begun with others', () => {
+      const nearlyDone = { runningForMs: [499], usualRunMs: 500 };
+      expect(verdict(nearlyDone, { prefetch: 1 })).toEqual({ kind: 'keep' });
+    });
+
     it('grows when nothing runs, and nothing is known', () => {
       const idle = { runningForMs: [], inHandlers: 0, usualRunMs: undefined };
       expect(verdict(idle, { prefetch: 2 })).toEqual({ kind: 'grow', prefetch: 8 });

@@ -69,11 +69,11 @@ function isInTime({ waitingForMs, ...facts }: LineFacts, budgetMs: number): bool
   );
 }
 
-/** How many that come now would be done in time. */
+/** How many that come now would be done in time, and those that come later, when the handlers have just begun with others. */
 function howManyFit(facts: LineFacts, { budgetMs, least }: LineBounds): number {
   const { nextInMs, runMs, atATime } = pace(facts, least);
   if (runMs === 0) return nextInMs < budgetMs ? Infinity : 0;
-  return atATime * Math.max(0, Math.floor((budgetMs - nextInMs) / runMs));
+  return atATime * Math.max(0, Math.floor((budgetMs - Math.max(nextInMs, runMs)) / runMs));
 }
 
 /** Of the handlers, as they go now. One that has taken longer than usual is given as long again. */
