@@ -59,6 +59,8 @@ describe('when every message comes three times, to two processes', () => {
     const processes = new Fleet(program, /are mailed/, env);
     faults.afterwards(() => processes.killAll());
     await processes.start(2);
+    // They boot in the background: that they are up does not mean that the queue is there.
+    await until('both consume', async () => (await faults.broker.listConsumers(faults.vhost.name)).length === 2);
     return processes;
   }
 
