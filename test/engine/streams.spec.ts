@@ -63,7 +63,7 @@ describe('a subscription on a stream', () => {
     const { channel } = await bareClient(faults);
     await channel.prefetch(10);
     const seen: string[] = [];
-    const read = (message: { content: Buffer } | null) => void seen.push(`${message?.content}`);
+    const read = (message: { content: Buffer } | null) => void seen.push(String(message?.content));
     await channel.consume('log', read, { arguments: { 'x-stream-offset': 5 } });
     const { session } = await bareClient(faults);
     const writer = await session.createConfirmChannel();

@@ -138,6 +138,22 @@ describe('F44: when a queue is a stream, and nobody called it one', () => {
     expect(connection.status().consumers).toMatchObject({ attached: 1, missing: [] });
   });
 
+  it('dead letters in a stream cannot be listed, and asking for them costs nobody the link', async () => {
+    const { channel } = await writer();
+    await channel.assertQueue('log.dead', STREAM);
+    channel.sendToQueue('log.dead', Buffer.from('1'), { contentType: 'application/json' });
+    await channel.waitForConfirms();
+    const { connection } = await consume(undefined, { ifQueueMissing: 'declare' });
+    await expect(connection.deadLetters.list('log.dead')).rejects.toMatchObject({
+      code: 'RMQ_DEAD_LETTERS_UNREACHABLE',
+      message: expect.stringContaining('it is a stream'),
+    });
+    await expect(connection.deadLetters.purge('log.dead')).rejects.toMatchObject({
+      code: 'RMQ_DEAD_LETTERS_UNREACHABLE',
+    });
+    expect(faults.oracle.eventsOf('link-lost')).toEqual([]);
+  });
+
   it('control: bare amqplib, consuming again as it did before, skips them', async () => {
     const { channel, write } = await writer();
     await channel.assertQueue('log', STREAM);

@@ -171,6 +171,7 @@ export class RmqConnection {
         this.#repairs.copiesWay(await this.#links.whenOpen(this.#links.publishing, LINK_WAIT_MS), entities),
     };
     this.deadLetters = new RmqDeadLetters({
+      clock: this.#clock,
       codec,
       copies,
       link: () => this.#links.whenOpen(this.#links.consuming, LINK_WAIT_MS),

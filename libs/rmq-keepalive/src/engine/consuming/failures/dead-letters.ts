@@ -1,8 +1,10 @@
 /** What an operator does with dead letters: look at them, bring them back, throw them away. */
+import type { Clock } from '../../clock.js';
 import type { Codec } from '../../codec/codec.js';
 import type { Link } from '../../connection/link.js';
-import { OptionsError } from '../../errors.js';
+import { DeadLettersUnreachableError, OptionsError } from '../../errors.js';
 import { checkNumber, checkOptionsObject, checkShortString, shown } from '../../option-checks.js';
+import { askForQueueType } from '../queue-type.js';
 import type { CopyTransport } from './copy-transport.js';
 import { DeadLetterReader } from './dead-letter-reader.js';
 import type { DeadLetter } from './dead-letter-record.js';
@@ -18,6 +20,7 @@ export interface ListOptions {
 
 /** @internal */
 export interface DeadLettersHost {
+  readonly clock: Clock;
   readonly codec: Codec;
   readonly copies: CopyTransport;
   /** A link that is open. @throws {@link NotOpenError} */
@@ -26,6 +29,8 @@ export interface DeadLettersHost {
   queueOf(subscription: string): string | false | undefined;
 }
 
+const A_STREAM =
+  "it is a stream, from which nothing can be taken; read it with a subscription (queueOptions: { type: 'stream' }), and declare a queue for dead letters that is none";
 const DEFAULT_LIST_LIMIT = 50;
 const MAX_LIST_LIMIT = 1_000;
 /** Bodies that `list` holds at most, beside the last one. */
@@ -97,8 +102,12 @@ export class RmqDeadLetters {
 
   async #reading<T>(from: DeadLetterSource, work: (reader: DeadLetterReader) => Promise<T>): Promise<T> {
     const queue = this.#queueOf(from);
-    const { codec, copies } = this.host;
-    return DeadLetterReader.use({ link: await this.host.link(), queue, codec, copies }, work);
+    const { codec, copies, clock } = this.host;
+    const link = await this.host.link();
+    // The broker ends the whole connection (540) for taking something from a stream, and for purging one.
+    if ((await askForQueueType(link, queue, clock)) === 'stream')
+      throw new DeadLettersUnreachableError(queue, new Error(A_STREAM));
+    return DeadLetterReader.use({ link, queue, codec, copies }, work);
   }
 
   #queueOf(from: DeadLetterSource): string {
