@@ -1,5 +1,5 @@
 /**
- * A broker address in parts, for whoever gets host, vhost and so on one by one: nothing has to be percent-encoded. The same
+ * A broker address in parts, for a service that gets host, vhost and so on one by one: nothing has to be percent-encoded. The same
  * is checked, in the same words, as of a URL; and no error quotes a part, since a password may stand in the wrong one.
  */
 import { isIPv6 } from 'node:net';

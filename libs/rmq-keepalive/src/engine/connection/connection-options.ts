@@ -85,7 +85,7 @@ export interface RmqConnectionOptions {
    * 4_096..536_870_912 @default 67_108_864 (64 MiB), or `publish.maxMessageBytes` or `json.maxBytes` if one of these is more
    */
   maxInboundBytes?: number;
-  /** Signs what our copies of a message say about where it came from. @default not signed, and believed from whoever may publish to the queue by its name */
+  /** Signs what our copies of a message say about where it came from. @default not signed, and believed from every client that may publish to the queue by its name */
   copies?: CopyOptions;
   /** How payloads become bytes and back, in both directions. @default JSON, with the bounds in `json` */
   codec?: Codec;

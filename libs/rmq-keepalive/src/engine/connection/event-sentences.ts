@@ -46,7 +46,7 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
       return {
         level: 'warn',
         sentence:
-          'amqplib before 2.3.0 is installed (advisory GHSA-37f9-7m79-6866): whoever answers in the place of the broker can exhaust the memory of this process. Install amqplib ^2.3.0',
+          'amqplib before 2.3.0 is installed (advisory GHSA-37f9-7m79-6866): a host that answers in the place of the broker can exhaust the memory of this process. Install amqplib ^2.3.0',
       };
     case 'access-refused':
       return {
