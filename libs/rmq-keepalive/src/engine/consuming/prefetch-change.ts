@@ -10,6 +10,7 @@
 import type { ConnectionEvent } from '../connection/connection-events.js';
 import type { Attachment, DueVerdict } from './attachment.js';
 import type { Holding } from './holding.js';
+import { isSingleActive } from './one-consumer.js';
 import type { WantedSubscription } from './subscription.js';
 
 export interface PrefetchChangeHost {
@@ -36,6 +37,15 @@ export function exchangeOrder({
   if (!exclusive) return 'new-first';
   const mayDieWithIt = isOwnQueue || ifQueueMissing === 'wait' || queue.options.autoDelete === true;
   return mayDieWithIt ? 'never' : 'old-first';
+}
+
+/** Whether the prefetch of a consumer that is attached can be made smaller, and as large again. */
+export function canChangePrefetch(
+  wanted: Pick<WantedSubscription, 'exclusive' | 'isOwnQueue' | 'ifQueueMissing' | 'queue'>,
+): boolean {
+  // Another consumer would stand behind those of other processes, and one of theirs would be served once ours is gone.
+  if (isSingleActive(wanted.queue)) return false;
+  return exchangeOrder({ ...wanted, takesBack: true }) !== 'never';
 }
 
 export class PrefetchChange {
