@@ -108,6 +108,26 @@ describe('F36: when a message ends the link at every delivery', () => {
     expect(verdict(connection.status(), Date.now()).status).toBe('up');
   });
 
+  it('is only looked at where its queue would be deleted with the end of a trial', async () => {
+    const queues = new QueueingScript();
+    const broker = await scripted(queues);
+    queues.put('guilty', closesWith541, 'guilty-last');
+    const connection = faults.connect({ urls: broker.url });
+    connection.subscribe({ queue: 'a' }, faults.oracle.consume);
+    connection.subscribe({ queue: 'guilty', queueOptions: { autoDelete: true } }, faults.oracle.consume);
+    await connection.start();
+    await until('it is named', () =>
+      connection.status().consumers.missing.some(({ code }) => code === 'RMQ_CLOSES_THE_LINK'),
+    );
+    await until('all others are attached', () => connection.status().consumers.attached === 1);
+    const before = broker.sessions.length;
+    const trials = () => broker.sessions.slice(before).filter(({ methods }) => methods.includes('queue.declare'));
+    await until('it was looked at', () => trials().length > 0, { timeoutMs: 15_000 });
+    queues.removeWhatEndsLinks('guilty');
+    await until('it is back', () => connection.status().consumers.attached === 2, { timeoutMs: 15_000 });
+    expect(trials().flatMap(({ methods }) => methods)).not.toContain('basic.consume');
+  });
+
   it('when the broker closes the connection over the wish to consume: that subscription is left out', async () => {
     const queues = new QueueingScript();
     const { script } = queues;
@@ -136,6 +156,8 @@ describe('F36: when a message ends the link at every delivery', () => {
     const broker = await scripted(queues);
     const connection = faults.connect({ urls: broker.url });
     subscribeAll(connection);
+    // Nobody could give that one its prefetch back: so it keeps it.
+    connection.subscribe({ queue: 'mine', exclusive: true, queueOptions: { exclusive: true }, prefetch: 7 }, () => 0);
     await connection.start();
     for (let time = 1; time <= 2; time++) {
       await connection.whenOpen({ timeoutMs: 10_000 });
@@ -143,16 +165,16 @@ describe('F36: when a message ends the link at every delivery', () => {
       await until('it was lost', () => linksLost() === time);
     }
     await connection.whenOpen({ timeoutMs: 10_000 });
-    expect(connection.status().consumers).toMatchObject({ attached: INNOCENT.length + 1, missing: [] });
+    expect(connection.status().consumers).toMatchObject({ attached: INNOCENT.length + 2, missing: [] });
     const prefetches = (): unknown[] =>
       broker.lastSession.received.flatMap(({ method, fields }) =>
         method === 'basic.qos' ? [fields?.['prefetchCount']] : [],
       );
-    expect(prefetches()).toEqual([1, 1, 1, 1, 1]);
-    await until('all have theirs', () => prefetches().slice(5).join() === [5, 5, 5, 5, 5].join(), {
+    expect(prefetches()).toEqual([1, 1, 1, 1, 1, 7]);
+    await until('all have theirs', () => prefetches().slice(6).join() === [5, 5, 5, 5, 5].join(), {
       timeoutMs: 20_000,
     });
-    expect(connection.status().consumers.attached).toBe(INNOCENT.length + 1);
+    expect(connection.status().consumers.attached).toBe(INNOCENT.length + 2);
   });
 
   it('leaves nobody out for a link that an operator closes again and again', async () => {

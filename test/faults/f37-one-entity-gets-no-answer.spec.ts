@@ -121,6 +121,24 @@ describe('F37: when the broker answers for everything but one entity', () => {
     expect(report.wasAborted).toBe(false);
   });
 
+  it('can be paused meanwhile, and keeps nothing that comes with the answer', async () => {
+    const away = new QueueWithoutNode('away', 'basic.consume');
+    const broker = await scripted(away);
+    const connection = faults.connect({ urls: broker.url, recoveryTimeoutMs: RECOVERY_TIMEOUT_MS });
+    const subscription = connection.subscribe({ queue: 'away' }, faults.oracle.consume);
+    await connection.start();
+    await connection.whenOpen({ timeoutMs: 10_000 });
+    await subscription.pause();
+    expect(connection.status().consumers).toMatchObject({ wanted: 0, paused: ['away'] });
+    away.comesBack();
+    const session = broker.lastSession;
+    const [consumerTag] = await until('it was answered', () => [...session.consumers.keys()]);
+    session.deliver(consumerTag as string, '{"id":"late"}', { properties: { contentType: 'application/json' } });
+    await until('it is given back', () => session.methods.includes('basic.nack'));
+    await until('the consumer is cancelled', () => session.methods.includes('basic.cancel'));
+    expect(faults.oracle.consumed.size).toBe(0);
+  });
+
   it('control: bare amqplib, which asks for one after the other, attaches nobody behind it', async () => {
     const away = new QueueWithoutNode('away', 'queue.declare');
     const broker = await scripted(away);

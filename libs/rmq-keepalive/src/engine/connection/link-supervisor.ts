@@ -184,16 +184,30 @@ export class LinkSupervisor {
   }
 
   /**
-   * Calls `work` with a link that nothing else is on, to the next address, and ends that link.
+   * Calls `work` with a link that nothing else is on, to the next address, and ends that link; at the latest when the limits of
+   * one attempt and of recovery are over.
    * @param signal ends it at once
    * @throws why it could not be dialled, or was lost
    */
-  onOwnLink<T>(work: (link: Link) => Promise<T>, signal: AbortSignal): Promise<T> {
+  async onOwnLink<T>(work: (link: Link) => Promise<T>, signal: AbortSignal): Promise<T> {
     // In this thread: it does not live long enough to need heartbeats.
-    const abandoned = new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    const ending = new AbortController();
+    const abandoned = new Promise<void>((resolve) => {
+      ending.signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    const end = (): void => ending.abort();
+    if (signal.aborted) end();
+    signal.addEventListener('abort', end, { once: true });
+    const limit = this.clock.setTimer(end, this.options.dial.timeoutMs + this.options.recoveryTimeoutMs);
     const dial = async (): Promise<Dial> => this.#dialTo(await this.options.probeEndpoints.next(), abandoned);
     const { channels } = this.options;
-    return onOwnLink({ role: this.role, clock: this.clock, channels, dial, signal }, work);
+    try {
+      return await onOwnLink({ role: this.role, clock: this.clock, channels, dial, signal: ending.signal }, work);
+    } finally {
+      limit.cancel();
+      signal.removeEventListener('abort', end);
+      end();
+    }
   }
 
   start(): void {

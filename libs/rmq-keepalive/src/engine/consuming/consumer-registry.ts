@@ -124,8 +124,9 @@ export class ConsumerRegistry {
     for (const consumer of together) consumer.endTrial();
     await Promise.all(together.map((consumer) => attached(consumer, consumer.attach(link))));
     for (const consumer of oneByOne) await attached(consumer, consumer.attachOnTrial(link));
-    if (oneByOne.length > 0)
-      this.#trialsEnd = this.host.clock.setTimer(() => oneByOne.forEach((one) => one.endTrial()), TRIALS_LAST_MS);
+    if (oneByOne.length === 0 || this.#isDraining || !link.isUp) return;
+    this.#trialsEnd?.cancel();
+    this.#trialsEnd = this.host.clock.setTimer(() => oneByOne.forEach((one) => one.endTrial()), TRIALS_LAST_MS);
   }
 
   /** How many are attached that are not `asked` for at the moment. */

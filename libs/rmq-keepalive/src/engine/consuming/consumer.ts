@@ -6,6 +6,7 @@
  * Choice: one channel each; everything that belongs to one channel hangs on one `Attachment` object, which dies with it.
  * The place for a channel is kept from one channel to the next, for as long as the subscription can use one.
  */
+import type { ConsumeMessage } from 'amqplib';
 import { closeChannel, openGuardedChannel } from '../connection/guarded-channel.js';
 import type { ChannelPlace } from '../connection/link-channels.js';
 import type { Link } from '../connection/link.js';
@@ -26,7 +27,7 @@ import {
 import type { Entity } from '../topology/topology.js';
 import type { Attachment, DueVerdict } from './attachment.js';
 import { isPlausibleTimeout } from './ack-timeout.js';
-import { PrefetchChange } from './prefetch-change.js';
+import { canChangePrefetch, PrefetchChange } from './prefetch-change.js';
 import { type RefusalKind, retryAfterLossMs, retryAfterRefusalMs } from './attach-retries.js';
 import { Exclusivity } from './exclusivity.js';
 import type { StuckLine } from './failures/stuck-deliveries.js';
@@ -59,8 +60,10 @@ export class Consumer {
   #wasAttached = false;
   #missingBecause: { cause: Error; since: number } | undefined;
   #isLeftOut = false;
-  /** Attached with a prefetch of 1. */
-  #isOnTrial = false;
+  /** `shrunk`: with a prefetch of 1. `over`: no more, as soon as the attachment that is under way stands. */
+  #trial: 'none' | 'shrunk' | 'over' = 'none';
+  /** The attempt to attach that is under way has no answer, while the link answers others. */
+  #hasNoAnswer = false;
   #channelClosed: Promise<void> | undefined;
   #place: ChannelPlace | undefined;
   #cancelling: Promise<void> = Promise.resolve();
@@ -163,7 +166,10 @@ export class Consumer {
     try {
       await attaching.done;
     } finally {
-      if (this.#attaching === attaching) this.#attaching = undefined;
+      if (this.#attaching === attaching) {
+        this.#attaching = undefined;
+        this.#hasNoAnswer = false;
+      }
     }
   }
 
@@ -190,19 +196,30 @@ export class Consumer {
    */
   async attachOnTrial(link: Link): Promise<void> {
     const answered = link.asking(subscriptionAsked(this.name));
-    this.#isOnTrial = true;
-    this.#work.holding.change(1);
-    await this.attach(link);
-    const attachment = this.#attachment;
-    if (attachment !== undefined && this.isAttached) await firstMessage(attachment, this.host.clock);
+    if (canChangePrefetch(this.wanted)) {
+      this.#trial = 'shrunk';
+      this.#work.holding.change(1);
+    }
+    try {
+      await this.attach(link);
+      const attachment = this.#attachment;
+      if (attachment !== undefined && this.isAttached) await firstMessage(attachment, this.host.clock);
+    } finally {
+      if ((this.#trial as string) === 'over') this.#growAgain();
+    }
     answered();
     if (!link.isUp) throw new LinkLostError('it ended while a subscription was on trial');
   }
 
   /** The link lives: all of its prefetch again. */
   endTrial(): void {
-    if (!this.#isOnTrial) return;
-    this.#isOnTrial = false;
+    if (this.#trial === 'none') return;
+    if (this.#attaching !== undefined) this.#trial = 'over';
+    else this.#growAgain();
+  }
+
+  #growAgain(): void {
+    this.#trial = 'none';
     const { prefetch } = this.wanted;
     const attachment = this.#attachment;
     if (attachment === undefined || !this.isAttached) this.#work.holding.change(prefetch);
@@ -217,6 +234,12 @@ export class Consumer {
     this.host.event({ type: 'consumer-refused', subscription: this.name, queue: this.queueName, cause });
   }
 
+  /** It was looked at in a trial of ours, and given back. */
+  noteReturn({ properties, fields: { exchange, routingKey }, content: body }: ConsumeMessage): void {
+    const messageId = typeof properties.messageId === 'string' ? properties.messageId : undefined;
+    this.host.ownReturns.add({ messageId, exchange, routingKey, body });
+  }
+
   /** It costs the link no more. */
   comeBack(): void {
     if (!this.#isLeftOut) return;
@@ -228,7 +251,8 @@ export class Consumer {
   hasNoAnswer(): void {
     if (!this.isWanted || this.isAttached) return;
     const cause = new NoAnswerYetError(subscriptionAsked(this.name));
-    const isNews = !(this.#missingBecause?.cause instanceof NoAnswerYetError);
+    const isNews = !this.#hasNoAnswer;
+    this.#hasNoAnswer = true;
     this.#missing(cause);
     if (isNews) this.host.event({ type: 'consumer-refused', subscription: this.name, queue: this.queueName, cause });
   }
@@ -345,8 +369,7 @@ export class Consumer {
   #cancelConsumer(): Promise<void> {
     return (this.#cancelling = this.#cancelling.then(async () => {
       // An attachment under way stops before it consumes, or cancels at once; one without an answer, when that comes.
-      const hasNoAnswer = this.#missingBecause?.cause instanceof NoAnswerYetError;
-      if (!hasNoAnswer) await this.#attaching?.done.catch(() => undefined);
+      if (!this.#hasNoAnswer) await this.#attaching?.done.catch(() => undefined);
       const attachment = this.#attachment;
       const tag = attachment?.consumerTag;
       if (attachment !== undefined && tag !== undefined && attachment.isLive) {
@@ -428,6 +451,8 @@ export class Consumer {
     if (consumer === undefined) return;
     if (!this.isWanted) {
       await channel.cancel(consumer.tag);
+      // What came meanwhile: the cancel that gives such back may be over by now.
+      this.#work.handBackNotBegun();
       return;
     }
     this.#attached(attachment, consumer.tag);

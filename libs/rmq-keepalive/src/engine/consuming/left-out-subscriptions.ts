@@ -6,6 +6,7 @@ import type { Link } from '../connection/link.js';
 
 export interface LeftOutHost {
   readonly clock: Clock;
+  /** Within a time limit: one that gets no answer must not hold up the others. */
   onOwnLink(work: (link: Link) => Promise<boolean>): Promise<boolean>;
 }
 
@@ -22,7 +23,7 @@ export class LeftOutSubscriptions {
   add(consumer: Consumer, cause: Error): void {
     consumer.leaveOut(cause);
     // It may be found guilty again after it came back: what its trials have cost is remembered.
-    if (!this.#trials.has(consumer)) this.#trials.set(consumer, new OwnLinkTrial(consumer.wanted, this.host.clock));
+    if (!this.#trials.has(consumer)) this.#trials.set(consumer, new OwnLinkTrial(consumer, this.host.clock));
     this.#arm();
   }
 
@@ -45,9 +46,7 @@ export class LeftOutSubscriptions {
       if (consumer.isStopped) this.#trials.delete(consumer);
       if (this.#isEnded || !consumer.isLeftOut || !consumer.isWanted) continue;
       // Lost over it again, refused, or no link to be had: it stays left out, and that was said.
-      const mayComeBack = await this.host
-        .onOwnLink((link) => trial.run(link, consumer.consumerArguments))
-        .catch(() => false);
+      const mayComeBack = await this.host.onOwnLink((link) => trial.run(link)).catch(() => false);
       if (mayComeBack) consumer.comeBack();
     }
     this.#arm();

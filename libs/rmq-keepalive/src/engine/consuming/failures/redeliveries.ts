@@ -96,6 +96,9 @@ function countOfBroker({ deliveryCount, acquiredCount }: RedeliveryFacts): numbe
  *
  * One for each queue: whoever subscribes to it next knows what the subscription before gave back.
  */
+/** What tells one message from another. */
+export type ReturnedMessage = Pick<Delivery, 'messageId' | 'exchange' | 'routingKey' | 'body'>;
+
 export class OwnReturns {
   #young = new Map<string, number>();
   #old = new Map<string, number>();
@@ -108,8 +111,8 @@ export class OwnReturns {
     this.size = Math.max(this.size, size);
   }
 
-  add(delivery: Delivery): void {
-    const key = keyOf(delivery);
+  add(returned: ReturnedMessage): void {
+    const key = keyOf(returned);
     this.#young.set(key, (this.#young.get(key) ?? 0) + 1);
     if (this.#young.size < this.size) return;
     this.#old = this.#young;
@@ -132,7 +135,7 @@ function takeOne(returns: Map<string, number>, key: string): boolean {
 }
 
 /** Its id; of a message without one what it says. Those that say the same are as good as each other. */
-export function keyOf({ messageId, exchange, routingKey, body }: Delivery): string {
+export function keyOf({ messageId, exchange, routingKey, body }: ReturnedMessage): string {
   if (messageId !== undefined && messageId !== '') return messageId;
   return createHash('sha1').update(`${exchange}\0${routingKey}\0`).update(body).digest('base64');
 }
