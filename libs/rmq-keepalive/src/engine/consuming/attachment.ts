@@ -4,7 +4,7 @@
  * Danger: nothing of it may ever be used on the next channel, where the same tags mean other messages.
  */
 import type { Channel, ConsumeMessage, Message } from 'amqplib';
-import type { Clock } from '../clock.js';
+import type { Clock, Timer } from '../clock.js';
 import type { Link } from '../connection/link.js';
 import { AckLedger } from './ack-ledger.js';
 import type { CopySignatures } from './copy-signatures.js';
@@ -129,10 +129,29 @@ export class Attachment implements DeliveryOrigin {
 
   /** All that was not begun, and what has waited too long for something else. Its time begins anew with its next delivery. */
   handBackWaiting(): number {
+    return this.handBackAside() + this.handling.handBackNotBegun();
+  }
+
+  /** What has waited too long for something other than a handler. */
+  handBackAside(): number {
     const now = this.host.clock.now();
     const tooOld = this.#line().aside.filter(({ arrivedAt }) => this.host.holding.isTooOld(now - arrivedAt));
     for (const { delivery } of tooOld) delivery.leave();
-    return tooOld.length + this.handling.handBackNotBegun();
+    return tooOld.length;
+  }
+
+  /** Resolves with whether nothing runs, as soon as that is so; or as soon as something has waited too long, or the channel is gone. */
+  async idleInTime(): Promise<boolean> {
+    const { clock, holding } = this.host;
+    const [oldestMs = 0] = this.#line().waitingForMs;
+    let timer: Timer | undefined;
+    const isTooOld = new Promise<false>((resolve) => {
+      timer = clock.setTimer(() => resolve(false), holding.tooOldInMs(oldestMs), 'background');
+    });
+    const isIdle = this.handling.untilIdle().then(() => true);
+    const isInTime = await Promise.race([isIdle, isTooOld, this.#ended.then(() => false)]);
+    timer?.cancel();
+    return isInTime;
   }
 
   /** Runs inside amqplib's read loop: it must not throw. */

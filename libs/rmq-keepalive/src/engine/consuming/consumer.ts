@@ -74,7 +74,7 @@ export class Consumer {
     readonly wanted: WantedSubscription,
     private readonly host: ConsumerHost,
   ) {
-    this.#work = new Workload(wanted, host, (attachment, verdict) => this.#prefetchIsDue(attachment, verdict));
+    this.#work = new Workload(wanted, host, (attachment, verdict) => void this.#prefetchIsDue(attachment, verdict));
     this.#exclusivity = new Exclusivity(wanted, host);
   }
 
@@ -223,7 +223,7 @@ export class Consumer {
     const { prefetch } = this.wanted;
     const attachment = this.#attachment;
     if (attachment === undefined || !this.isAttached) this.#work.holding.change(prefetch);
-    else this.#prefetchIsDue(attachment, { kind: 'grow', prefetch });
+    else void this.#prefetchIsDue(attachment, { kind: 'grow', prefetch });
   }
 
   /** The connection is closed over it. It is named, and not attached any more until {@link comeBack}. */
@@ -484,16 +484,17 @@ export class Consumer {
     return consumer as { tag: string; isCancelled: boolean };
   }
 
-  #prefetchIsDue(attachment: Attachment, verdict: DueVerdict): void {
+  async #prefetchIsDue(attachment: Attachment, verdict: DueVerdict): Promise<void> {
+    const change = new PrefetchChange(this.wanted, this.#work.holding, {
+      consume: () => this.#beginConsuming(attachment),
+      isWanted: () => this.isWanted,
+      cancelled: () => this.#cancelled(attachment),
+      event: (event) => this.host.event(event),
+    });
+    if (!(await change.prepare(attachment, verdict))) return;
     // In turn with pauses and ends, which do the same kind of thing to the same consumer.
     this.#cancelling = this.#cancelling.then(async () => {
       if (!this.isWanted || this.#attachment !== attachment || attachment.consumerTag === undefined) return;
-      const change = new PrefetchChange(this.wanted, this.#work.holding, {
-        consume: () => this.#beginConsuming(attachment),
-        isWanted: () => this.isWanted,
-        cancelled: () => this.#cancelled(attachment),
-        event: (event) => this.host.event(event),
-      });
       await change.make(attachment, verdict);
     });
   }

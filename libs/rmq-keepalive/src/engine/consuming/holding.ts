@@ -8,6 +8,7 @@ const WEIGHT = 1 / 8;
 
 export class Holding {
   #prefetch: number;
+  #later: number | undefined;
   #ackTimeoutMs: number;
   #usualRunMs: number | undefined;
 
@@ -62,10 +63,26 @@ export class Holding {
 
   change(prefetch: number): void {
     this.#prefetch = prefetch;
+    this.#later = undefined;
+  }
+
+  /** With the next attachment. */
+  changeLater(prefetch: number): void {
+    this.#later = prefetch;
+  }
+
+  /** Nothing is attached: what was left for later is done. */
+  beginAnew(): void {
+    if (this.#later !== undefined) this.change(this.#later);
   }
 
   isTooOld(ageMs: number): boolean {
     return ageMs > budgetOf(this.#ackTimeoutMs);
+  }
+
+  /** After so long something of this age is too old. */
+  tooOldInMs(ageMs: number): number {
+    return Math.max(0, budgetOf(this.#ackTimeoutMs) - ageMs);
   }
 
   verdict(facts: LineFacts): LineVerdict {

@@ -6,6 +6,9 @@
  * Choice: the new consumer comes before the old one goes; but an exclusive one can only come after it, and where a stream
  * is to be read from is known only then. What waited, and what either consumer brought meanwhile, goes back when only the
  * new one is left: so it keeps its order.
+ * Danger: with a single active consumer the new one stands behind those of other processes, and one of these is served as soon
+ * as the old one is cancelled. So that is done when nothing of ours runs any more, and only to hold fewer: to hold more again
+ * the next attachment is waited for.
  */
 import type { ConnectionEvent } from '../connection/connection-events.js';
 import type { Attachment, DueVerdict } from './attachment.js';
@@ -22,7 +25,7 @@ export interface PrefetchChangeHost {
   event(event: ConnectionEvent): void;
 }
 
-export type ExchangeOrder = 'new-first' | 'old-first' | 'never';
+export type ExchangeOrder = 'new-first' | 'old-first' | 'when-idle' | 'never';
 
 export function exchangeOrder({
   exclusive,
@@ -34,6 +37,7 @@ export function exchangeOrder({
   readonly takesBack: boolean;
 }): ExchangeOrder {
   if (!takesBack) return 'old-first';
+  if (isSingleActive(queue)) return 'when-idle';
   if (!exclusive) return 'new-first';
   const mayDieWithIt = isOwnQueue || ifQueueMissing === 'wait' || queue.options.autoDelete === true;
   return mayDieWithIt ? 'never' : 'old-first';
@@ -43,9 +47,8 @@ export function exchangeOrder({
 export function canChangePrefetch(
   wanted: Pick<WantedSubscription, 'exclusive' | 'isOwnQueue' | 'ifQueueMissing' | 'queue'>,
 ): boolean {
-  // Another consumer would stand behind those of other processes, and one of theirs would be served once ours is gone.
-  if (isSingleActive(wanted.queue)) return false;
-  return exchangeOrder({ ...wanted, takesBack: true }) !== 'never';
+  const order = exchangeOrder({ ...wanted, takesBack: true });
+  return order === 'new-first' || order === 'old-first';
 }
 
 export class PrefetchChange {
@@ -55,18 +58,41 @@ export class PrefetchChange {
     private readonly host: PrefetchChangeHost,
   ) {}
 
+  /**
+   * Waits, where that is needed, until {@link make} can follow; does not throw. What waits begins no more meanwhile.
+   * @returns whether it shall follow
+   */
+  async prepare(attachment: Attachment, verdict: DueVerdict): Promise<boolean> {
+    const order = this.#orderFor(attachment);
+    if (verdict.kind === 'grow') {
+      if (order === 'when-idle') this.holding.changeLater(verdict.prefetch);
+      return order !== 'when-idle' && order !== 'never';
+    }
+    if (order !== 'when-idle') return true;
+    // That may last: it goes back as it is, and comes again with its time begun anew.
+    if (attachment.handBackAside() > 0) return false;
+    attachment.handling.beginNoMore();
+    if (await attachment.idleInTime()) return true;
+    if (this.host.isWanted() && attachment.isLive && attachment.consumerTag !== undefined) {
+      attachment.handBackWaiting();
+      attachment.handling.beginAgain();
+    }
+    return false;
+  }
+
   /** Does not throw: if the channel ends meanwhile, that is told by itself. */
   async make(attachment: Attachment, verdict: DueVerdict): Promise<void> {
     const { handling } = attachment;
-    const order = exchangeOrder({ ...this.wanted, takesBack: attachment.takesBack });
-    if (order === 'never' && verdict.kind === 'grow') return;
+    const order = this.#orderFor(attachment);
+    // Paused and resumed since then: there will be another verdict.
+    if (order === 'when-idle' && (!handling.beginsNoMore || handling.unfinished > 0)) return;
     const from = this.holding.prefetch;
     if (verdict.kind === 'shrink') handling.beginNoMore();
     if (order !== 'never') this.holding.change(verdict.prefetch);
     let handedBack: number;
     try {
       if (order === 'old-first') await attachment.channel.cancel(attachment.consumerTag as string);
-      if (order === 'new-first') await this.#exchange(attachment);
+      if (order === 'new-first' || order === 'when-idle') await this.#exchange(attachment);
       handedBack = verdict.kind === 'shrink' ? attachment.handBackWaiting() : 0;
       // Not if the broker has cancelled it meanwhile.
       if (this.host.isWanted() && attachment.consumerTag !== undefined) handling.beginAgain();
@@ -78,6 +104,10 @@ export class PrefetchChange {
     const { name: subscription } = this.wanted;
     const { prefetch: to, usualRunMs, ackTimeoutMs } = this.holding;
     this.host.event({ type: 'prefetch-changed', subscription, from, to, handedBack, usualRunMs, ackTimeoutMs });
+  }
+
+  #orderFor({ takesBack }: Attachment): ExchangeOrder {
+    return exchangeOrder({ ...this.wanted, takesBack });
   }
 
   /** Cancels the old consumer as well, where that is not gone. */

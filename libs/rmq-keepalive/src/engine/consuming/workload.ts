@@ -109,6 +109,7 @@ export class Workload {
 
   /** For a channel that was just opened. {@link Attachment.end} is the way out. */
   open(link: Link, channel: Channel): Attachment {
+    this.#holdAnew();
     const around = (delivery: Delivery, handle: () => unknown): unknown =>
       this.#deduplication === undefined ? handle() : this.#deduplication.around(delivery, handle);
     const handling = new DeliveryHandling(this.wanted, this.host, this.#failures, around, this.holding, {
@@ -124,6 +125,15 @@ export class Workload {
     );
     this.#attachments.add(attachment);
     return attachment;
+  }
+
+  #holdAnew(): void {
+    const { prefetch: from } = this.holding;
+    this.holding.beginAnew();
+    const { prefetch: to, usualRunMs, ackTimeoutMs } = this.holding;
+    if (to === from) return;
+    const { name: subscription } = this.wanted;
+    this.host.event({ type: 'prefetch-changed', subscription, from, to, handedBack: 0, usualRunMs, ackTimeoutMs });
   }
 
   /** What was not begun yet, or arrives from now on, is not begun any more; {@link handBackNotBegun} follows. */
