@@ -42,6 +42,8 @@ const CLOSE = 50;
 const CLOSE_OK = 51;
 /** A field table without fields. */
 const NO_PROPERTIES = Buffer.alloc(4);
+/** The longest that is worth reading: connection.start, with what the broker tells of itself, is a few hundred bytes. */
+const MAX_FRAME_BYTES = 64 * 1024;
 /** Nobody waits for longer than that for a reason. */
 const TIMEOUT_MS = 2_000;
 
@@ -100,22 +102,36 @@ function answer({ vhost, login }: RefusedDial, id: number, fields: Buffer, socke
   }
 }
 
-/** Calls `read` with every method of class connection that comes. */
+/** Calls `read` with every method of class connection that comes. What cannot be read ends the socket. */
 function readMethods(socket: Socket, read: (id: number, fields: Buffer) => void): void {
   let unread = Buffer.alloc(0);
   socket.on('data', (chunk: Buffer) => {
-    unread = Buffer.concat([unread, chunk]);
-    while (unread.length > PREAMBLE) {
-      const end = PREAMBLE + unread.readUInt32BE(3);
-      if (unread.length <= end) return;
-      const frame = unread.subarray(PREAMBLE, end);
-      const isMethod = unread[0] === METHOD_FRAME && unread[end] === FRAME_END && frame.length >= 4;
-      unread = unread.subarray(end + 1);
-      if (isMethod && frame.readUInt16BE(0) === CONNECTION) read(frame.readUInt16BE(2), frame.subarray(4));
+    // The peer may be anything that listens there, and an error in this listener would end the process.
+    try {
+      unread = readFrames(Buffer.concat([unread, chunk]), read);
+    } catch {
+      socket.destroy();
     }
   });
 }
 
+/** @returns what is not a whole frame yet. @throws RangeError for what is no answer */
+function readFrames(bytes: Buffer, read: (id: number, fields: Buffer) => void): Buffer<ArrayBuffer> {
+  let unread = bytes;
+  while (unread.length >= PREAMBLE) {
+    const size = unread.readUInt32BE(3);
+    if (size > MAX_FRAME_BYTES) throw new RangeError(`A frame of ${size} bytes is no answer`);
+    const end = PREAMBLE + size;
+    if (unread.length <= end) break;
+    const frame = unread.subarray(PREAMBLE, end);
+    const isMethod = unread[0] === METHOD_FRAME && unread[end] === FRAME_END && frame.length >= 4;
+    unread = unread.subarray(end + 1);
+    if (isMethod && frame.readUInt16BE(0) === CONNECTION) read(frame.readUInt16BE(2), frame.subarray(4));
+  }
+  return unread as Buffer<ArrayBuffer>;
+}
+
+/** @throws RangeError when there is no code in it */
 function readClose(fields: Buffer): OpenRefusal {
   const length = fields[2] ?? 0;
   return { replyCode: fields.readUInt16BE(0), replyText: fields.toString('utf8', 3, 3 + length) };
