@@ -320,5 +320,37 @@ describe('F41: when a token or a right ends while the link lives', () => {
       await publishOnce(connection, 'work', 'after');
       await faults.oracle.expectNothingLost();
     }, 20_000);
+
+    it('knows it though the exchange was deleted meanwhile, and asks the provider no more', async () => {
+      const { name: vhost } = faults.vhost;
+      await faults.broker.addUser('clerk', 'clerk');
+      faults.afterwards(() => faults.broker.deleteUser('clerk'));
+      await faults.broker.setPermissions('clerk', vhost);
+      let asked = 0;
+      const connection = await consuming('work', {
+        credentials: () => {
+          asked += 1;
+          return { username: 'clerk', password: 'clerk' };
+        },
+      });
+      // Not ours: nobody makes it again.
+      const { channel } = await bareClient(faults);
+      await channel.assertExchange('shop', 'fanout');
+      await channel.bindQueue('work', 'shop', '');
+      await connection.publisher.publish('shop', '', { id: 'before' });
+      await faults.broker.setPermissions('clerk', vhost, { configure: '.*', write: '^$', read: '.*' });
+      // A new channel, for which the broker has no answer in its cache.
+      const fresh = connection.createPublisher();
+      await expect(fresh.publish('shop', '', { id: 'refused' })).rejects.toMatchObject({ code: 'RMQ_PUBLISH_REFUSED' });
+      expect(refusedNow(connection)).toEqual(['exchange "shop"']);
+      await faults.broker.deleteExchange('shop', vhost);
+      await faults.broker.setPermissions('clerk', vhost);
+      await until('it knows', () => isWhole(connection), SOON_MS);
+      const askedSoFar = asked;
+      await faults.oracle.publish(connection, '', 'work', 'after');
+      await faults.oracle.expectNothingLost();
+      expect(asked).toBe(askedSoFar);
+      expect(lostBecause()).toEqual([]);
+    }, 20_000);
   });
 });

@@ -2,11 +2,12 @@
  * Asks whether we may publish to an exchange, without publishing anything.
  *
  * A message with an expiration that is no number is refused by the broker in any case, and reaches no queue; but the right
- * to write is looked at first. So 406 says that we may, 403 that we may not. It costs a channel of its own.
+ * to write is looked at first, before it is known whether there is such an exchange. So 406 says that we may, 404 that we may
+ * although the exchange is gone, 403 that we may not. It costs a channel of its own.
  */
 import { type Clock, withDeadline } from '../clock.js';
 import { PublishRefusedError, RecoveryStalledError } from '../errors.js';
-import { ACCESS_REFUSED, PRECONDITION_FAILED } from '../reply-codes.js';
+import { ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED } from '../reply-codes.js';
 import { closeChannel, openGuardedChannel } from './guarded-channel.js';
 import type { Link } from './link.js';
 
@@ -37,13 +38,17 @@ export async function mayPublish(
       void closeChannel(channel);
       throw thrown;
     });
-    const code: unknown = (cause as { code?: unknown } | undefined)?.code;
-    return code === PRECONDITION_FAILED ? 'allowed' : code === ACCESS_REFUSED ? 'refused' : 'unknown';
+    return answerIn((cause as { code?: unknown } | undefined)?.code);
   } catch {
     return 'unknown';
   } finally {
     place.release();
   }
+}
+
+function answerIn(code: unknown): AccessAnswer {
+  if (code === PRECONDITION_FAILED || code === NOT_FOUND) return 'allowed';
+  return code === ACCESS_REFUSED ? 'refused' : 'unknown';
 }
 
 /** The right to a routing key (topic permissions) says nothing of what was allowed before, under other keys; the end of a token does. */

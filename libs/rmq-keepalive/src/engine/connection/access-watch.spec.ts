@@ -97,6 +97,37 @@ describe('the watch over what the broker refuses', () => {
     watch.end();
   });
 
+  describe('over a refused routing key, about which it cannot ask', () => {
+    const expired = publishRefused("write access to topic 'x' in exchange 'shop' refused: token has expired");
+
+    it('is over with new credentials for the publishing link', () => {
+      const { world, watch } = setUp();
+      watch.published('shop');
+      watch.hear({ type: 'publish-failed', cause: expired });
+      watch.hear({ type: 'credentials-renewed', role: 'consuming', expiresAt: null });
+      expect(watch.status).not.toBeNull();
+      watch.hear({ type: 'credentials-renewed', role: 'publishing', expiresAt: null });
+      expect(watch.status).toBeNull();
+      expect(world.events).toEqual(['access-refused', 'access-restored']);
+      watch.end();
+    });
+
+    it('is over a minute after the last refusal, and then asks nobody any more', async () => {
+      const { clock, world, watch } = setUp();
+      watch.published('shop');
+      watch.hear({ type: 'publish-failed', cause: expired });
+      await clock.advance(50_000);
+      watch.hear({ type: 'publish-failed', cause: expired });
+      await clock.advance(50_000);
+      expect(watch.status).not.toBeNull();
+      await clock.advance(20_000);
+      expect(watch.status).toBeNull();
+      const { asked } = world;
+      await clock.advance(600_000);
+      expect(world.asked).toBe(asked);
+    });
+  });
+
   it('asks nobody any more once it has ended', async () => {
     const { clock, world, watch } = setUp();
     watch.published('shop');

@@ -5,7 +5,9 @@
  * are, and know when it is over.
  * Danger: every question is a log line at the broker and a request to a token service; rights may stay away for days.
  * Choice: one question at once, then every six seconds. Consumers and declarations are tried again by their own retries, and
- * at once with new credentials. Publishes tell by themselves, and while nobody publishes the exchange is asked about.
+ * at once with new credentials. Publishes tell by themselves, and while nobody publishes the exchange is asked about. A right
+ * to a routing key cannot be asked about: its refusal is dropped when the publishing link has new credentials, or a minute
+ * after the last publish that was refused. The next one tells if that was too soon.
  */
 import type { Clock, Timer } from '../clock.js';
 import { PublishRefusedError, reasonOf } from '../errors.js';
@@ -37,6 +39,8 @@ export interface AccessHost {
 const ASK_EVERY_MS = 6_000;
 /** A publish that is confirmed means that all are allowed again when none was refused for so long. */
 const QUIET_MS = 1_000;
+/** So long a refusal counts that cannot be asked about. */
+const UNASKED_HOLDS_MS = 60_000;
 /** Exchanges that publishes were confirmed to; nobody publishes to so many. */
 const REMEMBERED_EXCHANGES = 1_000;
 
@@ -139,10 +143,20 @@ export class AccessWatch {
   #rightsMayBeBack({ type, role }: ConnectionEventOf<'credentials-renewed' | 'recovered'>): void {
     if (this.#since === undefined) return;
     if (role !== 'publishing' && type === 'credentials-renewed') this.host.retry();
-    if (role !== 'consuming') void this.#askAboutPublishes();
+    if (role === 'consuming') return;
+    this.#dropUnasked(0);
+    void this.#askAboutPublishes();
+  }
+
+  /** Those that cannot be asked about, and are so old. */
+  #dropUnasked(ageMs: number): void {
+    const now = this.host.clock.now();
+    for (const [exchange, { cause, at }] of this.#publishes)
+      if (!canBeAsked(cause) && now - at >= ageMs) this.#publishes.delete(exchange);
   }
 
   async #askAboutPublishes(): Promise<void> {
+    this.#dropUnasked(UNASKED_HOLDS_MS);
     for (const [exchange, refusal] of [...this.#publishes]) {
       if (!canBeAsked(refusal.cause)) continue;
       const answer = await this.host.mayPublish(refusal.cause);
