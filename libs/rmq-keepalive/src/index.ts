@@ -56,6 +56,7 @@ export type {
   ConnectionStatus,
   LinkStatus,
   MissingConsumer,
+  MissingPublisher,
   RpcStatus,
   SingleActiveStatus,
   StuckDeliveriesStatus,

@@ -57,6 +57,10 @@ export interface ConnectionStatus {
   readonly topology: {
     readonly refused: readonly { readonly entity: string; readonly code: string; readonly message: string }[];
   };
+  readonly publishing: {
+    /** Publishers that have no channel although their link is up. What they have to send waits, until its time is over. */
+    readonly missing: readonly MissingPublisher[];
+  };
   /**
    * Of the publishers of the connection together: the one that is always there, and every further one since its first
    * publish. The bounds, too, are sums: each publisher has its own.
@@ -160,6 +164,17 @@ export interface MissingConsumer {
   readonly queue: string;
   readonly code: string;
   readonly message: string;
+  readonly since: number;
+}
+
+/** Cleared when there is a channel; for others than the one that is always there also when nothing waits for it any more. */
+export interface MissingPublisher {
+  /** `the publisher` (the one that is always there), `a further publisher`, or `RPC "<name>"`. */
+  readonly name: string;
+  /** Of the last try. */
+  readonly code: string;
+  readonly message: string;
+  /** Epoch ms since when. */
   readonly since: number;
 }
 

@@ -61,6 +61,11 @@ export function takeSnapshot(sources: SnapshotSources): ConnectionStatus {
     topology: {
       refused: topology.refusals.map(({ entity, cause }) => ({ entity, code: cause.code, message: reasonOf(cause) })),
     },
+    publishing: {
+      missing: publishers.missing.map(({ name, cause, since }) => {
+        return { name, code: codeOf(cause), message: reasonOf(cause), since };
+      }),
+    },
     outbox: publishers.status,
     counters: {
       published: record.published,

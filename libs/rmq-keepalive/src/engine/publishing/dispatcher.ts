@@ -24,6 +24,7 @@ import {
 import { ACCESS_REFUSED } from '../reply-codes.js';
 import { AbortWatch } from './abort-watch.js';
 import { CulpritSearch } from './culprit-search.js';
+import { MissingChannel, type MissingReason } from './missing-channel.js';
 import { Outbox, type ResolvedOutbox } from './outbox.js';
 import type { Outgoing, Settled } from './outgoing-message.js';
 import { type ConfirmTraffic, PublishSession } from './publish-session.js';
@@ -90,15 +91,13 @@ export class Dispatcher {
   /** Kept from one channel to the next on the same link. */
   #place: ChannelPlace | undefined;
   readonly #isMain: boolean;
-  /** Why it has no channel, while it waits for one. */
-  #missingBecause: Error | undefined;
+  readonly #missing: MissingChannel;
   #isNeeded: boolean;
   #isClosing = false;
   #isClosed = false;
   #toRepublish = 0;
   #abandoned = 0;
   #sweeper: Timer | undefined;
-  #reopening: Timer | undefined;
   #nextDeadline = Infinity;
   #someGaveUp = false;
   /** Without confirms. */
@@ -111,6 +110,7 @@ export class Dispatcher {
   constructor(options: DispatcherOptions, host: PublisherHost, clock: Clock) {
     this.#host = host;
     this.#clock = clock;
+    this.#missing = new MissingChannel(clock);
     this.#outbox = new Outbox(options.bounds);
     this.#confirms = options.confirms;
     this.#replies = options.replies;
@@ -169,13 +169,13 @@ export class Dispatcher {
     if (this.#link === undefined || !this.#link.isUp) return 'the link is down';
     if (this.#link.blockedBecause !== undefined) return `the broker blocks publishers (${this.#link.blockedBecause})`;
     if (this.#isNeeded && this.#session === undefined)
-      return this.#missingBecause?.message ?? 'the publishing channel is being opened';
+      return this.#missing.reason?.cause.message ?? 'the publishing channel is being opened';
     return this.room === 0 ? 'the outbox is full' : undefined;
   }
 
   /** The error behind the {@link obstacle}, if there is one. */
   get hindrance(): Error | undefined {
-    return this.#host.hindrance() ?? this.#missingBecause;
+    return this.#host.hindrance() ?? this.#missing.reason?.cause;
   }
 
   /** Sets who is told whenever there may be less in the way than before. */
@@ -232,7 +232,18 @@ export class Dispatcher {
   }
 
   get isWaitingForChannel(): boolean {
-    return this.#missingBecause instanceof ChannelsExhaustedError && this.#reopening !== undefined;
+    return this.#missing.isOutOfChannels;
+  }
+
+  /**
+   * Why it has no channel on a link that lives, while somebody has to wait for that: for the one that is always there at any
+   * time, for the others while they have something to send.
+   */
+  get missing(): (MissingReason & { readonly name: string }) | undefined {
+    const { reason } = this.#missing;
+    if (reason === undefined || this.#isClosed) return undefined;
+    const isWaitedFor = this.#isMain || this.#outbox.messages > 0 || this.#outbox.waiting > 0;
+    return isWaitedFor ? { name: this.#name, ...reason } : undefined;
   }
 
   /** Somebody gave a channel back. */
@@ -260,12 +271,13 @@ export class Dispatcher {
       session = await this.#open(link, isCurrent);
     } catch (thrown) {
       if (!(thrown instanceof ConsumeRefusedError)) throw thrown;
+      this.#missing.because(thrown);
       // The link is as good as before: only this channel is of no use without its replies.
       return this.#replies?.refused(thrown, () => this.#link === link && this.#repair(link, new Set()));
     }
     if (link !== this.#link) throw new ChannelClosedError('the publisher', 'its link ended while it was being opened');
     this.#session = session;
-    this.#missingBecause = undefined;
+    this.#missing.over();
     const republished = this.#toRepublish;
     this.#toRepublish = 0;
     if (republished > 0) this.#host.republished(republished);
@@ -276,12 +288,11 @@ export class Dispatcher {
   /** @throws {@link ChannelsExhaustedError} */
   #takePlace(link: Link): void {
     if (this.#place?.channels === link.channels) return;
-    const [use, who] = this.#isMain ? (['main-publisher', 'the publisher'] as const) : this.#further;
-    this.#place = link.channels.takeNow(use, who);
+    this.#place = link.channels.takeNow(this.#isMain ? 'main-publisher' : 'publisher', this.#name);
   }
 
-  get #further(): ['publisher', string] {
-    return ['publisher', this.#replies === undefined ? 'a further publisher' : this.#replies.owner];
+  get #name(): string {
+    return this.#isMain ? 'the publisher' : (this.#replies?.owner ?? 'a further publisher');
   }
 
   #open(link: Link, isCurrent: () => boolean): Promise<PublishSession> {
@@ -295,8 +306,8 @@ export class Dispatcher {
 
   /** The link is gone: everything in flight goes back to the front of the outbox. */
   detach(cause: Error): void {
-    this.#link = this.#place = this.#missingBecause = undefined;
-    this.#stopReopening();
+    this.#link = this.#place = undefined;
+    this.#missing.over();
     this.#session?.end();
     const inFlight = this.#takeBackInFlight();
     this.#replies?.ended(cause);
@@ -322,7 +333,7 @@ export class Dispatcher {
   close(): number {
     this.#isClosed = true;
     this.#sweeper?.cancel();
-    this.#stopReopening();
+    this.#missing.stopRetrying();
     this.#session?.write();
     this.#abandonAll();
     this.#eased();
@@ -396,22 +407,13 @@ export class Dispatcher {
   /** With the link lost, its recovery does it. */
   #retryLater(link: Link, cause: Error): void {
     if (link !== this.#link || !link.isUp || this.#isClosed) return;
-    // While none gets free there is no news.
-    const isNews = !(cause instanceof ChannelsExhaustedError) || this.#missingBecause?.message !== cause.message;
-    this.#missingBecause = cause;
-    if (isNews) this.#host.noChannel(cause, REOPEN_AFTER_MS);
-    this.#stopReopening();
-    this.#reopening = this.#clock.setTimer(() => this.#reopen(), REOPEN_AFTER_MS);
+    if (this.#missing.because(cause)) this.#host.noChannel(cause, REOPEN_AFTER_MS);
+    this.#missing.retryIn(REOPEN_AFTER_MS, () => this.#reopen());
   }
 
   #reopen(): void {
-    this.#stopReopening();
+    this.#missing.stopRetrying();
     if (this.#link !== undefined) this.#repair(this.#link, new Set());
-  }
-
-  #stopReopening(): void {
-    this.#reopening?.cancel();
-    this.#reopening = undefined;
   }
 
   #accuse(inFlight: readonly Outgoing[], cause: Error): void {

@@ -91,6 +91,11 @@ export class Publishers {
     return [...this.#dispatchers].filter(({ isWaitingForChannel }) => isWaitingForChannel).length;
   }
 
+  /** Those that lack a channel on a link that lives, while somebody waits for it. */
+  get missing(): readonly NonNullable<Dispatcher['missing']>[] {
+    return [...this.#dispatchers].flatMap(({ missing }) => missing ?? []);
+  }
+
   /** How many there are, in use or not: each of them may want a channel. */
   get count(): number {
     return this.#dispatchers.size;

@@ -33,6 +33,8 @@ export interface HealthDetails {
   readonly refused: readonly string[];
   /** What the broker refuses now (403) and allowed before; null when it does not. */
   readonly accessRefused: { readonly since: string; readonly entities: readonly string[] } | null;
+  /** Publishers that have no channel although their link is up: `the publisher`, `a further publisher`, `RPC "<name>"`. */
+  readonly publishing: { readonly missing: readonly string[] };
   /** The broker's resource alarm; null without one. */
   readonly blocked: { readonly reason: string; readonly since: string } | null;
   /** Publishes wait, and none of any kind has been confirmed since; null otherwise. */
@@ -69,7 +71,7 @@ export function publicHealth({ reason, since }: HealthVerdict): PublicHealth {
 
 export function healthDetails(status: ConnectionStatus): HealthDetails {
   const { links, reconnects, lastLoss, lastFailedAttempt, consumers, topology, eventLoop } = status;
-  const { accessRefused, blocked, noConfirms, outbox } = status;
+  const { accessRefused, publishing, blocked, noConfirms, outbox } = status;
   return {
     links: links.map(linkHealth),
     reconnects,
@@ -89,6 +91,7 @@ export function healthDetails(status: ConnectionStatus): HealthDetails {
       since: isoTime(accessRefused.since),
       entities: accessRefused.refusals.map(({ entity }) => entity),
     },
+    publishing: { missing: publishing.missing.map(({ name }) => name) },
     blocked: blocked && { reason: blocked.reason, since: isoTime(blocked.since) },
     noConfirms: noConfirms && { waiting: noConfirms.waiting, since: isoTime(noConfirms.since) },
     outbox: { ...outbox },

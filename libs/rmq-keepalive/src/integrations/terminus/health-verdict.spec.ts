@@ -43,6 +43,7 @@ function statusOf(changes: Partial<ConnectionStatus> = {}): ConnectionStatus {
     reconnects: 0,
     consumers: { wanted: 2, attached: 2, missing: [], paused: [], stuck: [], singleActive: [], notExclusive: [] },
     topology: { refused: [] },
+    publishing: { missing: [] },
     outbox: { queued: 0, inFlight: 0, waiting: 0, bytes: 0, maxMessages: 10, maxBytes: 100 },
     counters: {
       published: 0,
@@ -97,6 +98,13 @@ const stuck = (since: number) => ({
   to: 'orders.dead',
   deliveries: 3,
   code: 'RMQ_PUBLISH_NACKED',
+  message: 'at secret-host',
+  since,
+});
+
+const lacksChannel = (since: number) => ({
+  name: 'the publisher',
+  code: 'RMQ_CHANNELS_EXHAUSTED',
   message: 'at secret-host',
   since,
 });
@@ -188,6 +196,18 @@ describe('health', () => {
     expect(verdict(statusOf({ topology }), NOW)).toMatchObject({ status: 'degraded', reason: 'entity-refused' });
   });
 
+  it('is degraded while a publisher has no channel, since the first of them, before any alarm', () => {
+    const publishing = { missing: [lacksChannel(ago(20)), lacksChannel(ago(90))] };
+    const blocked = { reason: 'low on memory', since: ago(300) };
+    expect(verdict(statusOf({ publishing, blocked }), NOW)).toEqual({
+      status: 'degraded',
+      reason: 'publisher-missing',
+      since: ago(90),
+    });
+    const topology = { refused: [{ entity: 'queue "q"', code: 'RMQ_TOPOLOGY_REFUSED', message: 'at secret-host' }] };
+    expect(verdict(statusOf({ publishing, topology }), NOW).reason).toBe('entity-refused');
+  });
+
   it('is degraded while the broker blocks publishes', () => {
     const blocked = { reason: 'low on memory', since: ago(300) };
     expect(verdict(statusOf({ blocked }), NOW)).toEqual({ status: 'degraded', reason: 'blocked', since: ago(300) });
@@ -251,6 +271,7 @@ describe('the health report', () => {
           notExclusive: ['Shares.on'],
         },
         topology: { refused: [{ entity: 'queue "q"', code: 'RMQ_TOPOLOGY_REFUSED', message: 'at secret-host' }] },
+        publishing: { missing: [lacksChannel(ago(20))] },
         blocked: { reason: 'low on memory', since: ago(300) },
       }),
     );
@@ -279,6 +300,7 @@ describe('the health report', () => {
         notExclusive: ['Shares.on'],
       },
       refused: ['queue "q"'],
+      publishing: { missing: ['the publisher'] },
       blocked: { reason: 'low on memory', since: '2023-12-31T23:59:59.700Z' },
       outbox: { queued: 0, maxMessages: 10 },
     });

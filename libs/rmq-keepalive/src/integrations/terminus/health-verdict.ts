@@ -14,6 +14,7 @@ export type HealthReason =
   | 'consumer-missing'
   | 'deliveries-stuck'
   | 'entity-refused'
+  | 'publisher-missing'
   | 'no-confirms'
   | 'blocked'
   | 'idle'
@@ -47,11 +48,12 @@ export function verdict(status: ConnectionStatus, now: number): HealthVerdict {
 }
 
 /**
- * The cause before what comes of it: rights that were lost. Else the worst comes first: messages that nobody consumes, messages that failed and hold up the others, then what may become
- * that, then publishes that have to wait.
+ * Of several the one to look at first. Lost rights come before all that they may be the cause of. Then the worst: messages
+ * that nobody consumes, failed ones that hold up the others, entities that are not as they should be. Last publishes that wait:
+ * for a channel, for confirms, for the end of an alarm.
  */
 function verdictWhileOpen(status: ConnectionStatus): HealthVerdict {
-  const { stateSince, accessRefused, consumers, topology, noConfirms, blocked } = status;
+  const { stateSince, accessRefused, consumers, topology, publishing, noConfirms, blocked } = status;
   if (accessRefused !== null) return { status: 'degraded', reason: 'access-refused', since: accessRefused.since };
   if (consumers.missing.length > 0) {
     const since = Math.min(...consumers.missing.map((consumer) => consumer.since));
@@ -62,6 +64,10 @@ function verdictWhileOpen(status: ConnectionStatus): HealthVerdict {
     return { status: 'degraded', reason: 'deliveries-stuck', since };
   }
   if (topology.refused.length > 0) return { status: 'degraded', reason: 'entity-refused', since: stateSince };
+  if (publishing.missing.length > 0) {
+    const since = Math.min(...publishing.missing.map((publisher) => publisher.since));
+    return { status: 'degraded', reason: 'publisher-missing', since };
+  }
   if (noConfirms !== null) return { status: 'degraded', reason: 'no-confirms', since: noConfirms.since };
   if (blocked !== null) return { status: 'degraded', reason: 'blocked', since: blocked.since };
   return { status: 'up', reason: 'open', since: stateSince };
