@@ -23,6 +23,8 @@ async function openWithRoomFor(others: number): Promise<RmqConnection> {
 
 const health = (connection: RmqConnection): HealthVerdict => verdict(connection.status(), Date.now());
 const missing = (connection: RmqConnection) => connection.status().publishing.missing;
+const channels = async (): Promise<number> =>
+  (await faults.broker.listConnections(faults.vhost.name)).reduce((sum, one) => sum + one.channels, 0);
 
 describe('a publisher without a channel', () => {
   it('is named in status and health while something waits for it, and until there is a channel', async () => {
@@ -67,5 +69,38 @@ describe('a publisher without a channel', () => {
     await connection.declareTopology({ queues: [{ name: 'answers' }] });
     await until('there is one', () => health(connection).status === 'up', SOON_MS);
     expect(call.ends).toEqual([]);
+  });
+});
+
+describe('the channel of calls that have ended', () => {
+  it('is there for others when the alarm is over that kept it from being closed', async () => {
+    const connection = await openWithRoomFor(1);
+    const calls = connection.openCalls({ name: 'first' });
+    await heardCall(calls, 'work', '', { timeoutMs: 200 }).over;
+    const before = await channels();
+    await faults.broker.setMemoryAlarm('on');
+    faults.afterwards(() => faults.broker.setMemoryAlarm('off'));
+    const blocked = connection.publisher.sendToQueue('work', 1);
+    await until('the alarm is known', () => connection.status().blocked !== null);
+    await calls.end();
+    await faults.broker.setMemoryAlarm('off');
+    await blocked;
+    await until('it is closed', async () => (await channels()) === before - 1);
+    await connection.createPublisher().sendToQueue('work', 2, { timeoutMs: 10_000 });
+    expect(await channels()).toBe(before);
+    expect(faults.oracle.eventsOf('link-lost')).toEqual([]);
+  });
+
+  it('is closed also when it was being opened just then', async () => {
+    const connection = await openWithRoomFor(1);
+    const before = await channels();
+    const calls = connection.openCalls({ name: 'short' });
+    const call = heardCall(calls, 'work', '');
+    await calls.end();
+    expect(await call.over).toMatchObject({ code: 'RMQ_CLOSED' });
+    // There is room for one: this waits for the other's end.
+    await connection.createPublisher().sendToQueue('work', 2, { timeoutMs: 10_000 });
+    await until('only that one is open', async () => (await channels()) === before + 1);
+    expect(faults.oracle.eventsOf('link-lost')).toEqual([]);
   });
 });

@@ -90,6 +90,8 @@ export class Dispatcher {
   #session: PublishSession | undefined;
   /** Kept from one channel to the next on the same link. */
   #place: ChannelPlace | undefined;
+  /** Channels that are being opened. */
+  #openings = 0;
   readonly #isMain: boolean;
   readonly #missing: MissingChannel;
   #isNeeded: boolean;
@@ -263,18 +265,23 @@ export class Dispatcher {
   /** The link is up: opens the channel, if one is needed, and sends again what was never confirmed. */
   async attach(link: Link): Promise<void> {
     this.#link = link;
-    if (!this.#isNeeded) return;
+    if (!this.#isNeeded || this.#isClosed) return;
     let session: PublishSession | undefined;
     const isCurrent = (): boolean => session !== undefined && session === this.#session;
     this.#takePlace(link);
+    this.#openings += 1;
     try {
       session = await this.#open(link, isCurrent);
     } catch (thrown) {
+      if (this.#isClosed) return void this.#giveBack();
       if (!(thrown instanceof ConsumeRefusedError)) throw thrown;
       this.#missing.because(thrown);
       // The link is as good as before: only this channel is of no use without its replies.
       return this.#replies?.refused(thrown, () => this.#link === link && this.#repair(link, new Set()));
+    } finally {
+      this.#openings -= 1;
     }
+    if (this.#isClosed) return void this.#giveBack(session);
     if (link !== this.#link) throw new ChannelClosedError('the publisher', 'its link ended while it was being opened');
     this.#session = session;
     this.#missing.over();
@@ -341,7 +348,7 @@ export class Dispatcher {
   }
 
   /**
-   * After {@link close}, for what was sent without confirms. Resolves when the broker has read it; at once if a confirm has
+   * After {@link close}, before the link ends, for what was sent without confirms. Resolves when the broker has read it; at once if a confirm has
    * said so already, or if the broker's alarm keeps it from reading.
    */
   async closeChannel(): Promise<void> {
@@ -349,7 +356,26 @@ export class Dispatcher {
     this.#session = undefined;
     if (this.#confirms === 'on' || this.#link?.blockedBecause !== undefined) return session?.end();
     await session?.close();
-    this.#place?.release();
+  }
+
+  /**
+   * After {@link close}, while the link goes on: its channel is closed, and is there for others. Resolves when the broker has
+   * read what was sent; at once if its alarm keeps it from reading, and the channel is free when it reads again.
+   */
+  async release(): Promise<void> {
+    const session = this.#session;
+    this.#session = undefined;
+    // One that is being opened is given back once it is open.
+    if (session === undefined && this.#openings > 0) return;
+    const closed = this.#giveBack(session);
+    if (this.#link?.blockedBecause === undefined) await closed;
+  }
+
+  async #giveBack(session?: PublishSession): Promise<void> {
+    const place = this.#place;
+    this.#place = undefined;
+    await session?.close();
+    place?.release();
   }
 
   #pump(): void {

@@ -84,7 +84,7 @@ export class Publishers {
   async release(dispatcher: Dispatcher): Promise<void> {
     this.#dispatchers.delete(dispatcher);
     dispatcher.close();
-    await dispatcher.closeChannel();
+    await dispatcher.release();
   }
 
   get waitingForChannel(): number {
