@@ -110,6 +110,8 @@ export type ConnectionEvent =
       readonly usualRunMs: number | undefined;
       /** How long the broker waits, as far as we know. */
       readonly ackTimeoutMs: number;
+      /** Nobody said it: it cancelled the consumer when a delivery was of that age, which a queue made anew looks like, too. */
+      readonly isAckTimeoutGuessed: boolean;
     }
   | { readonly type: 'subscription-paused'; readonly subscription: string }
   | { readonly type: 'subscription-resumed'; readonly subscription: string }

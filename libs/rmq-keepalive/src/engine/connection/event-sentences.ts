@@ -289,12 +289,13 @@ function stallSentence(kind: StallKind, time: string): string {
 }
 
 function prefetchSentence(event: ConnectionEventOf<'prefetch-changed'>): string {
-  const { subscription, from, to, handedBack, usualRunMs, ackTimeoutMs } = event;
+  const { subscription, from, to, handedBack, usualRunMs, ackTimeoutMs, isAckTimeoutGuessed } = event;
   const holds = `Subscription "${subscription}" holds ${counted(to, 'message')} at most, no longer ${from}`;
   if (to > from) return `${holds}: its handlers are fast enough again`;
   const pace =
     usualRunMs === undefined ? 'None of its handlers has returned yet' : `A handler takes ${seconds(usualRunMs)}`;
-  return `${holds}; ${counted(handedBack, 'message')} went back to the queue. ${pace}, and the broker waits ${seconds(ackTimeoutMs)} for an ack: see prefetch, concurrency and ackTimeoutMs`;
+  const guessed = isAckTimeoutGuessed ? ', it seems: it cancelled the consumer when a delivery was that old' : '';
+  return `${holds}; ${counted(handedBack, 'message')} went back to the queue. ${pace}, and the broker waits ${seconds(ackTimeoutMs)} for an ack${guessed}: see prefetch, concurrency and ackTimeoutMs`;
 }
 
 function drainedSentence(report: DrainReport): string {

@@ -289,6 +289,7 @@ export class Attachment implements DeliveryOrigin {
   #look(): boolean {
     // Without a consumer all that waits was given back, or will be; the next one begins anew.
     if (!this.isLive || this.consumerTag === undefined) return false;
+    this.host.holding.isLeftUs(this.oldestInHandMs ?? 0);
     if (this.handling.beginsNoMore) return true;
     const facts = this.#line();
     const verdict = this.host.holding.verdict(facts);

@@ -1,4 +1,6 @@
 /** What one subscription may hold, through all its attachments: its prefetch now, and what is known of the pace of its handlers. */
+import type { Clock } from '../clock.js';
+import { AckTimeoutGuess } from './ack-timeout-guess.js';
 import { ackTimeoutIn, budgetOf, longestBatchWait, looksEveryMs } from './ack-timeout.js';
 import { type LineFacts, type LineVerdict, lineVerdict } from './time-in-line.js';
 import type { WantedSubscription } from './subscription.js';
@@ -11,8 +13,13 @@ export class Holding {
   #later: number | undefined;
   #ackTimeoutMs: number;
   #usualRunMs: number | undefined;
+  readonly #guess: AckTimeoutGuess;
 
-  constructor(private readonly wanted: WantedSubscription) {
+  constructor(
+    private readonly wanted: WantedSubscription,
+    clock: Pick<Clock, 'now'>,
+  ) {
+    this.#guess = new AckTimeoutGuess(clock);
     this.#prefetch = wanted.prefetch;
     this.#ackTimeoutMs = wanted.ack === 'none' ? Infinity : wanted.ackTimeoutMs;
   }
@@ -28,7 +35,13 @@ export class Holding {
   }
 
   get ackTimeoutMs(): number {
-    return this.#ackTimeoutMs;
+    return Math.min(this.#guess.ms ?? Infinity, this.#ackTimeoutMs);
+  }
+
+  /** What a change of the prefetch is made by. */
+  get pace(): { usualRunMs: number | undefined; ackTimeoutMs: number; isAckTimeoutGuessed: boolean } {
+    const { usualRunMs, ackTimeoutMs } = this;
+    return { usualRunMs, ackTimeoutMs, isAckTimeoutGuessed: ackTimeoutMs < this.#ackTimeoutMs };
   }
 
   get usualRunMs(): number | undefined {
@@ -37,13 +50,13 @@ export class Holding {
 
   /** `undefined`: the broker waits for ever, and so may everything else. */
   get looksEveryMs(): number | undefined {
-    return this.#ackTimeoutMs === Infinity ? undefined : looksEveryMs(this.#ackTimeoutMs);
+    return this.ackTimeoutMs === Infinity ? undefined : looksEveryMs(this.ackTimeoutMs);
   }
 
   get batch(): { readonly size: number; readonly waitMs: number } | undefined {
     const { batch } = this.wanted;
-    if (batch === undefined || this.#ackTimeoutMs === Infinity) return batch;
-    return { ...batch, waitMs: Math.min(batch.waitMs, longestBatchWait(this.#ackTimeoutMs)) };
+    if (batch === undefined || this.ackTimeoutMs === Infinity) return batch;
+    return { ...batch, waitMs: Math.min(batch.waitMs, longestBatchWait(this.ackTimeoutMs)) };
   }
 
   /** A handler took so long. */
@@ -56,9 +69,14 @@ export class Holding {
     this.#ackTimeoutMs = ackTimeoutIn(text) ?? this.#ackTimeoutMs;
   }
 
-  /** It cancelled the consumer of a queue that is there, when the oldest delivery was of this age: so long it waits, then. */
+  /** It cancelled the consumer of a queue that is there, when the oldest delivery was of this age: so long it waits, it seems. */
   wasTooLate(oldestMs: number): void {
-    this.#ackTimeoutMs = Math.min(oldestMs, this.#ackTimeoutMs);
+    this.#guess.sign(oldestMs);
+  }
+
+  /** The oldest delivery is of this age, and the consumer is not cancelled. */
+  isLeftUs(oldestMs: number): void {
+    this.#guess.isLeftUs(oldestMs);
   }
 
   change(prefetch: number): void {
@@ -77,12 +95,12 @@ export class Holding {
   }
 
   isTooOld(ageMs: number): boolean {
-    return ageMs > budgetOf(this.#ackTimeoutMs);
+    return ageMs > budgetOf(this.ackTimeoutMs);
   }
 
   /** After so long something of this age is too old. */
   tooOldInMs(ageMs: number): number {
-    return Math.max(0, budgetOf(this.#ackTimeoutMs) - ageMs);
+    return Math.max(0, budgetOf(this.ackTimeoutMs) - ageMs);
   }
 
   verdict(facts: LineFacts): LineVerdict {
@@ -90,7 +108,7 @@ export class Holding {
     // With an order, one key may have all of them.
     const least = orderedBy === undefined ? Math.min(wanted, concurrency * (batch?.size ?? 1)) : 1;
     return lineVerdict(facts, {
-      budgetMs: budgetOf(this.#ackTimeoutMs),
+      budgetMs: budgetOf(this.ackTimeoutMs),
       prefetch: this.#prefetch,
       wanted,
       least,

@@ -102,8 +102,8 @@ export class PrefetchChange {
     }
     if (this.holding.prefetch === from) return;
     const { name: subscription } = this.wanted;
-    const { prefetch: to, usualRunMs, ackTimeoutMs } = this.holding;
-    this.host.event({ type: 'prefetch-changed', subscription, from, to, handedBack, usualRunMs, ackTimeoutMs });
+    const { prefetch: to, pace } = this.holding;
+    this.host.event({ type: 'prefetch-changed', subscription, from, to, handedBack, ...pace });
   }
 
   #orderFor({ takesBack }: Attachment): ExchangeOrder {

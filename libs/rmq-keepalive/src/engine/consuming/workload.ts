@@ -57,7 +57,7 @@ export class Workload {
     private readonly host: WorkloadHost,
     prefetchIsDue: AttachmentHost['prefetchIsDue'],
   ) {
-    this.holding = new Holding(wanted);
+    this.holding = new Holding(wanted, host.clock);
     const { name: subscription, ack, isStream, streamOffset = 'next' } = wanted;
     this.#position = isStream ? new StreamPosition(streamOffset) : undefined;
     this.#failures = new FailedDeliveries(wanted, host, this.counters, () => this.#position !== undefined);
@@ -130,10 +130,10 @@ export class Workload {
   #holdAnew(): void {
     const { prefetch: from } = this.holding;
     this.holding.beginAnew();
-    const { prefetch: to, usualRunMs, ackTimeoutMs } = this.holding;
+    const { prefetch: to, pace } = this.holding;
     if (to === from) return;
     const { name: subscription } = this.wanted;
-    this.host.event({ type: 'prefetch-changed', subscription, from, to, handedBack: 0, usualRunMs, ackTimeoutMs });
+    this.host.event({ type: 'prefetch-changed', subscription, from, to, handedBack: 0, ...pace });
   }
 
   /** What was not begun yet, or arrives from now on, is not begun any more; {@link handBackNotBegun} follows. */
