@@ -93,7 +93,12 @@ describe('F45: one consumer at a time', () => {
     const connection = await consumer('one', { singleActive: true });
     expect(connection.status().consumers).toMatchObject({
       attached: 0,
-      missing: [{ code: 'RMQ_CONSUME_REFUSED', message: expect.stringMatching(/without that several would consume/) }],
+      missing: [
+        {
+          code: 'RMQ_CONSUME_REFUSED',
+          message: expect.stringMatching(/the broker has it without a single active consumer/),
+        },
+      ],
       singleActive: [],
     });
     expect(connection.status().topology.refused).toMatchObject([{ entity: 'queue "jobs"' }]);
@@ -102,6 +107,17 @@ describe('F45: one consumer at a time', () => {
     await send(1, 2);
     await until('it is handled', () => has(1));
   }, 20_000);
+
+  it('a queue that cannot be declared for another reason is not consumed from either, and nobody is told to delete it', async () => {
+    const { channel } = await bareClient(faults);
+    await channel.assertQueue('jobs', { arguments: { 'x-single-active-consumer': true, 'x-max-length': 9 } });
+    const connection = await consumer('one', { singleActive: true });
+    expect(connection.status().consumers).toMatchObject({
+      attached: 0,
+      missing: [{ message: expect.stringMatching(/it could not be declared \(see topology\.refused\)/) }],
+    });
+    expect(connection.status().consumers.missing[0]?.message).not.toMatch(/Delete the queue/);
+  });
 
   hasDefaultTypes(
     'an exclusive consumer of a queue that became a quorum queue by default is named as none',

@@ -182,6 +182,7 @@ export class RmqConnection {
       codec,
       event: (event) => this.#emit(event),
       isAnyRefused: (entities) => this.#topology.isAnyRefused(entities),
+      troubleWith: (entity) => this.#topology.troubleWith(entity),
       patienceMs: this.#patienceMs,
       turnsFor: (consumers) =>
         this.#culprits.turnsFor(consumers, ({ name }) => subscriptionAsked(name), this.#clock.now()),

@@ -40,6 +40,8 @@ import { NOT_FOUND } from '../reply-codes.js';
 export interface ConsumerHost extends WorkloadHost {
   /** Whether the broker refuses to declare any of these. */
   isAnyRefused(entities: readonly Entity[]): boolean;
+  /** Why it is not declared, as far as is known. */
+  troubleWith(entity: Entity): Error | undefined;
   /** The consumer has to be attached again while its link lives; call back `attach` after `delayMs`. */
   needsRepair(consumer: Consumer, delayMs: number): void;
   /** Its link has no channel for it. Call back `attach` when one is free. */
@@ -439,7 +441,8 @@ export class Consumer {
   async #consume(attachment: Attachment): Promise<void> {
     const { channel } = attachment;
     const { wanted } = this;
-    if (wanted.singleActive && this.host.isAnyRefused([wanted.queue])) throw new NotSingleActiveError();
+    const trouble = wanted.singleActive && this.host.troubleWith(wanted.queue);
+    if (trouble) throw new NotSingleActiveError(trouble);
     if (wanted.isOwnQueue) {
       await this.#deleteStrayQueue(attachment);
       const { queue } = await channel.assertQueue(wanted.queue.name, wanted.queue.options);

@@ -2,7 +2,7 @@
 import type { Clock } from '../clock.js';
 import type { ConnectionEvent } from '../connection/connection-events.js';
 import type { Link } from '../connection/link.js';
-import { mayIgnoreExclusive } from './one-consumer.js';
+import { mayIgnoreExclusive } from './one-consumer-options.js';
 import { askForQueueType, type QueueType } from './queue-type.js';
 import type { WantedSubscription } from './subscription.js';
 

@@ -13,7 +13,7 @@
 import type { ConnectionEvent } from '../connection/connection-events.js';
 import type { Attachment, DueVerdict } from './attachment.js';
 import type { Holding } from './holding.js';
-import { isSingleActive } from './one-consumer.js';
+import { isSingleActive } from './one-consumer-options.js';
 import type { WantedSubscription } from './subscription.js';
 
 export interface PrefetchChangeHost {

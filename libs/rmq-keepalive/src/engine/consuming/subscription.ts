@@ -32,7 +32,7 @@ import {
 import type { DeadLetterReason } from './failures/dead-letter.js';
 import type { RedeliveryLimits } from './failures/redeliveries.js';
 import { resolveRedeliveryLimits } from './failures/redelivery-limit.js';
-import { forOneConsumer, isSingleActive } from './one-consumer.js';
+import { forOneConsumer, isSingleActive } from './one-consumer-options.js';
 import { resolveRetry, type RetryOptions, type RetryPolicy } from './failures/retry-policy.js';
 
 /**

@@ -59,12 +59,18 @@ export class NoAnswerYetError extends RmqError {
   }
 }
 
-/** The broker has the queue without a single active consumer: whoever consumes from it would be one of several. */
+/** The queue was not declared with a single active consumer by us: whoever consumes from it may be one of several. */
 export class NotSingleActiveError extends RmqError {
-  constructor() {
+  constructor(cause: Error) {
+    const isWithout = cause.message.includes('x-single-active-consumer');
+    const how = isWithout ? 'the broker has it without a single active consumer' : 'it could not be declared';
+    const way = isWithout
+      ? 'Delete the queue so that it is declared anew, use another name, or drop singleActive'
+      : 'It is consumed from as soon as it is declared';
     super(
       'RMQ_NOT_SINGLE_ACTIVE',
-      'the broker refuses to declare it with a single active consumer (see topology.refused), and without that several would consume at a time. Delete the queue so that it is declared anew, use another name, or drop singleActive',
+      `${how} (see topology.refused), so several might consume from it at a time. ${way}`,
+      { cause },
     );
   }
 }

@@ -100,6 +100,11 @@ export class TopologyKeeper {
     return this.refusals.filter(({ entity }) => this.#onceDeclared.has(entity));
   }
 
+  /** Why it is not declared, as far as is known. */
+  troubleWith(entity: Entity): EntityTrouble | undefined {
+    return this.#unavailable.causeOf(entity);
+  }
+
   isAnyRefused(entities: readonly Entity[]): boolean {
     return entities.some((entity) => this.#unavailable.has(entity));
   }

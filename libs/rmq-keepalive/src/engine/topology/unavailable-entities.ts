@@ -31,6 +31,10 @@ export class UnavailableEntities {
     return this.#all.has(entityName(entity));
   }
 
+  causeOf(entity: Entity): EntityTrouble | undefined {
+    return this.#all.get(entityName(entity))?.cause;
+  }
+
   is(entity: Entity, how: Unavailability): boolean {
     return this.#all.get(entityName(entity))?.how === how;
   }
