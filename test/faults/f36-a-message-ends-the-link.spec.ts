@@ -11,7 +11,11 @@ import { until } from '../support/until.js';
 /** As RabbitMQ 4.0 and 4.3 do over a message of another protocol that they cannot convert. */
 const closesWith541 = (session: ScriptedSession): void =>
   session.closeConnection(541, 'INTERNAL_ERROR - scripted: this message cannot be converted');
-/** As a broker whose connection process crashes. */
+/** A frame of a type that the protocol does not have: amqplib raises an error, and ends the connection. */
+const unreadable = (session: ScriptedSession): void => session.write(Buffer.from([9, 0, 1, 0, 0, 0, 0, 0xce]));
+/** By an operator. */
+const forces = (session: ScriptedSession): void => session.closeConnection(320, 'CONNECTION_FORCED - scripted');
+/** By a load balancer, say. */
 const resets = (session: ScriptedSession): void => session.reset();
 
 const INNOCENT = ['a', 'b', 'c', 'd'];
@@ -44,7 +48,7 @@ describe('F36: when a message ends the link at every delivery', () => {
   it.each([
     { how: 'closing the connection with 541', ends: closesWith541, where: 'at the head of its queue', before: 0 },
     { how: 'closing the connection with 541', ends: closesWith541, where: 'behind others', before: 12 },
-    { how: 'a reset', ends: resets, where: 'at the head of its queue', before: 0 },
+    { how: 'bytes that amqplib cannot read', ends: unreadable, where: 'at the head of its queue', before: 0 },
   ])(
     'by $how, $where: that subscription is found, named and left out, all others handle everything',
     async ({ ends, before }) => {
@@ -177,7 +181,10 @@ describe('F36: when a message ends the link at every delivery', () => {
     expect(connection.status().consumers.attached).toBe(INNOCENT.length + 2);
   });
 
-  it('leaves nobody out for a link that an operator closes again and again', async () => {
+  it.each([
+    { what: 'an operator closes again and again', ends: forces },
+    { what: 'is cut again and again', ends: resets },
+  ])('leaves nobody out for a link that $what', async ({ ends }) => {
     const queues = new QueueingScript();
     const broker = await scripted(queues);
     const connection = faults.connect({ urls: broker.url });
@@ -185,7 +192,7 @@ describe('F36: when a message ends the link at every delivery', () => {
     await connection.start();
     for (let time = 1; time <= 6; time++) {
       await connection.whenOpen({ timeoutMs: 10_000 });
-      broker.lastSession.closeConnection(320, 'CONNECTION_FORCED - scripted');
+      ends(broker.lastSession);
       await until('it was lost', () => linksLost() === time);
     }
     await connection.whenOpen({ timeoutMs: 10_000 });

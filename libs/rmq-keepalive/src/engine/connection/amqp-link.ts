@@ -38,7 +38,6 @@ export class AmqpLink implements Link {
   /** By name, how often. */
   readonly #asked = new Map<string, number>();
   readonly #raw: RawConnection;
-  readonly #upSince: number;
   /** One listener on the socket, however many channels publish. */
   readonly #whenDrained = new Set<() => void>();
 
@@ -55,7 +54,6 @@ export class AmqpLink implements Link {
     this.#raw = session.connection as unknown as RawConnection;
     readContentHeadersOf(session.connection as object, maxInboundBytes);
     this.channels = budget.forLink(role, this.#raw.channelMax);
-    this.#upSince = clock.now();
     // amqplib tells of it here first, and then closes the channels.
     session.on('error', (error: Error) => this.channels.connectionEnded(error.message));
     const { stream } = this.#raw;
@@ -118,10 +116,6 @@ export class AmqpLink implements Link {
 
   get isClosingByUs(): boolean {
     return this.#closingByUs;
-  }
-
-  get ageMs(): number {
-    return this.clock.now() - this.#upSince;
   }
 
   get asked(): ReadonlySet<string> {

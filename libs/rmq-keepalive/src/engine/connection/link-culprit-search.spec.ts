@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { LinkLostError, PeerDeadError } from '../errors.js';
-import { closeKind, LinkCulpritSearch, type LostLink, subscriptionAsked } from './link-culprit-search.js';
+import { isOverWhatWeAsked, LinkCulpritSearch, type LostLink, subscriptionAsked } from './link-culprit-search.js';
 
 const refused = new LinkLostError(Object.assign(new Error('INTERNAL_ERROR'), { code: 541 }));
 const reset = new LinkLostError(Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' }));
@@ -16,24 +16,24 @@ const GUILTY = 'queue "guilty"';
 const NAMES = ['queue "a"', GUILTY, 'queue "b"'];
 
 function lostLink(changes: Partial<LostLink> = {}): LostLink {
-  return { role: 'consuming', asked: new Set(), attachedBeside: 0, ageMs: 100, ...changes };
+  return { role: 'consuming', asked: new Set(), attachedBeside: 0, ...changes };
 }
 
 const asking = (...names: string[]): LostLink => lostLink({ asked: new Set(names) });
 
-describe('the kind of a close', () => {
+describe('a close is over what was asked for', () => {
   it.each([
-    ['refused', refused],
-    ['refused', unreadable],
-    ['abrupt', reset],
-    ['abrupt', new LinkLostError(new Error('Unexpected close'))],
-    ['unrelated', forced],
-    ['unrelated', tooManyChannels],
-    ['unrelated', new PeerDeadError(15_000, 10_000)],
-    ['unrelated', new LinkLostError(new Error('Heartbeat timeout'))],
-    ['unrelated', new LinkLostError('the connection was closed')],
-  ])('is %s for %s', (kind, cause) => {
-    expect(closeKind(cause)).toBe(kind);
+    ['with a reason of the broker', true, refused],
+    ['when amqplib cannot read what came', true, unreadable],
+    ['not when the link is reset', false, reset],
+    ['not when it ends without a word', false, new LinkLostError(new Error('Unexpected close'))],
+    ['not when an operator closes it', false, forced],
+    ['not when it has too many channels', false, tooManyChannels],
+    ['not when the peer is dead', false, new PeerDeadError(15_000, 10_000)],
+    ['not when its heartbeats stay away', false, new LinkLostError(new Error('Heartbeat timeout'))],
+    ['not when nobody knows', false, new LinkLostError('the connection was closed')],
+  ])('%s', (_, isSo, cause) => {
+    expect(isOverWhatWeAsked(cause)).toBe(isSo);
   });
 });
 
@@ -77,15 +77,9 @@ describe('the search for what the connection is closed over', () => {
     expect(search.linkLost({ ...onTrial, attachedBeside: 0 }, refused, 4)).toBe(guilty);
   });
 
-  it('wants more than that of links that end without a word', () => {
-    const search = new LinkCulpritSearch();
-    const verdicts = Array.from({ length: 5 }, (_, now) => search.linkLost(asking(GUILTY), reset, now));
-    expect(verdicts).toEqual([undefined, undefined, undefined, undefined, GUILTY]);
-  });
-
   it.each([
     ['an operator closes it', asking(GUILTY), forced],
-    ['it lived for a while and ends without a word', { ...asking(GUILTY), ageMs: 60_000 }, reset],
+    ['it is cut without a word', asking(GUILTY), reset],
     ['it only publishes, and nothing was asked for', lostLink({ role: 'publishing' }), refused],
   ])('takes no notice when %s', (_, link, cause) => {
     const search = new LinkCulpritSearch();

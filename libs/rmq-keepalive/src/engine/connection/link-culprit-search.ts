@@ -24,8 +24,6 @@ export interface LostLink {
   readonly asked: ReadonlySet<string>;
   /** How many consumers stood on it that were not on trial. */
   readonly attachedBeside: number;
-  /** How long it had lived. */
-  readonly ageMs: number;
 }
 
 /** In which order things are asked for on the next link. */
@@ -38,14 +36,11 @@ export interface Turns<T> {
 
 /** Closes that follow each other more closely are one trouble. */
 const SAME_TROUBLE_MS = 60_000;
-/** A link that ends without a word says little: only one that hardly lived counts, and it takes more of them. */
-const YOUNG_LINK_MS = 2_000;
-const CLOSES = {
-  refused: { untilAllAreTried: 2, untilOneIsConvicted: 2 },
-  abrupt: { untilAllAreTried: 3, untilOneIsConvicted: 5 },
-};
+const CLOSES_UNTIL_ALL_ARE_TRIED = 2;
 /** An operator closed it, or the broker shuts down: over nothing of ours. */
 const CONNECTION_FORCED = 320;
+/** How amqplib words an end that no frame announced. */
+const CUT: ReadonlySet<string> = new Set(['Unexpected close', 'Heartbeat timeout']);
 const SUBSCRIPTION = 'subscription ';
 
 /** The name under which a subscription is asked for. */
@@ -62,20 +57,18 @@ export class LinkCulpritSearch {
 
   /** A link is lost. @returns the name of the one that is guilty beyond doubt, if this convicts one */
   linkLost(link: LostLink, cause: Error, now: number): string | undefined {
-    const kind = closeKind(cause);
-    if (kind === 'unrelated' || !mayBeOverUs(link, kind)) return undefined;
+    if (!isOverWhatWeAsked(cause) || !mayBeOverUs(link)) return undefined;
     if (!this.#isFresh(now)) this.#forget();
     this.#lastCloseAt = now;
     this.#closes += 1;
-    const bounds = CLOSES[kind];
-    const culprit = this.#culpritOf(link, this.#closes >= bounds.untilOneIsConvicted);
+    const culprit = this.#culpritOf(link);
     if (culprit !== undefined) {
       this.#forget();
       // Where there was one there may be another, which shall be found sooner.
       this.#closes = 1;
       return culprit;
     }
-    if (this.#closes >= bounds.untilAllAreTried) this.#areAllTried = true;
+    if (this.#closes >= CLOSES_UNTIL_ALL_ARE_TRIED) this.#areAllTried = true;
     return undefined;
   }
 
@@ -94,7 +87,7 @@ export class LinkCulpritSearch {
       : { together, oneByOne: others };
   }
 
-  #culpritOf({ asked, attachedBeside }: LostLink, isLateEnough: boolean): string | undefined {
+  #culpritOf({ asked, attachedBeside }: LostLink): string | undefined {
     const [only] = asked;
     const isSuspect = only !== undefined && (this.#areAllTried || this.#suspects.has(only));
     if (asked.size !== 1 || !isSuspect) {
@@ -102,7 +95,7 @@ export class LinkCulpritSearch {
       return undefined;
     }
     const isBesideOthers = only.startsWith(SUBSCRIPTION) && attachedBeside > 0;
-    if (!isBesideOthers && isLateEnough) return only;
+    if (!isBesideOthers) return only;
     this.#accused = only;
     return undefined;
   }
@@ -119,22 +112,21 @@ export class LinkCulpritSearch {
   }
 }
 
-type CloseKind = 'refused' | 'abrupt' | 'unrelated';
-
-/** `refused`: the broker closed the connection with a reason, or amqplib could not read what came. */
-export function closeKind(cause: Error): CloseKind {
+/**
+ * Whether the broker closed the connection with a reason that may lie in what we asked for, or amqplib could not read what came.
+ * A link that is cut without a word says nothing of that: networks and load balancers do it to everybody.
+ */
+export function isOverWhatWeAsked(cause: Error): boolean {
   // Ours (peer dead, recovery stalled, blocked loop) are about the link, and not about what is on it.
-  if (!(cause instanceof LinkLostError)) return 'unrelated';
+  if (!(cause instanceof LinkLostError)) return false;
   const { code, message } = (cause.cause ?? {}) as { code?: unknown; message?: unknown };
-  // Whoever opened the one channel too many has done nothing wrong.
-  if (channelLimitIn(String(message)) !== undefined) return 'unrelated';
-  if (typeof code === 'number') return code === CONNECTION_FORCED ? 'unrelated' : 'refused';
-  if (typeof code === 'string' || message === 'Unexpected close') return 'abrupt';
-  return message === undefined || message === 'Heartbeat timeout' ? 'unrelated' : 'refused';
+  // The one that opened a channel too many has done nothing wrong.
+  if (channelLimitIn(String(message)) !== undefined) return false;
+  if (typeof code === 'number') return code !== CONNECTION_FORCED;
+  return code === undefined && typeof message === 'string' && !CUT.has(message);
 }
 
 /** A publishing link that is closed with nothing asked for was closed over a message, which its publisher searches. */
-function mayBeOverUs({ role, asked, ageMs }: LostLink, kind: CloseKind): boolean {
-  if (role === 'publishing' && asked.size === 0) return false;
-  return kind === 'refused' || ageMs < YOUNG_LINK_MS;
+function mayBeOverUs({ role, asked }: LostLink): boolean {
+  return role !== 'publishing' || asked.size > 0;
 }

@@ -20,8 +20,6 @@ export interface Link {
   readonly bytesWritten: number;
   /** Places for channels. Take one before a channel is opened, give it back when that is closed. */
   readonly channels: LinkChannels;
-  /** Since it came up. */
-  readonly ageMs: number;
   /** Names of what is asked of the broker on this link and not answered yet: what it may be closed over. */
   readonly asked: ReadonlySet<string>;
   /** Notes that `what` is asked for. @returns to be called with the answer; when the link is lost first, `asked` keeps it */

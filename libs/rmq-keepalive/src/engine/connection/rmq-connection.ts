@@ -465,9 +465,9 @@ export class RmqConnection {
   }
 
   #linkLost(link: Link, cause: Error): void {
-    const { role, asked, ageMs } = link;
+    const { role, asked } = link;
     const attachedBeside = role === 'publishing' ? 0 : this.#consumers.attachedBeside(asked);
-    const culprit = this.#culprits.linkLost({ role, asked, ageMs, attachedBeside }, cause, this.#clock.now());
+    const culprit = this.#culprits.linkLost({ role, asked, attachedBeside }, cause, this.#clock.now());
     this.#record.linkLost(link, cause);
     this.#topology.linkLost();
     if (link.role !== 'publishing') this.#consumers.detachAll(cause);
