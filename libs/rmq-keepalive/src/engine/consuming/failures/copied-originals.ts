@@ -8,13 +8,16 @@
  * A message has no identity of its own in AMQP. It is known by its id or, without one, by what it says, together with the
  * counts that our copies carry, so that a copy is not taken for its original; and it must have come back more often than
  * when it was copied, so that another message that says the same is not.
+ *
+ * Most of them never come again. So they are remembered by their keys, and no delivery is kept in memory, with its body, for
+ * their sake: while it matters which one it is, its channel or the handling of it has it in hand.
  */
 import type { Delivery } from '../delivery.js';
 import { keyOf } from './redeliveries.js';
 
 interface CopiedOriginal {
-  /** The delivery that was copied, or as which it came back last. */
-  holder: Delivery;
+  /** The delivery that was copied, or as which it came back last. Gone: it is not live any more. */
+  holder: WeakRef<Delivery>;
   /** As the broker counted then. */
   returns: number;
   readonly isCopied: Promise<boolean>;
@@ -27,11 +30,14 @@ export class CopiedOriginals {
   readonly #byKey = new Map<string, Set<CopiedOriginal>>();
   #size = 0;
 
-  /** @param isCopied resolves with whether the broker confirmed it */
+  /**
+   * @param returns as the broker counts them
+   * @param isCopied resolves with whether the broker confirmed it
+   */
   add(holder: Delivery, returns: number, isCopied: Promise<boolean>): void {
     const key = keyOfOriginal(holder);
     const alike = this.#byKey.get(key) ?? new Set();
-    alike.add({ holder, returns, isCopied });
+    alike.add({ holder: new WeakRef(holder), returns, isCopied });
     this.#byKey.set(key, alike);
     this.#size += 1;
     if (this.#size > REMEMBERED) this.#forgetOldest();
@@ -39,9 +45,10 @@ export class CopiedOriginals {
 
   /** Resolves with whether a copy of this delivery, which came back so often, is in the queue already. */
   async hasCopy(delivery: Delivery, returns: number): Promise<boolean> {
+    if (this.#size === 0) return false;
     for (const original of this.#byKey.get(keyOfOriginal(delivery)) ?? []) {
-      if (original.holder.isLive || original.returns >= returns) continue;
-      Object.assign(original, { holder: delivery, returns });
+      if (original.holder.deref()?.isLive === true || original.returns >= returns) continue;
+      Object.assign(original, { holder: new WeakRef(delivery), returns });
       if (await original.isCopied) return true;
       this.remove(delivery);
     }
@@ -51,15 +58,16 @@ export class CopiedOriginals {
   /** Whether it is one of them. */
   has(delivery: Delivery): boolean {
     if (this.#size === 0) return false;
-    return [...(this.#byKey.get(keyOfOriginal(delivery)) ?? [])].some(({ holder }) => holder === delivery);
+    return [...(this.#byKey.get(keyOfOriginal(delivery)) ?? [])].some(({ holder }) => holder.deref() === delivery);
   }
 
   /** It does not come again: the broker has read its ack, or there is no copy. */
   remove(holder: Delivery): void {
+    if (this.#size === 0) return;
     const key = keyOfOriginal(holder);
     const alike = this.#byKey.get(key);
     for (const original of alike ?? []) {
-      if (original.holder !== holder) continue;
+      if (original.holder.deref() !== holder) continue;
       alike?.delete(original);
       this.#size -= 1;
     }

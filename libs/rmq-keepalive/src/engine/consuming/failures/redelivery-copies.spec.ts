@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from '@jest/globals';
 import type { ConsumeMessage } from 'amqplib';
 import type { Clock } from '../../clock.js';
@@ -43,8 +45,13 @@ function copies(send: () => Promise<void>) {
     copies: { signatures: new CopySignatures(), send, declare: () => Promise.resolve() },
     event: ({ type }) => void events.push(type),
   });
-  return { events, replace: (delivery: Delivery, returns: number) => made.replace(delivery, renewal(returns)) };
+  const replace = (delivery: Delivery, returns: number) => made.replace(delivery, renewal(returns));
+  const count = (delivery: Delivery) => made.replace(delivery, { kind: 'count', redeliveries: 1 });
+  return { events, replace, count };
 }
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 
 const renewal = (returns: number) => ({ kind: 'renew', redeliveries: 0, returns }) as const;
 
@@ -87,6 +94,38 @@ describe('when the link is lost between the confirm of a copy and the ack of its
     third.isLive = false;
     refuse(new Error('no'));
     expect(await other).toBe('not-now');
+  });
+});
+
+describe('when the link is lost before the broker has read the acks of originals', () => {
+  it.each(['count', 'replace'] as const)('they are not kept in memory (%s)', async (how) => {
+    const made = copies(() => Promise.resolve());
+    const kept: WeakRef<Delivery>[] = [];
+    const lose = async (messageId: string): Promise<void> => {
+      const link = testLink();
+      const delivery = back(link, messageId);
+      kept.push(new WeakRef(delivery));
+      link.acksRead = () => Promise.resolve(void (link.isLive = false));
+      expect(await made[how](delivery, 2)).toBe('replaced');
+    };
+    for (let i = 0; i < 20; i++) await lose(`m${i}`);
+    // A weak reference that was made or looked at holds until the end of the turn.
+    await new Promise((resolve) => setImmediate(resolve));
+    collectGarbage();
+    // The last one may still lie on the stack.
+    expect(kept.filter((one) => one.deref() !== undefined).length).toBeLessThan(2);
+  });
+
+  it('those that nobody counts push out none that is known when it comes back', async () => {
+    const { replace, count } = copies(() => Promise.resolve());
+    const lost = (): TestLink => {
+      const link = testLink();
+      link.acksRead = () => Promise.resolve(void (link.isLive = false));
+      return link;
+    };
+    await replace(back(lost(), 'known'), 2);
+    for (let i = 0; i < 10_000; i++) await count(back(lost(), `m${i}`));
+    expect(await replace(back(testLink(), 'known'), 3)).toBe('has-copy');
   });
 });
 

@@ -73,7 +73,8 @@ export class RedeliveryCopies {
   async #replace(delivery: Delivery, reason: Reason): Promise<Replacement> {
     const sending = this.#send(delivery, reason);
     const isCopied = sending.then((sent) => sent === 'replaced');
-    this.#originals.add(delivery, returnsOf(reason), isCopied);
+    // Where nobody counts, one that comes back cannot be told from another message that says the same: it is copied again.
+    if (reason.kind === 'renew') this.#originals.add(delivery, reason.returns, isCopied);
     if (!(await isCopied)) {
       this.#originals.remove(delivery);
       return sending;
