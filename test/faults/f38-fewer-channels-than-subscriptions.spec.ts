@@ -124,6 +124,29 @@ describe('F38: when a link has few channels', () => {
     expect(begun).toBe(1);
   });
 
+  it('a topology that is added without a channel for it is named and refused, nothing stands still, and it is declared later', async () => {
+    const connection = faults.connect({ urls: few(1) });
+    await started(connection);
+    await connection.publisher.sendToQueue('nobody', 1, { mandatory: false });
+    connection.addTopology({ queues: [{ name: 'late' }] });
+    await expect(connection.declareTopology({ queues: [{ name: 'later' }] })).rejects.toMatchObject({
+      code: 'RMQ_CHANNELS_EXHAUSTED',
+      message: expect.stringMatching(/the link has 1 channel \(channel_max\)/),
+    });
+    expect(connection.status().topology.refused).toMatchObject([
+      { entity: 'queue "late"', code: 'RMQ_CHANNELS_EXHAUSTED', message: expect.stringMatching(/for queue "late"/) },
+      { entity: 'queue "later"', code: 'RMQ_CHANNELS_EXHAUSTED' },
+    ]);
+    expect(verdict(connection.status(), Date.now())).toMatchObject({ status: 'degraded' });
+    // What has the channel goes on.
+    await connection.publisher.sendToQueue('nobody', 2, { mandatory: false });
+    expectQuiet(faults);
+    await faults.broker.closeAllConnections();
+    await until('both are declared on the next link', () => connection.status().topology.refused.length === 0);
+    await connection.whenOpen({ timeoutMs: 5_000 });
+    expect(await faults.broker.listQueues(faults.vhost.name)).toHaveLength(2);
+  });
+
   it('waiting costs the broker nothing, and repairs and dead letters still have a channel', async () => {
     const proxy = await recordingProxy(faults);
     const connection = faults.connect({ urls: `${proxy.url(faults.vhost.url)}?channelMax=8`, links: 'shared' });

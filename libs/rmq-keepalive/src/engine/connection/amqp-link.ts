@@ -138,7 +138,8 @@ export class AmqpLink implements Link {
     if (place === undefined) return this.isUp;
     try {
       const channel = await openGuardedChannel(this, () => place.release());
-      void closeChannel(channel);
+      // Whoever asked may need its place next.
+      await closeChannel(channel);
       return this.isUp;
     } catch {
       place.release();

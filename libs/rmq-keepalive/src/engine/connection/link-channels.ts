@@ -16,6 +16,8 @@ import { type ChannelCounts, type ChannelUse, NO_CHANNELS, roomFor } from './cha
 /** Held until {@link release}, which is for once no channel of it is open any more. Idempotent. */
 export interface ChannelPlace {
   readonly channels: LinkChannels;
+  /** A channel of it stays open until `over` resolves: a {@link release} before that counts from then on. */
+  holdUntil(over: Promise<void>): void;
   release(): void;
 }
 
@@ -39,7 +41,7 @@ export interface LinkChannelsHost {
   ended(): void;
 }
 
-/** So long {@link LinkChannels.take} waits: the holders of the other places for work are at it for a moment, as a rule. */
+/** So long {@link LinkChannels.takeForWork} waits: the holders of the other places for work are at it for a moment, as a rule. */
 const PATIENCE_MS = 10_000;
 
 interface Waiter {
@@ -158,15 +160,26 @@ export class LinkChannels {
   }
 
   #place(use: ChannelUse): ChannelPlace {
-    let isHeld = true;
+    let isReleased = false;
+    let holds = 0;
     this.#taken[use] += 1;
+    const giveBack = (): void => {
+      this.#taken[use] -= 1;
+      if (!this.#isOver) this.host.freed();
+    };
     return {
       channels: this,
+      holdUntil: (over) => {
+        holds += 1;
+        void over.then(() => {
+          holds -= 1;
+          if (isReleased && holds === 0) giveBack();
+        });
+      },
       release: () => {
-        if (!isHeld) return;
-        isHeld = false;
-        this.#taken[use] -= 1;
-        if (!this.#isOver) this.host.freed();
+        if (isReleased) return;
+        isReleased = true;
+        if (holds === 0) giveBack();
       },
     };
   }

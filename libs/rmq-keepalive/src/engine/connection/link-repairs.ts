@@ -55,13 +55,19 @@ export class LinkRepairs {
     }
   }
 
-  /** A lost link does all of it in its recovery; one that lives but cannot do it is discarded for one that can. */
+  /**
+   * A lost link does all of it in its recovery; one that lives but cannot do it is discarded for one that can. Without a
+   * channel for it they are asked for later, and named meanwhile.
+   * @throws {@link ChannelsExhaustedError} in that case
+   */
   async topology(link: Link, entities: readonly Entity[]): Promise<void> {
+    if (entities.length === 0) return;
     try {
       await this.#withinTimeLimit(link, 'a new topology', (place) => this.keeper.declare(link, entities, place));
     } catch (thrown) {
-      if (thrown instanceof ChannelsExhaustedError) return this.topology(link, entities);
-      link.destroy(asError(thrown));
+      if (!(thrown instanceof ChannelsExhaustedError)) return link.destroy(asError(thrown));
+      this.keeper.hasNoChannel(link, entities);
+      throw thrown;
     }
   }
 
@@ -76,21 +82,21 @@ export class LinkRepairs {
     );
   }
 
-  /** The wait for a channel of our own does not count: the broker has no part in it. */
+  /**
+   * The wait for a channel of our own does not count: the broker has no part in it. Work that is late goes on, on its
+   * channel, and keeps the place of that.
+   */
   async #withinTimeLimit(link: Link, what: string, work: (place: ChannelPlace) => Promise<void>): Promise<void> {
     const place = await link.channels.takeForWork(what);
-    try {
-      await this.#answerInTime(link, what, () => work(place));
-    } finally {
-      place.release();
-    }
+    const worked = work(place).finally(() => place.release());
+    await this.#answerInTime(link, what, worked);
   }
 
-  async #answerInTime(link: Link, what: string, work: () => Promise<void>): Promise<void> {
+  async #answerInTime(link: Link, what: string, work: Promise<void>): Promise<void> {
     const stalled = new RecoveryStalledError(what, this.timeoutMs);
     const askAfterMs = this.timeoutMs * SHARE_BEFORE_THE_LINK_IS_ASKED;
     try {
-      await withDeadline(this.clock, work(), askAfterMs, () => stalled);
+      await withDeadline(this.clock, work, askAfterMs, () => stalled);
     } catch (thrown) {
       if (thrown === stalled) await this.#discardIfSilent(link, stalled, this.timeoutMs - askAfterMs);
       throw thrown;

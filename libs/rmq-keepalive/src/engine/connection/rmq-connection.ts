@@ -270,10 +270,14 @@ export class RmqConnection {
   addTopology(topology: TopologyOptions): void {
     const entities = this.#topology.addOptions(topology, 'topology');
     const link = this.#links.any();
-    if (link !== undefined) void this.#repairs.topology(link, entities);
+    // Out of channels: status names them, and they are asked for again.
+    if (link !== undefined) this.#repairs.topology(link, entities).catch(() => undefined);
   }
 
-  /** As {@link addTopology}; resolves when the broker has answered, whatever it said (see status), at once while no link is up. */
+  /**
+   * As {@link addTopology}; resolves when the broker has answered, whatever it said (see status), at once while no link is up.
+   * @throws {@link OptionsError}; {@link ChannelsExhaustedError} when no channel is left to ask on: it is asked for again meanwhile
+   */
   async declareTopology(topology: TopologyOptions): Promise<void> {
     const entities = this.#topology.addOptions(topology, 'topology');
     const link = this.#links.any();

@@ -3,11 +3,17 @@
  * queues do not cost a thousand round trips in a row. Where channels are few, as many as there are: one will do.
  *
  * A refused entity (403, 404, 405, 406) costs its channel, by the protocol; the channel is opened again and the others
- * go on. One that gets no answer while the link answers others keeps its channel, and the others go on with another one.
- * Only the loss of the link rejects.
+ * go on. One that gets no answer while the link answers others keeps its channel and the place of that, and the others go
+ * on with another one; where there is none, they are refused for that, and asked for later. Only the loss of the link rejects.
  */
 import type { Channel } from 'amqplib';
-import { asError, LinkLostError, NoAnswerYetError, TopologyRefusedError } from '../errors.js';
+import {
+  asError,
+  type ChannelsExhaustedError,
+  LinkLostError,
+  NoAnswerYetError,
+  TopologyRefusedError,
+} from '../errors.js';
 import { closeChannel, openGuardedChannel } from '../connection/guarded-channel.js';
 import type { ChannelPlace } from '../connection/link-channels.js';
 import type { Link } from '../connection/link.js';
@@ -18,13 +24,13 @@ import { type Entity, entityName } from './topology.js';
 /** Enough to hide the round trips, few enough to be no burden: a channel is a process at the broker. */
 const MAX_LANES = 16;
 /** For errors: who wants a channel. */
-const WHO = 'declaring the topology';
+export const WHO_DECLARES = 'declaring the topology';
 
 export interface DeclareHooks {
-  declared(entity: Entity): void;
-  refused(entity: Entity, cause: TopologyRefusedError): void;
+  readonly declared: (entity: Entity) => void;
+  readonly refused: (entity: Entity, cause: TopologyRefusedError | ChannelsExhaustedError) => void;
   /** The link answers, and not for this one. `declared` or `refused` follows if the answer comes after all. */
-  unanswered(entity: Entity, cause: NoAnswerYetError): void;
+  readonly unanswered: (entity: Entity, cause: NoAnswerYetError) => void;
 }
 
 export interface Declaring {
@@ -36,7 +42,7 @@ export interface Declaring {
 
 /** @param waves declared one wave after the other, each in its turns */
 export async function declareInWaves(link: Link, waves: readonly Turns<Entity>[], how: Declaring): Promise<void> {
-  const lanes = new Lanes(link, await link.channels.takeForWork(WHO), how);
+  const lanes = new Lanes(link, await link.channels.takeForWork(WHO_DECLARES), how);
   try {
     for (const { together, oneByOne } of waves) {
       await lanes.declare(together);
@@ -51,17 +57,19 @@ export async function declareInWaves(link: Link, waves: readonly Turns<Entity>[]
 export async function declareEntities(link: Link, entities: readonly Entity[], how: Declaring): Promise<void> {
   if (entities.length === 0) return;
   const { place } = how;
-  const taken = place ?? (await link.channels.takeForWork(WHO));
-  const lane = new Lane(link, how);
+  const taken = place ?? (await link.channels.takeForWork(WHO_DECLARES));
+  const lane = new Lane(link, taken, how);
+  const waiting = [...entities];
   try {
-    for (const entity of entities) await lane.declare(entity);
+    await lane.declareSome(waiting);
+    refuseAll(link, waiting, how);
   } finally {
     await lane.close();
     if (place === undefined) taken.release();
   }
 }
 
-/** Declares just these. @throws {@link TopologyRefusedError} the first one; {@link NoAnswerYetError} */
+/** Declares just these. @throws {@link TopologyRefusedError} the first one; {@link NoAnswerYetError}; {@link ChannelsExhaustedError} */
 export async function declareOrThrow(
   link: Link,
   entities: readonly Entity[],
@@ -74,28 +82,32 @@ export async function declareOrThrow(
   if (refusal !== undefined) throw refusal;
 }
 
+/** For want of a channel. */
+export function refuseAll(link: Link, entities: readonly Entity[], { hooks }: Declaring): void {
+  for (const entity of entities) hooks.refused(entity, link.channels.exhausted(entityName(entity)));
+}
+
 class Lanes {
-  readonly #lanes: Lane[] = [];
-  /** One for each lane. The first one is there; without further ones it takes longer, and no more. */
+  readonly #lanes: Lane[];
   readonly #places: ChannelPlace[];
 
+  /** @param first without further ones it takes longer, and no more */
   constructor(
     private readonly link: Link,
     first: ChannelPlace,
     private readonly how: Declaring,
   ) {
     this.#places = [first];
+    this.#lanes = [new Lane(link, first, how)];
   }
 
   async declare(entities: readonly Entity[]): Promise<void> {
     const waiting = [...entities];
     const wanted = Math.min(MAX_LANES, Math.ceil(waiting.length / 2));
-    while (this.#lanes.length < wanted && this.#hasPlace()) this.#lanes.push(new Lane(this.link, this.how));
-    await Promise.all(
-      this.#lanes.map(async (lane) => {
-        for (let entity = waiting.shift(); entity !== undefined; entity = waiting.shift()) await lane.declare(entity);
-      }),
-    );
+    while (this.#lanes.length < wanted && this.#hasFurtherLane());
+    await Promise.all(this.#lanes.map((lane) => lane.declareSome(waiting)));
+    // All channels wait for their answers.
+    refuseAll(this.link, waiting, this.how);
   }
 
   async close(): Promise<void> {
@@ -103,23 +115,34 @@ class Lanes {
     for (const place of this.#places) place.release();
   }
 
-  #hasPlace(): boolean {
-    if (this.#lanes.length < this.#places.length) return true;
+  #hasFurtherLane(): boolean {
     const place = this.link.channels.tryTake('work');
-    if (place !== undefined) this.#places.push(place);
-    return place !== undefined;
+    if (place === undefined) return false;
+    this.#places.push(place);
+    this.#lanes.push(new Lane(this.link, place, this.how));
+    return true;
   }
 }
 
 class Lane {
   #channel: Channel | undefined;
+  /** What the place at hand is still needed for, after the lane has left it. */
+  #pending: Promise<void> | undefined;
+  /** Taken in place of those that are still needed. */
+  readonly #further: ChannelPlace[] = [];
 
   constructor(
     private readonly link: Link,
+    private place: ChannelPlace,
     private readonly how: Declaring,
   ) {}
 
-  async declare(entity: Entity): Promise<void> {
+  /** Takes from `waiting` as long as there is anything, and a channel to declare it on. */
+  async declareSome(waiting: Entity[]): Promise<void> {
+    while (waiting.length > 0 && this.#hasPlace()) await this.#declare(waiting.shift() as Entity);
+  }
+
+  async #declare(entity: Entity): Promise<void> {
     const { hooks, patience } = this.how;
     const channel = (this.#channel ??= await this.#open());
     const name = entityName(entity);
@@ -148,15 +171,30 @@ class Lane {
     const channel = this.#channel;
     this.#channel = undefined;
     if (channel !== undefined) await closeChannel(channel);
+    for (const place of this.#further) place.release();
   }
 
-  /** It waits for its answer, while the lane goes on with another channel. */
-  #closeAfter(answer: Promise<void>, channel: Channel): void {
+  #hasPlace(): boolean {
+    // Of a lost link it is told by whatever is asked next.
+    if (this.#pending === undefined || !this.link.isUp) return true;
     const place = this.link.channels.tryTake('work');
-    answer
+    if (place === undefined) return false;
+    this.#further.push(place);
+    this.place = place;
+    this.#pending = undefined;
+    return true;
+  }
+
+  /** It waits for its answer, and keeps its place until then, while the lane goes on with another one. */
+  #closeAfter(answer: Promise<void>, channel: Channel): void {
+    const over = answer
       .then(() => closeChannel(channel))
       .catch(() => undefined) // the link is lost, and the channel with it
-      .finally(() => place?.release());
+      .finally(() => {
+        if (this.#pending === over) this.#pending = undefined;
+      });
+    this.#pending = over;
+    this.place.holdUntil(over);
   }
 
   async #open(): Promise<Channel> {

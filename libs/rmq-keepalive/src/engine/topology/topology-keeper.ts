@@ -11,10 +11,10 @@ import type { Turns } from '../connection/link-culprit-search.js';
 import { Patience } from '../connection/patience.js';
 import { Watchdog } from '../connection/recovery.js';
 import {
+  ChannelsExhaustedError,
   ClosesTheLinkError,
   type NoAnswerYetError,
   RecoveryStalledError,
-  type TopologyRefusedError,
 } from '../errors.js';
 import {
   declareEntities,
@@ -22,6 +22,7 @@ import {
   type DeclareHooks,
   declareOrThrow,
   type Declaring,
+  refuseAll,
 } from './declare-topology.js';
 import { type Entity, entityName, Topology, type TopologyOptions } from './topology.js';
 import { type EntityTrouble, type Unavailability, UnavailableEntities } from './unavailable-entities.js';
@@ -148,6 +149,11 @@ export class TopologyKeeper {
     this.#armRetry();
   }
 
+  /** There is no channel to declare these on: they are named, and asked for again like those that the broker refused. */
+  hasNoChannel(link: Link, entities: readonly Entity[]): void {
+    refuseAll(link, entities, this.#declaring());
+  }
+
   /** Declares these, which need not be of our topology. @throws why it cannot be done, the first of them */
   async declareForCopies(link: Link, entities: readonly Entity[], place: ChannelPlace): Promise<void> {
     for (const entity of entities) {
@@ -180,8 +186,10 @@ export class TopologyKeeper {
       if (this.#topology.has(entity)) this.#onceDeclared.add(entityName(entity));
       if (this.#unavailable.delete(entity)) this.host.healed(entityName(entity));
     },
-    refused: (entity, cause: TopologyRefusedError) => {
+    refused: (entity, cause) => {
       this.#advanced();
+      // The broker's own words are worth more.
+      if (cause instanceof ChannelsExhaustedError && this.#unavailable.has(entity)) return;
       this.#becameUnavailable(entity, 'refused', cause);
       this.#armRetry();
     },

@@ -1,11 +1,11 @@
 /** The entities that the broker does not give us now: why, and how each is asked for again. */
-import type { ClosesTheLinkError, NoAnswerYetError, TopologyRefusedError } from '../errors.js';
+import type { ChannelsExhaustedError, ClosesTheLinkError, NoAnswerYetError, TopologyRefusedError } from '../errors.js';
 import { type Entity, entityName } from './topology.js';
 
-export type EntityTrouble = TopologyRefusedError | ClosesTheLinkError | NoAnswerYetError;
+export type EntityTrouble = TopologyRefusedError | ClosesTheLinkError | NoAnswerYetError | ChannelsExhaustedError;
 
 /**
- * `refused`: on its channel; asked for again like any other. `left-out`: it costs the link; asked for on a link of its own.
+ * `refused`: on its channel, or for want of one; asked for again like any other. `left-out`: it costs the link; asked for on a link of its own.
  * `unanswered`: asked for, and waited for.
  */
 export type Unavailability = 'refused' | 'left-out' | 'unanswered';
@@ -18,10 +18,6 @@ interface Unavailable {
 
 export class UnavailableEntities {
   readonly #all = new Map<string, Unavailable>();
-
-  get size(): number {
-    return this.#all.size;
-  }
 
   get list(): { entity: string; cause: EntityTrouble }[] {
     return [...this.#all].map(([entity, { cause }]) => ({ entity, cause }));
