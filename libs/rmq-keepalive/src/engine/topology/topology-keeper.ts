@@ -4,18 +4,13 @@
  *
  * An entity over which the broker closes the whole connection is left out of all that, and asked for on a link of its own.
  */
-import type { Clock, Timer } from '../clock.js';
+import { type Clock, withDeadline } from '../clock.js';
 import type { ChannelPlace } from '../connection/link-channels.js';
 import type { Link } from '../connection/link.js';
 import type { Turns } from '../connection/link-culprit-search.js';
 import { Patience } from '../connection/patience.js';
 import { Watchdog } from '../connection/recovery.js';
-import {
-  ChannelsExhaustedError,
-  ClosesTheLinkError,
-  type NoAnswerYetError,
-  RecoveryStalledError,
-} from '../errors.js';
+import { ChannelsExhaustedError, ClosesTheLinkError, type NoAnswerYetError, RecoveryStalledError } from '../errors.js';
 import {
   declareEntities,
   declareInWaves,
@@ -23,7 +18,9 @@ import {
   declareOrThrow,
   type Declaring,
   refuseAll,
+  WHO_DECLARES,
 } from './declare-topology.js';
+import { Retries } from './retries.js';
 import { type Entity, entityName, Topology, type TopologyOptions } from './topology.js';
 import { type EntityTrouble, type Unavailability, UnavailableEntities } from './unavailable-entities.js';
 
@@ -61,12 +58,25 @@ export class TopologyKeeper {
   readonly #onceDeclared = new Set<string>();
   #declaredRevision = -1;
   #underWay: Promise<void> | undefined;
-  #retry: Timer | undefined;
-  /** Over the present retry of what was refused. */
+  readonly #refusedRetries: Retries;
+  /** Apart from the others: each waits for a link of its own. */
+  readonly #leftOutRetries: Retries;
+  /** Over the present retry of what was refused; fed by that alone. */
   #watchdog: Watchdog | undefined;
   #isEnded = false;
 
-  constructor(private readonly host: TopologyKeeperHost) {}
+  constructor(private readonly host: TopologyKeeperHost) {
+    const { clock } = host;
+    const retries = (how: Unavailability, retry: () => Promise<void>): Retries =>
+      new Retries({
+        clock,
+        everyMs: REFUSED_RETRY_MS,
+        isAnyToRetry: () => this.#unavailable.of(how).length > 0,
+        retry,
+      });
+    this.#refusedRetries = retries('refused', () => this.#retryRefused());
+    this.#leftOutRetries = retries('left-out', () => this.#retryLeftOut());
+  }
 
   /** Recovery declares them, from the next one on; while a link is up, {@link declare} them as well. */
   addOptions(options: TopologyOptions, path: string): Entity[] {
@@ -167,40 +177,37 @@ export class TopologyKeeper {
 
   /** What is refused may not be any more: it is asked for now. */
   retryNow(): void {
-    const link = this.host.link();
-    if (this.#retry === undefined || link === undefined) return;
-    this.#retry.cancel();
-    this.#retry = undefined;
-    void this.#retryRefused(link).then(() => this.#armRetry());
+    if (this.host.link() !== undefined) this.#refusedRetries.now();
   }
 
   end(): void {
     this.#isEnded = true;
-    this.#retry?.cancel();
+    this.#refusedRetries.end();
+    this.#leftOutRetries.end();
     this.#watchdog?.end();
   }
 
   readonly #hooks: DeclareHooks = {
     declared: (entity) => {
-      this.#advanced();
+      this.host.advanced();
       if (this.#topology.has(entity)) this.#onceDeclared.add(entityName(entity));
       if (this.#unavailable.delete(entity)) this.host.healed(entityName(entity));
     },
     refused: (entity, cause) => {
-      this.#advanced();
+      this.host.advanced();
       // The broker's own words are worth more.
       if (cause instanceof ChannelsExhaustedError && this.#unavailable.has(entity)) return;
       this.#becameUnavailable(entity, 'refused', cause);
       this.#armRetry();
     },
     unanswered: (entity, cause: NoAnswerYetError) => {
-      this.#advanced();
+      this.host.advanced();
       this.#becameUnavailable(entity, 'unanswered', cause);
     },
   };
 
-  #declaring(place?: ChannelPlace): Declaring {
-    return { hooks: this.#hooks, patience: new Patience(this.host.clock, this.host.patienceMs), place };
+  #declaring(place?: ChannelPlace, hooks = this.#hooks): Declaring {
+    return { hooks, patience: new Patience(this.host.clock, this.host.patienceMs), place };
   }
 
   #withoutLeftOut(entities: readonly Entity[]): Entity[] {
@@ -214,41 +221,69 @@ export class TopologyKeeper {
   }
 
   #armRetry(): void {
-    const isAnyToRetry = this.#unavailable.of('refused').length + this.#unavailable.of('left-out').length > 0;
-    if (!isAnyToRetry || this.#retry !== undefined || this.#isEnded) return;
-    this.#retry = this.host.clock.setTimer(() => {
-      this.#retry = undefined;
-      void this.#retryAll();
-    }, REFUSED_RETRY_MS);
+    this.#refusedRetries.arm();
+    this.#leftOutRetries.arm();
   }
 
-  async #retryAll(): Promise<void> {
-    const link = this.host.link();
-    if (link !== undefined) {
-      await this.#retryRefused(link);
-      // One after the other: each may cost the link that it is asked for on.
-      for (const entity of this.#unavailable.of('left-out')) {
-        if (this.#isEnded) return;
-        const alone = (ownLink: Link): Promise<void> => declareEntities(ownLink, [entity], this.#declaring());
-        // Lost over it again, or not to be had now: it stays left out, and that was said.
-        await this.host.onOwnLink(alone).catch(() => undefined);
-      }
+  async #retryLeftOut(): Promise<void> {
+    if (this.host.link() === undefined) return;
+    // One after the other: each may cost the link that it is asked for on.
+    for (const entity of this.#unavailable.of('left-out')) {
+      if (this.#isEnded) return;
+      // Taken back meanwhile.
+      if (!this.#unavailable.is(entity, 'left-out')) continue;
+      // Lost over it again, silent, or not to be had now: it stays left out, and that was said.
+      await this.host.onOwnLink((ownLink) => this.#declareAlone(ownLink, entity)).catch(() => undefined);
     }
-    this.#armRetry();
   }
 
-  async #retryRefused(link: Link): Promise<void> {
-    const entities = this.#unavailable.of('refused');
+  /** Within a time limit: nobody else watches that link. */
+  async #declareAlone(link: Link, entity: Entity): Promise<void> {
+    const { clock, stallTimeoutMs } = this.host;
+    const { declared, refused } = this.#hooks;
+    // An answer that stays away is not waited for: the link ends, and the end of a link is no answer.
+    let tell = (word: () => void): void => word();
+    const hooks: DeclareHooks = {
+      declared: (it) => tell(() => declared(it)),
+      refused: (it, cause) => tell(() => refused(it, cause)),
+      unanswered: () => undefined,
+    };
+    const stalled = (): Error => new RecoveryStalledError('declaring what was left out', stallTimeoutMs);
+    try {
+      const asked = declareEntities(link, [entity], this.#declaring(undefined, hooks));
+      await withDeadline(clock, asked, stallTimeoutMs, stalled);
+    } finally {
+      tell = () => undefined;
+    }
+  }
+
+  async #retryRefused(): Promise<void> {
+    const link = this.host.link();
+    // Without a channel, or with the link lost meanwhile, they are asked for the next time.
+    const place = await link?.channels.takeForWork(WHO_DECLARES).catch(() => undefined);
+    if (link === undefined || place === undefined) return;
     const { clock, stallTimeoutMs } = this.host;
     const stalled = new RecoveryStalledError('declaring what was refused before', stallTimeoutMs);
-    this.#watchdog = new Watchdog(clock, stallTimeoutMs, () => link.destroy(stalled));
-    // The link was lost meanwhile: its own recovery declares everything.
-    await declareEntities(link, entities, this.#declaring()).catch(() => undefined);
-    this.#watchdog.end();
+    const watchdog = new Watchdog(clock, stallTimeoutMs, () => link.destroy(stalled));
+    this.#watchdog = watchdog;
+    const hooks = feeding(watchdog, this.#hooks);
+    try {
+      await declareEntities(link, this.#unavailable.of('refused'), this.#declaring(place, hooks));
+    } catch {
+      // The link was lost meanwhile: its own recovery declares everything.
+    } finally {
+      watchdog.end();
+      place.release();
+    }
   }
+}
 
-  #advanced(): void {
-    this.#watchdog?.feed();
-    this.host.advanced();
-  }
+function feeding(watchdog: Watchdog, { declared, refused, unanswered }: DeclareHooks): DeclareHooks {
+  const fed =
+    <Told extends unknown[]>(hook: (...told: Told) => void) =>
+    (...told: Told): void => {
+      watchdog.feed();
+      hook(...told);
+    };
+  return { declared: fed(declared), refused: fed(refused), unanswered: fed(unanswered) };
 }
