@@ -290,7 +290,11 @@ export class Attachment implements DeliveryOrigin {
     // Without a consumer all that waits was given back, or will be; the next one begins anew.
     if (!this.isLive || this.consumerTag === undefined) return false;
     this.host.holding.isLeftUs(this.oldestInHandMs ?? 0);
-    if (this.handling.beginsNoMore) return true;
+    if (this.handling.beginsNoMore) {
+      // It comes to us again, with its time begun anew.
+      if (this.host.holding.isTooOld(this.#line().waitingForMs[0] ?? 0)) this.handling.handBackNotBegun();
+      return true;
+    }
     const facts = this.#line();
     const verdict = this.host.holding.verdict(facts);
     if (verdict.kind !== 'keep') this.host.prefetchIsDue(this, verdict);

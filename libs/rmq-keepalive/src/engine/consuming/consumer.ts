@@ -69,6 +69,7 @@ export class Consumer {
   #channelClosed: Promise<void> | undefined;
   #place: ChannelPlace | undefined;
   #cancelling: Promise<void> = Promise.resolve();
+  #handedOver: Promise<void> = Promise.resolve();
   readonly #work: Workload;
   readonly #exclusivity: Exclusivity;
 
@@ -288,7 +289,7 @@ export class Consumer {
   async cancel(): Promise<void> {
     this.#isStopped = true;
     this.#work.beginNoMore();
-    await this.#cancelConsumer();
+    await this.#handOver();
     this.endWaits();
   }
 
@@ -306,7 +307,7 @@ export class Consumer {
     this.#isLeftOut = false;
     this.#work.beginNoMore();
     this.host.event({ type: 'subscription-paused', subscription: this.name });
-    await this.#cancelConsumer();
+    await this.#handOver();
     void this.untilIdle().then(() => this.host.isIdle(this));
   }
 
@@ -363,12 +364,27 @@ export class Consumer {
     // A pause that is not over yet would cancel the consumer that we attach now.
     await this.#cancelling;
     if (!this.isWanted) return;
+    // Where it was not handed over yet.
+    this.#work.handBackNotBegun();
     this.#work.beginAgain();
     this.host.needsRepair(this, 0);
   }
 
+  /**
+   * Of a single active consumer the next process begins as soon as ours is cancelled: that waits until no handler of ours is at work.
+   * Nobody waits for it here, since a handler may be the one who asks.
+   */
+  async #handOver(): Promise<void> {
+    if (!this.wanted.singleActive || !this.#work.isHandling) return this.#cancelConsumer();
+    this.#handedOver = this.#work.untilQuiet().then(() => {
+      // Resumed meanwhile.
+      if (this.isWanted) return;
+      return new Promise((resolve) => void this.#cancelConsumer(resolve));
+    });
+  }
+
   /** One after the other: between two of them the consumer may have been attached again. */
-  #cancelConsumer(): Promise<void> {
+  #cancelConsumer(isSent: () => void = () => undefined): Promise<void> {
     return (this.#cancelling = this.#cancelling.then(async () => {
       // An attachment under way stops before it consumes, or cancels at once; one without an answer, when that comes.
       if (!this.#hasNoAnswer) await this.#attaching?.done.catch(() => undefined);
@@ -377,15 +393,18 @@ export class Consumer {
       if (attachment !== undefined && tag !== undefined && attachment.isLive) {
         attachment.consumerTag = undefined;
         // If the channel ends first, there is nothing left to cancel.
-        await attachment.channel.cancel(tag).catch(() => undefined);
-      }
+        const answered = attachment.channel.cancel(tag).catch(() => undefined);
+        isSent();
+        await answered;
+      } else isSent();
       this.#work.handBackNotBegun();
     }));
   }
 
-  /** Resolves when no handler runs any more. */
-  untilIdle(): Promise<void> {
-    return this.#work.untilIdle();
+  /** Resolves when no handler runs any more; of one that is handed over then, when the broker was told. */
+  async untilIdle(): Promise<void> {
+    await this.#work.untilIdle();
+    await this.#handedOver;
   }
 
   /** Gives back every delivery whose handler still runs. Returns how many. */

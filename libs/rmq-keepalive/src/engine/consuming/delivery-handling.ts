@@ -44,6 +44,7 @@ export class DeliveryHandling {
   #beginsNoMore = false;
   #isDetached = false;
   #idle: (() => void)[] = [];
+  #quiet: (() => void)[] = [];
 
   constructor(
     private readonly wanted: WantedSubscription,
@@ -105,7 +106,10 @@ export class DeliveryHandling {
   /** Does not throw. */
   arrived(delivery: Delivery, now: number): void {
     // Sent before the broker knew of our basic.cancel: work that begins now would only use up the drain time of the rest.
-    if (this.#beginsNoMore && !delivery.isSettled) return void this.#notBegun.push(delivery);
+    if (this.#beginsNoMore && !delivery.isSettled) {
+      this.#notBegun.push(delivery);
+      return this.told.waits();
+    }
     if (this.wanted.ack === 'none' && this.#runs.waiting + this.#aside >= MAX_WAITING) return this.told.dropped();
     if (this.wanted.ack === 'none' || this.failures.isNew(delivery)) this.#take(delivery, now);
     else this.#admit(delivery);
@@ -155,6 +159,15 @@ export class DeliveryHandling {
   /** Resolves when nothing runs, nor waits to. */
   async untilIdle(): Promise<void> {
     if (!this.#isIdle) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  get isHandling(): boolean {
+    return this.#runs.isHandling;
+  }
+
+  /** Resolves when no handler is at work. */
+  async untilQuiet(): Promise<void> {
+    if (this.isHandling) await new Promise<void>((resolve) => this.#quiet.push(resolve));
   }
 
   /** One was settled, by whomever. */
@@ -289,6 +302,7 @@ export class DeliveryHandling {
   }
 
   #tellIfIdle(): void {
+    if (this.#quiet.length > 0 && !this.isHandling) for (const resolve of this.#quiet.splice(0)) resolve();
     if (this.#idle.length === 0 || !this.#isIdle) return;
     for (const resolve of this.#idle.splice(0)) resolve();
   }

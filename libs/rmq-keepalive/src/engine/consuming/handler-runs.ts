@@ -48,7 +48,7 @@ export class HandlerRuns {
     private readonly told: {
       /** One waits for its turn, or for a store. */
       waits(): void;
-      /** One has ended, and none took its place. */
+      /** One has ended, and none took its place, or what became of it is on its way. */
       eased(): void;
     },
   ) {
@@ -74,6 +74,11 @@ export class HandlerRuns {
 
   get isIdle(): boolean {
     return this.#running.size === 0 && this.#toStart.size === 0 && this.#lanes.waiting === 0;
+  }
+
+  /** A handler is at work; what it said of its deliveries before may still be on its way. */
+  get isHandling(): boolean {
+    return [...this.#running].some(({ isDecided }) => !isDecided) || this.#toStart.size > 0;
   }
 
   /** Whose handlers run. */
@@ -206,6 +211,7 @@ export class HandlerRuns {
 
   #finishedAfter(run: HandlerRun, moves: readonly Promise<void>[]): void {
     run.isDecided = true;
+    this.told.eased();
     void Promise.all(moves).finally(() => {
       if (run.left === 0) this.#finished(run);
       else run.isDecided = false;

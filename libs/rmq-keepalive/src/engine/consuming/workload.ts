@@ -163,6 +163,16 @@ export class Workload {
     this.#attachments.delete(attachment);
   }
 
+  /** Whether a handler is at work; what was said of other deliveries may still be on its way, for long perhaps. */
+  get isHandling(): boolean {
+    return [...this.#attachments].some(({ handling }) => handling.isHandling);
+  }
+
+  /** Resolves when none is. */
+  async untilQuiet(): Promise<void> {
+    await Promise.all([...this.#attachments].map(({ handling }) => handling.untilQuiet()));
+  }
+
   /** Resolves when no handler runs any more. */
   async untilIdle(): Promise<void> {
     await Promise.all([...this.#attachments].map(({ handling }) => handling.untilIdle()));
