@@ -30,17 +30,32 @@ export function guard<C extends Channel>(channel: C, closed: (cause: Error | und
 /** What amqplib's channels have and its types do not tell. */
 interface ConsumerTable {
   readonly consumers: ReadonlyMap<string, unknown>;
+  unregisterConsumer(consumerTag: string): void;
   dispatchMessage(fields: { readonly consumerTag: string }, message: unknown): void;
 }
+
+/** Of one channel; those before are forgotten by the broker as well. */
+const MAX_FORGOTTEN = 100;
 
 /**
  * Of a consumer that was cancelled amqplib expects nothing more; a frame for it ends the whole connection. RabbitMQ 4.3 sends such
  * frames: after an ack timeout it cancels a consumer once for each delivery that is late, as long as it has not read our own
  * cancel. A delivery is left alone: it goes back to its queue with the channel, which is not used for long after that.
+ *
+ * A consumer that never was is another matter: the stream of bytes is damaged, and ends the connection as before.
  */
 function ignoreForgottenConsumers(channel: ConsumerTable): void {
+  const forgotten = new Set<string>();
+  const unregister = channel.unregisterConsumer.bind(channel);
+  channel.unregisterConsumer = (consumerTag) => {
+    unregister(consumerTag);
+    forgotten.add(consumerTag);
+    const [oldest] = forgotten;
+    if (forgotten.size > MAX_FORGOTTEN) forgotten.delete(oldest as string);
+  };
   const dispatch = channel.dispatchMessage.bind(channel);
   channel.dispatchMessage = (fields, message) => {
-    if (channel.consumers.has(fields.consumerTag)) dispatch(fields, message);
+    const { consumerTag } = fields;
+    if (channel.consumers.has(consumerTag) || !forgotten.has(consumerTag)) dispatch(fields, message);
   };
 }
