@@ -2,7 +2,7 @@
  * The villains: each does for a while what takes others down with a client that cares too little, and must harm only itself.
  * This is the side of the broker; `villains-inside.ts` is what the consuming service has to do with them.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { connect, type ConfirmChannel } from 'amqplib';
 import { nestedTable, publishWithHeaderTable } from '../broker/raw-publish.js';
 import type { TokenAuthority } from '../broker/token-authority.js';
@@ -110,17 +110,23 @@ export class TokenFile {
 
   #write(lifeSeconds: number): void {
     const { value, expiresAt } = this.authority.issue({ lifeSeconds });
-    writeFileSync(this.path, JSON.stringify({ username: 'service', password: value, expiresAt }));
+    replaceFile(this.path, JSON.stringify({ username: 'service', password: value, expiresAt }));
   }
 }
 
 /** The villains that act, for a service that is started in the middle of it. */
 export function writeActing(path: string, acting: readonly VillainName[]): void {
-  writeFileSync(path, JSON.stringify(acting));
+  replaceFile(path, JSON.stringify(acting));
 }
 
 export function readActing(path: string): VillainName[] {
   return JSON.parse(readFileSync(path, 'utf8')) as VillainName[];
+}
+
+/** Another process reads the file at any moment: it sees the old content or the new one, never a part. */
+function replaceFile(path: string, content: string): void {
+  writeFileSync(`${path}.next`, content);
+  renameSync(`${path}.next`, path);
 }
 
 async function onChannel(url: string, work: (channel: ConfirmChannel) => Promise<unknown>): Promise<void> {
