@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { connect } from 'amqplib';
 import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
 import { useFaults } from '../support/fault-fixture.js';
+import { putNamesOnDisk } from '../support/names-on-disk.js';
 import { until } from '../support/until.js';
 
 const IN_FLIGHT = 500;
@@ -36,7 +37,7 @@ describe('F3: when the broker crashes under load', () => {
       await connection.start();
       await connection.whenOpen({ timeoutMs: 5_000 });
       // RabbitMQ notes the name of a new quorum queue on disk a little later; without it a crash orphans the queue itself.
-      await faults.broker.control('[ok = dets:sync(Table) || Table <- dets:all()]');
+      await putNamesOnDisk(faults);
       const publishing = load(connection, 'work');
 
       for (let crash = 0; crash < crashes; crash++) {

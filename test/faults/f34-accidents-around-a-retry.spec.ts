@@ -5,6 +5,7 @@ import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { makeRetryQueues, untilWaiting } from '../support/retry-queues.js';
 import { TypescriptChild } from '../support/typescript-child.js';
+import { putNamesOnDisk } from '../support/names-on-disk.js';
 import { until } from '../support/until.js';
 
 const SERVICE = new URL('../support/dying-service.ts', import.meta.url);
@@ -33,7 +34,7 @@ describe('F34: when an accident meets messages that are tried again', () => {
     });
     await connection.start();
     await connection.whenOpen({ timeoutMs: 5_000 });
-    await faults.broker.control('[ok = dets:sync(Table) || Table <- dets:all()]');
+    await putNamesOnDisk(faults);
     return connection;
   }
 

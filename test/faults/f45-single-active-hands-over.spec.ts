@@ -110,6 +110,8 @@ describe.each(['classic', 'quorum'] as const)('F45: a single active consumer end
     let hasBegun = false;
     await two.consume('jobs', () => (hasBegun = true));
     await one.cancel(consumerTag);
+    // A classic queue of RabbitMQ 3.10 looks for work for its new consumer when the next thing happens to it.
+    two.sendToQueue('jobs', Buffer.from('one more'));
     await until('the other has begun', () => hasBegun);
   });
 });

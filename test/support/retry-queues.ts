@@ -3,6 +3,7 @@ import type { Channel } from 'amqplib';
 import { retryEntities } from '../../libs/rmq-keepalive/src/engine/consuming/failures/retry-queues.js';
 import { bareClient } from './bare-amqplib.js';
 import type { FaultFixture } from './fault-fixture.js';
+import { putNamesOnDisk } from './names-on-disk.js';
 import { until } from './until.js';
 
 export async function makeRetryQueues(faults: FaultFixture, delaysMs: readonly number[]): Promise<void> {
@@ -13,7 +14,7 @@ export async function makeRetryQueues(faults: FaultFixture, delaysMs: readonly n
     else await channel.bindQueue(entity.destination, entity.exchange, entity.routingKey, entity.arguments);
   }
   // What the two seconds are for: the names of new quorum queues are on disk.
-  await faults.broker.control('[ok = dets:sync(Table) || Table <- dets:all()]');
+  await putNamesOnDisk(faults);
 }
 
 /** Waits until the queue holds so many messages that nobody has in hand. Asked over AMQP: the broker's lists are some seconds behind for quorum queues. */
