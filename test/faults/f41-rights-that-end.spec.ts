@@ -96,6 +96,7 @@ describe('F41: when a token or a right ends while the link lives', () => {
     for (let id = 0; Math.min(...renewals.values()) < RENEWALS && faults.oracle.rejected.length === 0; id++) {
       for (const [queue, connection] of Object.entries(connections))
         await publishOnce(connection, queue, `${queue}-${id}`);
+      // The rate of the traffic, not a wait: what ends the loop is that every link was renewed so often.
       await new Promise((resolve) => setTimeout(resolve, 300));
     }
     await faults.oracle.expectNothingLost();

@@ -51,6 +51,24 @@ describe('the watch over what the broker refuses', () => {
     watch.end();
   });
 
+  it('does not take the end of the connection for rights that came back', () => {
+    for (const [ends, expected] of [
+      [false, ['access-refused', 'access-restored']],
+      [true, ['access-refused']],
+    ] as const) {
+      const { world, watch } = setUp();
+      world.refused = [
+        { entity: 'queue "jobs"', cause: new ConsumeRefusedError('Jobs.run', 'jobs', refusal(403, 'refused')) },
+      ];
+      watch.hear({ type: 'entity-refused' } as never);
+      if (ends) watch.end();
+      world.refused = [];
+      watch.hear({ type: 'entity-healed' } as never);
+      expect(world.events).toEqual(expected);
+      watch.end();
+    }
+  });
+
   it('asks at once, and then at most 12 times a minute, until it is over', async () => {
     const { clock, world, watch } = setUp();
     watch.published('shop');

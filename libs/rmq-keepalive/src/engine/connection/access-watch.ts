@@ -124,7 +124,8 @@ export class AccessWatch {
   #over(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
-    if (this.#since === undefined) return;
+    // A connection that closes has no refusals either, and the broker has allowed nothing.
+    if (this.#since === undefined || this.#isEnded) return;
     const refusedForMs = this.host.clock.wallClock() - this.#since;
     this.#since = undefined;
     this.host.event({ type: 'access-restored', refusedForMs });

@@ -40,6 +40,7 @@ export async function probeChannels(dial: Dial, wish: ProbeWish, signal: AbortSi
   if (granted === first && wish.more > 1) await open(wish.more - 1);
   // Rejects where the broker has closed it; never settles where the socket is gone, which the signal sees to.
   const gone = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
-  await Promise.race([session.close().catch(() => undefined), gone]);
+  const closed = session.close().catch(() => undefined); // it is closed already: that is what was asked for
+  await Promise.race([closed, gone]);
   return signal.aborted ? undefined : Math.max(0, granted - wish.unused);
 }

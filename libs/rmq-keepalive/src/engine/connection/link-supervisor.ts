@@ -259,7 +259,7 @@ export class LinkSupervisor {
     const { heartbeat } = this.options;
     const target = await this.#dialTo(
       endpoint,
-      ending.catch(() => undefined),
+      ending.catch(() => undefined), // only that it ends matters; why, the race above has said
     );
     this.#login = target.login;
     const relay = heartbeat.worker && { ...heartbeat.worker, pace: relayPace(heartbeat) };
