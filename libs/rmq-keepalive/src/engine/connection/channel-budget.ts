@@ -183,12 +183,12 @@ export class ChannelBudget {
   async #probe(): Promise<void> {
     const learned = this.#learned;
     if (learned === undefined) return;
-    this.#abort = new AbortController();
-    const timer = this.host.clock.setTimer(() => this.#abort?.abort(), PROBE_TIMEOUT_MS);
+    const abort = (this.#abort = new AbortController());
+    const timer = this.host.clock.setTimer(() => abort.abort(), PROBE_TIMEOUT_MS);
     const unused = Math.max(0, learned.fits - this.#open);
     const wish = { unused, more: Math.min(MAX_MORE, this.host.waiting() + ROOM_TO_MOVE) };
-    const more = (await this.host.probe(wish, this.#abort.signal)) ?? 0;
-    timer.cancel();
+    const answered = this.host.probe(wish, abort.signal).finally(() => timer.cancel());
+    const more = (await answered) ?? 0;
     this.#closed(unused + more);
     this.#probesInVain = more > 0 ? 0 : this.#probesInVain + 1;
     // Refused meanwhile: what is known now is newer.
