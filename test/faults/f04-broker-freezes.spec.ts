@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { connect } from 'amqplib';
-import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
+import type { RmqConnection } from '#engine/connection/rmq-connection.js';
 import { verdict } from '../../libs/rmq-keepalive/src/integrations/terminus/health-verdict.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';

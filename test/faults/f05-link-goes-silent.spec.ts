@@ -7,8 +7,8 @@
  */
 import { describe, expect, it } from '@jest/globals';
 import { connect, type ChannelModel } from 'amqplib';
-import type { RmqConnectionOptions } from '../../libs/rmq-keepalive/src/engine/connection/connection-options.js';
-import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
+import type { RmqConnectionOptions } from '#engine/connection/connection-options.js';
+import type { RmqConnection } from '#engine/connection/rmq-connection.js';
 import type { Directions, FaultProxy } from '../../tools/broker/fault-proxy.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { canSeeSockets, isSocketHeld } from '../support/own-sockets.js';

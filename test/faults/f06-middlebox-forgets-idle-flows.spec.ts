@@ -3,8 +3,8 @@
  * whatever comes. Played by the proxy, with the minutes of real ones scaled to seconds.
  */
 import { describe, expect, it } from '@jest/globals';
-import type { HeartbeatOptions } from '../../libs/rmq-keepalive/src/engine/heartbeat/heartbeat-policy.js';
-import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
+import type { HeartbeatOptions } from '#engine/heartbeat/heartbeat-policy.js';
+import type { RmqConnection } from '#engine/connection/rmq-connection.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 

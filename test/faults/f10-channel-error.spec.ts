@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Channel, Message } from 'amqplib';
-import type { Delivery } from '../../libs/rmq-keepalive/src/engine/consuming/delivery.js';
+import type { Delivery } from '#engine/consuming/delivery/delivery.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { consumerPlaces } from '../support/consumer-places.js';
 import { useFaults } from '../support/fault-fixture.js';

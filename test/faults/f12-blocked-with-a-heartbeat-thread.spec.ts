@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { HeartbeatOptions } from '../../libs/rmq-keepalive/src/engine/heartbeat/heartbeat-policy.js';
+import type { HeartbeatOptions } from '#engine/heartbeat/heartbeat-policy.js';
 import { blockedChild, type BlockedChild } from '../support/blocked-child.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';

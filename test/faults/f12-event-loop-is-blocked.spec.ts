@@ -1,13 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import { connect as connectManager } from 'amqp-connection-manager';
 import type { ConsumeMessage } from 'amqplib';
-import { describeEvent } from '../../libs/rmq-keepalive/src/engine/connection/event-sentences.js';
-import { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
-import {
-  heartbeatPlan,
-  type HeartbeatVerdict,
-  heartbeatVerdict,
-} from '../../libs/rmq-keepalive/src/engine/heartbeat/heartbeat-policy.js';
+import { describeEvent } from '#engine/reporting/event-sentences.js';
+import { RmqConnection } from '#engine/connection/rmq-connection.js';
+import { heartbeatPlan, type HeartbeatVerdict, heartbeatVerdict } from '#engine/heartbeat/heartbeat-policy.js';
 import { heardCall } from '../support/calls.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Message } from 'amqplib';
-import { describeEvent } from '../../libs/rmq-keepalive/src/engine/connection/event-sentences.js';
+import { describeEvent } from '#engine/reporting/event-sentences.js';
 import { ScriptedBroker } from '../../tools/broker/scripted-broker.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';

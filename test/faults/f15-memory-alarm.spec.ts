@@ -3,8 +3,8 @@
  * then on it reads nothing from that connection, acks included. That is why consumers have a link of their own.
  */
 import { describe, expect, it } from '@jest/globals';
-import type { RmqConnectionOptions } from '../../libs/rmq-keepalive/src/engine/connection/connection-options.js';
-import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
+import type { RmqConnectionOptions } from '#engine/connection/connection-options.js';
+import type { RmqConnection } from '#engine/connection/rmq-connection.js';
 import { verdict } from '../../libs/rmq-keepalive/src/integrations/terminus/health-verdict.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';

@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import type { GetMessage, Options } from 'amqplib';
-import type { RmqConnectionOptions } from '../../libs/rmq-keepalive/src/engine/connection/connection-options.js';
-import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
-import { DEAD_LETTER_HEADERS } from '../../libs/rmq-keepalive/src/engine/consuming/failures/dead-letter.js';
+import type { RmqConnectionOptions } from '#engine/connection/connection-options.js';
+import type { RmqConnection } from '#engine/connection/rmq-connection.js';
+import { DEAD_LETTER_HEADERS } from '#engine/consuming/failures/move-to-dead-letters.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { A_FRAME_OF_HEADERS, publishWithHeaderTable } from '../../tools/broker/raw-publish.js';

@@ -19,6 +19,20 @@ describe('F29: on an idle link', () => {
   async function longestGapMs(proxy: FaultProxy): Promise<number> {
     const metronome = new Metronome();
     faults.afterwards(() => metronome.stop());
+    const from = await idle(proxy);
+    return proxy.recorder.longestGap('to-broker', { from }).milliseconds - 2 * metronome.longestPauseMs;
+  }
+
+  /** As {@link longestGapMs}, of a usual silence: a process that stands still makes one longer and the next one shorter. */
+  async function medianGapMs(proxy: FaultProxy): Promise<number> {
+    const from = await idle(proxy);
+    const times = proxy.recorder.frames({ direction: 'to-broker', from }).map(({ at }) => at);
+    const gaps = times.slice(1).map((at, index) => at - (times[index] as number));
+    return gaps.sort((a, b) => a - b)[Math.floor(gaps.length / 2)] as number;
+  }
+
+  /** @returns since when nothing but heartbeats has passed */
+  async function idle(proxy: FaultProxy): Promise<number> {
     const from = performance.now();
     await until('the link was idle for long enough', () => performance.now() - from >= IDLE_MS, {
       timeoutMs: IDLE_MS * 2,
@@ -27,7 +41,7 @@ describe('F29: on an idle link', () => {
     const sent = proxy.recorder.frames({ direction: 'to-broker', from });
     expect(sent.length).toBeGreaterThan(0);
     expect(new Set(sent.map(({ type }) => type))).toEqual(new Set(['heartbeat']));
-    return proxy.recorder.longestGap('to-broker', { from }).milliseconds - 2 * metronome.longestPauseMs;
+    return from;
   }
 
   it(
@@ -69,7 +83,7 @@ describe('F29: on an idle link', () => {
       const proxy = await faults.proxy();
       const session = await connect(`${proxy.url(faults.vhost.url)}?heartbeat=${HEARTBEAT_SECONDS}`);
       faults.afterwards(() => session.close());
-      expect(await longestGapMs(proxy)).toBeGreaterThan(HALF_MS * 1.5);
+      expect(await medianGapMs(proxy)).toBeGreaterThan(HALF_MS * 1.5);
     },
     IDLE_MS * 2 + 30_000,
   );

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { connect } from 'amqplib';
 import { ScriptedBroker } from '../../tools/broker/scripted-broker.js';
 import type { ScriptedSession } from '../../tools/broker/scripted-session.js';
-import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
+import type { RmqConnection } from '#engine/connection/rmq-connection.js';
 import { verdict } from '../../libs/rmq-keepalive/src/integrations/terminus/health-verdict.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { QueueingScript } from '../support/queueing-script.js';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { connect } from 'amqplib';
-import { ScriptedBroker, type ScriptedRequest } from '../../tools/broker/scripted-broker.js';
-import type { ScriptedSession } from '../../tools/broker/scripted-session.js';
+import { ScriptedBroker } from '../../tools/broker/scripted-broker.js';
+import type { ScriptedRequest, ScriptedSession } from '../../tools/broker/scripted-session.js';
 import { verdict } from '../../libs/rmq-keepalive/src/integrations/terminus/health-verdict.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { ConsumeMessage, GetMessage } from 'amqplib';
 import { type RmqConnection, Settlement, type SubscriptionOptions } from 'nestjs-rmq-keepalive';
-import type { Delivery } from '../../libs/rmq-keepalive/src/engine/consuming/delivery.js';
+import type { Delivery } from '#engine/consuming/delivery/delivery.js';
 import { headersOf, publishWithHeaderTable } from '../../tools/broker/raw-publish.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';

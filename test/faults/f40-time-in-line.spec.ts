@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import type { SubscriptionOptions } from '../../libs/rmq-keepalive/src/engine/consuming/subscription.js';
-import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
-import type { Delivery } from '../../libs/rmq-keepalive/src/engine/consuming/delivery.js';
+import type { SubscriptionOptions } from '#engine/consuming/options/subscription.js';
+import type { RmqConnection } from '#engine/connection/rmq-connection.js';
+import type { Delivery } from '#engine/consuming/delivery/delivery.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';

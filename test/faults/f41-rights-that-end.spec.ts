@@ -3,15 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterAll, beforeEach, describe, expect, it } from '@jest/globals';
-import type { BrokerAddress } from '../../libs/rmq-keepalive/src/engine/connection/address-parts.js';
-import type {
-  CredentialsProvider,
-  ExpiringCredentials,
-} from '../../libs/rmq-keepalive/src/engine/connection/credentials.js';
-import type { RmqConnectionOptions } from '../../libs/rmq-keepalive/src/engine/connection/connection-options.js';
-import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
-import { describeEvent } from '../../libs/rmq-keepalive/src/engine/connection/event-sentences.js';
-import type { RmqError } from '../../libs/rmq-keepalive/src/engine/errors.js';
+import type { BrokerAddress } from '#engine/dialling/address-parts.js';
+import type { CredentialsProvider, ExpiringCredentials } from '#engine/dialling/credentials.js';
+import type { RmqConnectionOptions } from '#engine/connection/connection-options.js';
+import type { RmqConnection } from '#engine/connection/rmq-connection.js';
+import { describeEvent } from '#engine/reporting/event-sentences.js';
+import type { RmqError } from '#engine/errors/rmq-error.js';
 import { type HealthVerdict, verdict } from '../../libs/rmq-keepalive/src/integrations/terminus/health-verdict.js';
 import { type SignedToken, TokenAuthority, type TokenWishes } from '../../tools/broker/token-authority.js';
 import { bareClient } from '../support/bare-amqplib.js';

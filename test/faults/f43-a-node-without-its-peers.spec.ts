@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { connect as connectAmqplib } from 'amqplib';
-import type { RmqConnectionOptions } from '../../libs/rmq-keepalive/src/engine/connection/connection-options.js';
-import { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
+import type { RmqConnectionOptions } from '#engine/connection/connection-options.js';
+import { RmqConnection } from '#engine/connection/rmq-connection.js';
 import { verdict } from '../../libs/rmq-keepalive/src/integrations/terminus/health-verdict.js';
 import type { PrivateBroker } from '../../tools/broker/private-broker.js';
 import { type ClusterVhost, PrivateCluster } from '../../tools/broker/private-cluster.js';

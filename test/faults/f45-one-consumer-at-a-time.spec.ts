@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
-import type { SubscriptionOptions } from '../../libs/rmq-keepalive/src/engine/consuming/subscription.js';
+import type { RmqConnection } from '#engine/connection/rmq-connection.js';
+import type { SubscriptionOptions } from '#engine/consuming/options/subscription.js';
 import { healthDetails } from '../../libs/rmq-keepalive/src/integrations/terminus/health-report.js';
 import { verdict } from '../../libs/rmq-keepalive/src/integrations/terminus/health-verdict.js';
 import { bareClient } from '../support/bare-amqplib.js';

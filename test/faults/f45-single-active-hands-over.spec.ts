@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
-import type { Subscription } from '../../libs/rmq-keepalive/src/engine/consuming/subscription-handle.js';
+import type { RmqConnection } from '#engine/connection/rmq-connection.js';
+import type { Subscription } from '#engine/consuming/attaching/subscription-handle.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { started } from '../support/started.js';

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { connect as connectAmqplib } from 'amqplib';
-import type { RmqConnectionOptions } from '../../libs/rmq-keepalive/src/engine/connection/connection-options.js';
+import type { RmqConnectionOptions } from '#engine/connection/connection-options.js';
 import { CertificateAuthority } from '../../tools/broker/certificates.js';
 import { findFreePort } from '../../tools/broker/free-ports.js';
 import { useFaults } from '../support/fault-fixture.js';

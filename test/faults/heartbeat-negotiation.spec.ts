@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { RmqConnectionOptions } from 'nestjs-rmq-keepalive';
-import { negotiateTimeout, resolveHeartbeat } from '../../libs/rmq-keepalive/src/engine/heartbeat/heartbeat-policy.js';
+import { negotiateTimeout, resolveHeartbeat } from '#engine/heartbeat/heartbeat-policy.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 
