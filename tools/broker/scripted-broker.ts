@@ -10,42 +10,19 @@ import { type Server, createServer } from 'node:net';
 import type { AmqpMethod } from './amqp-frames.js';
 import { findFreePort } from './free-ports.js';
 import { ScriptedSession } from './scripted-session.js';
-
-export interface ScriptedTune {
-  /** Heartbeat timeout to propose, in seconds. @default 60 */
-  heartbeat?: number;
-  /** Largest frame, in bytes; 0 is no limit. @default 131072 */
-  frameMax?: number;
-  /** Most channels of a connection. @default 2047 */
-  channelMax?: number;
-}
+import type { ScriptedManners, ScriptedTune } from './scripted-session.js';
 
 export interface ScriptedBrokerOptions {
   /** What to propose in `connection.tune`. */
   tune?: ScriptedTune;
   /** Handshake step that is never sent: everything goes silent there. @default none */
-  stallAt?: 'start' | 'tune' | 'open-ok';
+  stallAt?: ScriptedManners['stallAt'];
   /** Whether heartbeats are sent, at half of what was negotiated. @default 'send' */
   heartbeats?: 'send' | 'mute';
   /** Requests that get no answer, for example `basic.consume`. @default none */
   unanswered?: readonly AmqpMethod[];
   /** Answers of the test's own, instead of the usual ones. */
-  script?: Partial<Record<AmqpMethod, (session: ScriptedSession, request: ScriptedRequest) => void>>;
-}
-
-export interface ScriptedRequest {
-  method: AmqpMethod;
-  channel: number;
-  fields: Record<string, unknown>;
-}
-
-/** What the sessions look at; a test may change it at any time. */
-export interface ScriptedManners {
-  tune: Required<ScriptedTune>;
-  stallAt: ScriptedBrokerOptions['stallAt'];
-  heartbeats: 'send' | 'mute';
-  unanswered: Set<AmqpMethod>;
-  script: NonNullable<ScriptedBrokerOptions['script']>;
+  script?: ScriptedManners['script'];
 }
 
 const HOST = '127.0.0.1';

@@ -10,7 +10,6 @@ import {
 } from './amqp-codec.js';
 import { type AmqpFrame, type AmqpMethod, FrameReader } from './amqp-frames.js';
 import { usualAnswer } from './scripted-answers.js';
-import type { ScriptedManners, ScriptedRequest } from './scripted-broker.js';
 
 export interface ReceivedFrame {
   /** Milliseconds of the monotonic clock, as `performance.now()`. */
@@ -300,4 +299,29 @@ export class ScriptedSession {
     this.heartbeat = setInterval(beat, (seconds * 1_000) / 2);
     this.heartbeat.unref();
   }
+}
+
+export interface ScriptedTune {
+  /** Heartbeat timeout to propose, in seconds. @default 60 */
+  heartbeat?: number;
+  /** Largest frame, in bytes; 0 is no limit. @default 131072 */
+  frameMax?: number;
+  /** Most channels of a connection. @default 2047 */
+  channelMax?: number;
+}
+
+export interface ScriptedRequest {
+  method: AmqpMethod;
+  channel: number;
+  fields: Record<string, unknown>;
+}
+
+/** What the sessions look at; a test may change it at any time. */
+export interface ScriptedManners {
+  tune: Required<ScriptedTune>;
+  /** Handshake step that is never sent: everything goes silent there. */
+  stallAt: 'start' | 'tune' | 'open-ok' | undefined;
+  heartbeats: 'send' | 'mute';
+  unanswered: Set<AmqpMethod>;
+  script: Partial<Record<AmqpMethod, (session: ScriptedSession, request: ScriptedRequest) => void>>;
 }

@@ -2,12 +2,12 @@
  * The villains: each does for a while what takes others down with a client that cares too little, and must harm only itself.
  * This is the side of the broker; `villains-inside.ts` is what the consuming service has to do with them.
  */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { connect, type ConfirmChannel } from 'amqplib';
 import { nestedTable, publishWithHeaderTable } from '../broker/raw-publish.js';
-import type { TokenAuthority } from '../broker/token-authority.js';
 import { VILLAIN_QUEUES, type VillainName } from './protocol.js';
 import type { World } from './world.js';
+import { CONSUMER_LOGIN } from './consumer-files.js';
 
 export interface Villain {
   readonly name: VillainName;
@@ -18,16 +18,11 @@ export interface Villain {
   end(world: World): Promise<void>;
 }
 
-/** The user of the consuming service, whose channels are counted. */
-export const CONSUMER_LOGIN = { user: 'chaos-consumer', password: 'secret' };
 /** Enough for those who deserve one, for dead letters and for work; not for the extra subscriptions. */
 const CHANNELS = 8;
 const FAILING_MESSAGES = 40;
 /** Far beyond what anybody means; amqplib reads them recursively, and raises an error. */
 const LEVELS = 10_000;
-const LONG_TOKEN_SECONDS = 20;
-/** Its time is over before the villain has ended. */
-const LAST_TOKEN_SECONDS = 4;
 
 const nothing = async (): Promise<void> => undefined;
 
@@ -81,52 +76,8 @@ export const VILLAINS: readonly Villain[] = [
 
 const FULL = { 'max-length': 1, overflow: 'reject-publish' };
 
-/** What the service's provider of credentials answers with: a file, rewritten before its token ends. */
-export class TokenFile {
-  #timer: NodeJS.Timeout | undefined;
-
-  constructor(
-    private readonly path: string,
-    private readonly authority: TokenAuthority,
-  ) {
-    this.renew();
-  }
-
-  renew(): void {
-    this.#write(LONG_TOKEN_SECONDS);
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.renew(), (LONG_TOKEN_SECONDS * 1_000) / 2);
-  }
-
-  /** The present token is the last one, and a short one. */
-  letExpire(): void {
-    this.end();
-    this.#write(LAST_TOKEN_SECONDS);
-  }
-
-  end(): void {
-    clearTimeout(this.#timer);
-  }
-
-  #write(lifeSeconds: number): void {
-    const { value, expiresAt } = this.authority.issue({ lifeSeconds });
-    replaceFile(this.path, JSON.stringify({ username: 'service', password: value, expiresAt }));
-  }
-}
-
-/** The villains that act, for a service that is started in the middle of it. */
-export function writeActing(path: string, acting: readonly VillainName[]): void {
-  replaceFile(path, JSON.stringify(acting));
-}
-
 export function readActing(path: string): VillainName[] {
   return JSON.parse(readFileSync(path, 'utf8')) as VillainName[];
-}
-
-/** Another process reads the file at any moment: it sees the old content or the new one, never a part. */
-function replaceFile(path: string, content: string): void {
-  writeFileSync(`${path}.next`, content);
-  renameSync(`${path}.next`, path);
 }
 
 async function onChannel(url: string, work: (channel: ConfirmChannel) => Promise<unknown>): Promise<void> {

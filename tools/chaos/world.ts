@@ -10,7 +10,7 @@ import { waitUntil } from '../broker/wait-until.js';
 import { machineTimeMs } from './machine-clock.js';
 import { DELETED_QUEUE, QUEUES, type Sabotage, type VillainAssignment, type VillainName } from './protocol.js';
 import { ServiceProcess } from './service-process.js';
-import { CONSUMER_LOGIN, TokenFile, writeActing } from './villains.js';
+import { CONSUMER_LOGIN, TokenFile, writeActing } from './consumer-files.js';
 
 export type ServiceName = 'producer' | 'consumer';
 

@@ -5,7 +5,7 @@ export function lifecyclePage(): string {
   const names = Object.keys(NEXT_STATES) as StateName[];
   const arrows = names.flatMap((from) => NEXT_STATES[from].map((to) => `    ${idOf(from)} --> ${idOf(to)}`));
   const rows = names.map((name) => `| \`${name}\` | ${STATE_MEANINGS[name]} | ${followers(name)} |`);
-  return `<!-- Printed by \`npm run docs:lifecycle\` from libs/rmq-keepalive/src/engine/connection/connection-state.ts. Edit that. -->
+  return `<!-- Printed by \`npm run docs:lifecycle\` from libs/rmq-keepalive/src/engine/reporting/lifecycle.ts. Edit that. -->
 
 # The lifecycle of a connection
 
