@@ -9,6 +9,7 @@ const common = {
   moduleNameMapper: {
     '^nestjs-rmq-keepalive$': '<rootDir>/libs/rmq-keepalive/src/index.ts',
     '^nestjs-rmq-keepalive/(.+)$': '<rootDir>/libs/rmq-keepalive/src/integrations/$1/index.ts',
+    '^#engine/(.*)\\.js$': '<rootDir>/libs/rmq-keepalive/src/engine/$1',
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },
   testPathIgnorePatterns: ['/node_modules/', '/dist/'],

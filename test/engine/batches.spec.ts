@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
-import { Settlement } from '../../libs/rmq-keepalive/src/engine/consuming/settlement.js';
+import type { RmqConnection } from '#engine/connection/rmq-connection.js';
+import { Settlement } from '#engine/consuming/delivery/settlement.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { started } from '../support/started.js';

@@ -1,7 +1,7 @@
 /** A channel that waits for a late answer is a channel: its place is nobody else's until then. */
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { LinkRepairs } from '../../libs/rmq-keepalive/src/engine/connection/link-repairs.js';
-import { toQueue } from '../../libs/rmq-keepalive/src/engine/topology/topology.js';
+import { LinkRepairs } from '#engine/connection/link-repairs.js';
+import { toQueue } from '#engine/topology/topology.js';
 import { PATIENCE_MS, RETRY_MS, ScriptedLinks } from '../support/scripted-link.js';
 import { until } from '../support/until.js';
 

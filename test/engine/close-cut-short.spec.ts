@@ -1,7 +1,7 @@
 /** close() and abort() by the one who waits for them, in the middle of what they do. */
 import { describe, expect, it } from '@jest/globals';
-import type { DrainReport } from '../../libs/rmq-keepalive/src/engine/connection/connection-events.js';
-import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
+import type { DrainReport } from '#engine/reporting/events.js';
+import type { RmqConnection } from '#engine/connection/rmq-connection.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import type { DeduplicationOptions } from '../../libs/rmq-keepalive/src/engine/consuming/deduplication/deduplication-options.js';
-import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
-import type { Delivery } from '../../libs/rmq-keepalive/src/engine/consuming/delivery.js';
+import type { DeduplicationOptions } from '#engine/consuming/options/deduplication-options.js';
+import type { RmqConnection } from '#engine/connection/rmq-connection.js';
+import type { Delivery } from '#engine/consuming/delivery/delivery.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { started } from '../support/started.js';
 import { until } from '../support/until.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
+import type { RmqConnection } from '#engine/connection/rmq-connection.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { started } from '../support/started.js';
 import { until } from '../support/until.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { ScriptedBroker } from '../../tools/broker/scripted-broker.js';
-import { OptionsError } from '../../libs/rmq-keepalive/src/engine/errors.js';
+import { OptionsError } from '#engine/errors/options-error.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 

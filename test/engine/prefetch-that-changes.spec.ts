@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { SubscriptionOptions } from '../../libs/rmq-keepalive/src/engine/consuming/subscription.js';
+import type { SubscriptionOptions } from '#engine/consuming/options/subscription.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { started } from '../support/started.js';
 import { until } from '../support/until.js';

@@ -1,9 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { encodeFieldTable } from '../../libs/rmq-keepalive/src/engine/publishing/field-table.js';
-import type { MessageProperties } from '../../libs/rmq-keepalive/src/engine/publishing/outgoing-message.js';
-import { PublishFrames } from '../../libs/rmq-keepalive/src/engine/publishing/publish-frames.js';
+import { encodeFieldTable } from '#engine/wire/field-table-writer.js';
+import type { MessageProperties } from '#engine/wire/message-properties.js';
+import { PublishFrames } from '#engine/wire/publish-frames.js';
 import { encodeContent, encodeMethod } from '../../tools/broker/amqp-codec.js';
 
 const CHANNEL = 7;

@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events';
 import { describe, expect, it } from '@jest/globals';
 import type { MessageToPublish, RmqPublisher } from 'nestjs-rmq-keepalive';
-import { defineEvent } from '../../libs/rmq-keepalive/src/engine/contracts/event.js';
+import { defineEvent } from '#engine/contracts/event.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 

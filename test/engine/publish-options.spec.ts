@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import type { Codec, PublishOptions } from 'nestjs-rmq-keepalive';
 import { PublishError, RmqPublisher } from 'nestjs-rmq-keepalive';
 import { z } from 'zod';
-import { defineEvent } from '../../libs/rmq-keepalive/src/engine/contracts/event.js';
+import { defineEvent } from '#engine/contracts/event.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
 import { InjectRmqPublisher, RmqConnection, RmqPublisher } from 'nestjs-rmq-keepalive';
-import { describeEvent } from '../../libs/rmq-keepalive/src/engine/connection/event-sentences.js';
+import { describeEvent } from '#engine/reporting/event-sentences.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { useNest } from '../support/nest-fixture.js';

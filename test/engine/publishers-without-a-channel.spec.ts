@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
+import type { RmqConnection } from '#engine/connection/rmq-connection.js';
 import { type HealthVerdict, verdict } from '../../libs/rmq-keepalive/src/integrations/terminus/health-verdict.js';
 import { heardCall } from '../support/calls.js';
 import { useFaults } from '../support/fault-fixture.js';

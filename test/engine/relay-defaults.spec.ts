@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import nodeTls, { type ConnectionOptions, type TlsOptions } from 'node:tls';
 import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
-import { Relay, type RelayShare } from '../../libs/rmq-keepalive/src/engine/relay/relay.js';
+import { Relay, type RelayShare } from '#engine/relay/relay.js';
 import { CertificateAuthority } from '../../tools/broker/certificates.js';
 import type { Dialled } from '../support/relay-dialler.js';
 import { relayRequest } from '../support/relay-request.js';

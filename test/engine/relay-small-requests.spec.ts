@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
 import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
-import type { RelayRequest } from '../../libs/rmq-keepalive/src/engine/relay/relay-messages.js';
-import { Relay } from '../../libs/rmq-keepalive/src/engine/relay/relay.js';
+import type { RelayRequest } from '#engine/relay/shared/relay-messages.js';
+import { Relay } from '#engine/relay/relay.js';
 import { HEARTBEAT_FRAME } from '../../tools/broker/amqp-codec.js';
 import { CertificateAuthority } from '../../tools/broker/certificates.js';
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createServer, type TlsOptions } from 'node:tls';
 import { once } from 'node:events';
 import { afterAll, describe, expect, it } from '@jest/globals';
-import type { RmqConnectionOptions } from '../../libs/rmq-keepalive/src/engine/connection/connection-options.js';
+import type { RmqConnectionOptions } from '#engine/connection/connection-options.js';
 import { findFreePorts } from '../../tools/broker/free-ports.js';
 import { blockedChild } from '../support/blocked-child.js';
 import { CertificateAuthority } from '../../tools/broker/certificates.js';

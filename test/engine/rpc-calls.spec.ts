@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { ConsumeMessage } from 'amqplib';
-import type { RmqConnectionOptions } from '../../libs/rmq-keepalive/src/engine/connection/connection-options.js';
+import type { RmqConnectionOptions } from '#engine/connection/connection-options.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { bareResponder, heardCall, reply } from '../support/calls.js';
 import { useFaults } from '../support/fault-fixture.js';

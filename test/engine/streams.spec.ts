@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import type { Delivery } from '../../libs/rmq-keepalive/src/engine/consuming/delivery.js';
-import { Settlement } from '../../libs/rmq-keepalive/src/engine/consuming/settlement.js';
-import type { StreamStart } from '../../libs/rmq-keepalive/src/engine/consuming/stream-position.js';
+import type { Delivery } from '#engine/consuming/delivery/delivery.js';
+import { Settlement } from '#engine/consuming/delivery/settlement.js';
+import type { StreamStart } from '#engine/consuming/options/stream-position.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { started } from '../support/started.js';

@@ -1,9 +1,9 @@
 /** Between arrival and handler a delivery may wait for a schema or for a store; what happens meanwhile must count. */
 import { describe, expect, it } from '@jest/globals';
-import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
-import { defineEvent, type EventContract } from '../../libs/rmq-keepalive/src/engine/contracts/event.js';
-import type { StandardSchema } from '../../libs/rmq-keepalive/src/engine/contracts/standard-schema.js';
-import type { DeduplicationStore } from '../../libs/rmq-keepalive/src/engine/consuming/deduplication/deduplication-store.js';
+import type { RmqConnection } from '#engine/connection/rmq-connection.js';
+import { defineEvent, type EventContract } from '#engine/contracts/event.js';
+import type { StandardSchema } from '#engine/contracts/standard-schema.js';
+import type { DeduplicationStore } from '#engine/consuming/options/deduplication-store.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { started } from '../support/started.js';
 import { until } from '../support/until.js';

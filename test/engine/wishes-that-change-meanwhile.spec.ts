@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import type { RmqConnectionOptions } from '../../libs/rmq-keepalive/src/engine/connection/connection-options.js';
-import { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
+import type { RmqConnectionOptions } from '#engine/connection/connection-options.js';
+import { RmqConnection } from '#engine/connection/rmq-connection.js';
 import type { AmqpMethod } from '../../tools/broker/amqp-frames.js';
 import { usualAnswer } from '../../tools/broker/scripted-answers.js';
 import { ScriptedBroker } from '../../tools/broker/scripted-broker.js';

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
-import { LIBRARY_VERSION } from '../../libs/rmq-keepalive/src/engine/version.js';
+import { LIBRARY_VERSION } from '#engine/base/version.js';
 
 const packageJson = JSON.parse(readFileSync('libs/rmq-keepalive/package.json', 'utf8')) as {
   version: string;

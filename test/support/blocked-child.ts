@@ -1,6 +1,6 @@
 /** The blocking service, started, and the facts it tells. */
-import type { HeartbeatOptions } from '../../libs/rmq-keepalive/src/engine/heartbeat/heartbeat-policy.js';
-import type { ConnectionStatus } from '../../libs/rmq-keepalive/src/engine/status.js';
+import type { HeartbeatOptions } from '#engine/heartbeat/heartbeat-policy.js';
+import type { ConnectionStatus } from '#engine/reporting/status.js';
 import type { FaultFixture } from './fault-fixture.js';
 import { TypescriptChild } from './typescript-child.js';
 import { until } from './until.js';

@@ -4,9 +4,9 @@
  * `{ id, blockMs? }`. Prints one JSON fact a line; `at` is wall-clock time.
  */
 import { readFileSync } from 'node:fs';
-import { describeEvent } from '../../libs/rmq-keepalive/src/engine/connection/event-sentences.js';
-import { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
-import type { HeartbeatOptions } from '../../libs/rmq-keepalive/src/engine/heartbeat/heartbeat-policy.js';
+import { describeEvent } from '#engine/reporting/event-sentences.js';
+import { RmqConnection } from '#engine/connection/rmq-connection.js';
+import type { HeartbeatOptions } from '#engine/heartbeat/heartbeat-policy.js';
 
 const [url, heartbeat, ...tlsFiles] = process.argv.slice(2) as [string, string, ...string[]];
 const [ca, cert, key] = tlsFiles.map((file) => readFileSync(file));

@@ -1,7 +1,7 @@
 /** Calls with a wire protocol of next to nothing, and a responder on bare amqplib. */
 import type { Channel, ConsumeMessage } from 'amqplib';
-import type { Calls } from '../../libs/rmq-keepalive/src/engine/rpc/calls.js';
-import type { CallRequest } from '../../libs/rmq-keepalive/src/engine/rpc/call.js';
+import type { Calls } from '#engine/rpc/calling/calls.js';
+import type { CallRequest } from '#engine/rpc/calling/call.js';
 
 /** Everything that a listener heard of one call, in order. */
 export interface HeardCall {

@@ -2,7 +2,7 @@
  * A service that fails at the first attempt, and is killed once the retry copy is with the broker and the ack is not.
  * `dying-service.ts <url> <dies|lives>`; prints one JSON fact a line.
  */
-import { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
+import { RmqConnection } from '#engine/connection/rmq-connection.js';
 
 const [url, fate] = process.argv.slice(2) as [string, 'dies' | 'lives'];
 

@@ -4,8 +4,8 @@
  * The broker is shared with the spec files before and behind, unless a spec does to it what they would feel.
  */
 import { afterAll, afterEach, beforeAll, beforeEach } from '@jest/globals';
-import { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
-import type { RmqConnectionOptions } from '../../libs/rmq-keepalive/src/engine/connection/connection-options.js';
+import { RmqConnection } from '#engine/connection/rmq-connection.js';
+import type { RmqConnectionOptions } from '#engine/connection/connection-options.js';
 import type { BrokerControl, TestVhost } from '../../tools/broker/broker-control.js';
 import { FaultProxy } from '../../tools/broker/fault-proxy.js';
 import { PrivateBroker, type PrivateBrokerOptions } from '../../tools/broker/private-broker.js';

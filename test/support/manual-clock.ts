@@ -2,7 +2,7 @@
  * A `Clock` that moves only when a spec moves it. `advance` is ordinary time; `block` is time that passes while the event
  * loop is blocked, so that every timer that was due in it fires late, at the next `advance`.
  */
-import type { Clock, Timer } from '../../libs/rmq-keepalive/src/engine/clock.js';
+import type { Clock, Timer } from '#engine/base/clock.js';
 
 interface ArmedTimer {
   readonly at: number;

@@ -3,10 +3,10 @@
  * agree on consumers, no promise rejects unheard, and nothing keeps running after close.
  */
 import { expect } from '@jest/globals';
-import type { ConnectionEvent } from '../../libs/rmq-keepalive/src/engine/connection/connection-events.js';
-import { NEXT_STATES } from '../../libs/rmq-keepalive/src/engine/connection/connection-state.js';
-import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
-import type { Delivery } from '../../libs/rmq-keepalive/src/engine/consuming/delivery.js';
+import type { ConnectionEvent } from '#engine/reporting/events.js';
+import { NEXT_STATES } from '#engine/reporting/lifecycle.js';
+import type { RmqConnection } from '#engine/connection/rmq-connection.js';
+import type { Delivery } from '#engine/consuming/delivery/delivery.js';
 import type { BrokerControl } from '../../tools/broker/broker-control.js';
 import { until } from './until.js';
 

@@ -2,7 +2,7 @@
  * A service that one message kills, as a native crash or the OOM killer would. `poisoned-service.ts <url> <queue type> <max
  * redeliveries>`; prints one JSON fact a line.
  */
-import { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
+import { RmqConnection } from '#engine/connection/rmq-connection.js';
 
 const [url, type, maxRedeliveries] = process.argv.slice(2) as [string, 'classic' | 'quorum', string];
 

@@ -6,7 +6,7 @@
  */
 import { once } from 'node:events';
 import { connect } from 'amqplib';
-import { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
+import { RmqConnection } from '#engine/connection/rmq-connection.js';
 
 const COUNT = 200_000;
 const [kind, url] = process.argv.slice(2) as ['wait' | 'reject' | 'drop-oldest' | 'bare-amqplib', string];

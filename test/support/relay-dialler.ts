@@ -1,5 +1,5 @@
 /** Dials a TLS server through the heartbeat thread, with the defaults of its process, and tells how it went. */
-import { Relay } from '../../libs/rmq-keepalive/src/engine/relay/relay.js';
+import { Relay } from '#engine/relay/relay.js';
 import { relayRequest } from './relay-request.js';
 
 export interface Dialled {

@@ -1,4 +1,4 @@
-import type { RelayRequest } from '../../libs/rmq-keepalive/src/engine/relay/relay-messages.js';
+import type { RelayRequest } from '#engine/relay/shared/relay-messages.js';
 
 /** What a connection asks of the heartbeat thread. */
 export function relayRequest(port: number, tls: RelayRequest['tls'], host = 'localhost'): RelayRequest {

@@ -1,6 +1,6 @@
 /** Retry queues for specs: made beforehand, because one that the library has to make rests for two seconds first; and asked for their messages. */
 import type { Channel } from 'amqplib';
-import { retryEntities } from '../../libs/rmq-keepalive/src/engine/consuming/failures/retry-queues.js';
+import { retryEntities } from '#engine/copies/retry-queues.js';
 import { bareClient } from './bare-amqplib.js';
 import type { FaultFixture } from './fault-fixture.js';
 import { putNamesOnDisk } from './names-on-disk.js';

@@ -1,15 +1,12 @@
 /** A link to a scripted broker, without the connection that would keep it: for what is asked for on a link and how. */
-import { ChannelBudget } from '../../libs/rmq-keepalive/src/engine/connection/channel-budget.js';
-import { resolveConnectionOptions } from '../../libs/rmq-keepalive/src/engine/connection/connection-options.js';
-import { CredentialsSource } from '../../libs/rmq-keepalive/src/engine/connection/credentials-source.js';
-import type { Link } from '../../libs/rmq-keepalive/src/engine/connection/link.js';
-import { onOwnLink } from '../../libs/rmq-keepalive/src/engine/connection/own-link.js';
-import {
-  TopologyKeeper,
-  type TopologyKeeperHost,
-} from '../../libs/rmq-keepalive/src/engine/topology/topology-keeper.js';
-import { ScriptedBroker, type ScriptedRequest } from '../../tools/broker/scripted-broker.js';
-import type { ScriptedSession } from '../../tools/broker/scripted-session.js';
+import { ChannelBudget } from '#engine/link/channel-budget.js';
+import { resolveConnectionOptions } from '#engine/connection/connection-options.js';
+import { CredentialsSource } from '#engine/dialling/credentials-source.js';
+import type { Link } from '#engine/link/link.js';
+import { onOwnLink } from '#engine/recovery/own-link.js';
+import { TopologyKeeper, type TopologyKeeperHost } from '#engine/topology/topology-keeper.js';
+import { ScriptedBroker } from '../../tools/broker/scripted-broker.js';
+import type { ScriptedRequest, ScriptedSession } from '../../tools/broker/scripted-session.js';
 import { ManualClock } from './manual-clock.js';
 import { until } from './until.js';
 

@@ -3,7 +3,7 @@
  * <heartbeat seconds>`; prints one JSON fact a line.
  */
 import { connect } from 'amqplib';
-import { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
+import { RmqConnection } from '#engine/connection/rmq-connection.js';
 import { heartbeatOf } from './heartbeat-thread.js';
 
 const [kind, url, heartbeatSeconds] = process.argv.slice(2) as [string, string, string];

@@ -9,7 +9,7 @@ import { EventEmitter } from 'node:events';
 import { Socket } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
+import { RmqConnection } from '#engine/connection/rmq-connection.js';
 import { until } from './until.js';
 
 export interface Measure {

@@ -1,4 +1,4 @@
-import type { RmqConnection } from '../../libs/rmq-keepalive/src/engine/connection/rmq-connection.js';
+import type { RmqConnection } from '#engine/connection/rmq-connection.js';
 
 /** Starts it, and waits until it is open. */
 export async function started(connection: RmqConnection): Promise<RmqConnection> {

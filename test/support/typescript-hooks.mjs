@@ -24,6 +24,7 @@ export async function load(url, context, next) {
 function sourceOf(specifier, parentURL) {
   const subpath = /^nestjs-rmq-keepalive(?:\/(.+))?$/.exec(specifier);
   if (subpath) return new URL(subpath[1] ? `integrations/${subpath[1]}/index.ts` : 'index.ts', library);
+  if (specifier.startsWith('#engine/')) return sourceOf(`./engine/${specifier.slice('#engine/'.length)}`, library.href);
   if (!/^\.{1,2}\/.*\.js$/.test(specifier) || !parentURL?.startsWith('file:')) return undefined;
   const source = new URL(specifier.replace(/\.js$/, '.ts'), parentURL);
   return existsSync(fileURLToPath(source)) ? source : undefined;

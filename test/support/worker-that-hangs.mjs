@@ -1,3 +1,3 @@
 // The heartbeat thread, which after a while does nothing any more.
-await import('../../libs/rmq-keepalive/src/engine/relay/relay-worker.js');
+await import('#engine/relay/thread/relay-worker.js');
 setTimeout(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0), 1_000);

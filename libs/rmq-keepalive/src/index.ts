@@ -20,27 +20,28 @@ export {
   getRmqDeadLettersToken,
   getRmqPublisherToken,
   getRmqRpcClientToken,
-} from './nest/connection-tokens.js';
-export type { PublisherChoice } from './nest/connection-tokens.js';
+} from './nest/connections/connection-tokens.js';
+export type { PublisherChoice } from './nest/connections/connection-tokens.js';
 
 // --- the connection --------------------------------------------------------------------------------------------------
 export { RmqConnection } from './engine/connection/rmq-connection.js';
 export type { RmqConnectionOptions } from './engine/connection/connection-options.js';
-export type { AddressProvider } from './engine/connection/broker-endpoints.js';
-export type { BrokerAddress } from './engine/connection/address-parts.js';
+export type { AddressProvider } from './engine/dialling/broker-endpoints.js';
+export type { BrokerAddress } from './engine/dialling/address-parts.js';
 export type {
   CredentialsOption,
   CredentialsProvider,
   ExpiringCredentials,
   RmqCredentials,
-} from './engine/connection/credentials.js';
-export type { ReconnectOptions } from './engine/connection/reconnect-backoff.js';
+} from './engine/dialling/credentials.js';
+export type { ReconnectOptions } from './engine/recovery/reconnect-backoff.js';
 export type { HeartbeatOptions, HeartbeatThread, IntermediaryName } from './engine/heartbeat/heartbeat-policy.js';
 export { INTERMEDIARY_IDLE_SECONDS } from './engine/heartbeat/heartbeat-policy.js';
 export type { JsonCodecOptions } from './engine/codec/json-codec.js';
-export { NEXT_STATES, STATE_MEANINGS } from './engine/connection/connection-state.js';
-export type { ConnectionState, StateName } from './engine/connection/connection-state.js';
-export { describeEvent } from './engine/connection/event-sentences.js';
+export { NEXT_STATES, STATE_MEANINGS } from './engine/reporting/lifecycle.js';
+export type { LinkRole } from './engine/reporting/lifecycle.js';
+export type { ConnectionState, StateName } from './engine/reporting/lifecycle.js';
+export { describeEvent } from './engine/reporting/event-sentences.js';
 export type {
   ConnectionEvent,
   ConnectionEventListener,
@@ -48,10 +49,10 @@ export type {
   ConnectionEventType,
   DrainReport,
   FailedHandlerFate,
-} from './engine/connection/connection-events.js';
-export type { EventLevel } from './engine/connection/event-sentences.js';
-export type { RecoveryReport, Refusal } from './engine/connection/recovery.js';
-export type { LinkRole } from './engine/connection/link.js';
+  RecoveryReport,
+  Refusal,
+} from './engine/reporting/events.js';
+export type { EventLevel } from './engine/reporting/event-sentences.js';
 export type {
   ConnectionStatus,
   LinkStatus,
@@ -60,47 +61,47 @@ export type {
   RpcStatus,
   SingleActiveStatus,
   StuckDeliveriesStatus,
-} from './engine/status.js';
+} from './engine/reporting/status.js';
 
 // --- topology --------------------------------------------------------------------------------------------------------
 export type { BindingOptions, ExchangeOptions, QueueOptions, TopologyOptions } from './engine/topology/topology.js';
 
 // --- consuming -------------------------------------------------------------------------------------------------------
-export type { CopyOptions } from './engine/consuming/copy-signatures.js';
-export { Delivery } from './engine/consuming/delivery.js';
-export type { MessageHeaders } from './engine/consuming/delivery.js';
-export { DeliveryBatch } from './engine/consuming/delivery-batch.js';
-export { Settlement } from './engine/consuming/settlement.js';
-export type { SettlementKind } from './engine/consuming/settlement.js';
-export type { DeduplicationOptions } from './engine/consuming/deduplication/deduplication-options.js';
+export type { CopyOptions } from './engine/copies/copy-signatures.js';
+export { Delivery } from './engine/consuming/delivery/delivery.js';
+export type { MessageHeaders } from './engine/wire/message-headers.js';
+export { DeliveryBatch } from './engine/consuming/delivery/delivery-batch.js';
+export { Settlement } from './engine/consuming/delivery/settlement.js';
+export type { DeadLetterReason } from './engine/consuming/delivery/settlement.js';
+export type { SettlementKind } from './engine/consuming/delivery/settlement.js';
+export type { DeduplicationOptions } from './engine/consuming/options/deduplication-options.js';
 export type {
   ClaimAnswer,
   DeduplicationClaim,
   DeduplicationStore,
-} from './engine/consuming/deduplication/deduplication-store.js';
+} from './engine/consuming/options/deduplication-store.js';
 export type {
   BatchHandler,
   BatchSubscriptionOptions,
   DeliveryHandler,
   SubscriptionOptions,
-} from './engine/consuming/subscription.js';
-export type { BatchOptions, HandlingOptions } from './engine/consuming/handling-options.js';
-export type { StreamStart } from './engine/consuming/stream-position.js';
-export type { Subscription } from './engine/consuming/subscription-handle.js';
-export { DEAD_LETTER_HEADERS } from './engine/consuming/failures/dead-letter.js';
-export type { DeadLetterReason } from './engine/consuming/failures/dead-letter.js';
-export type { DeadLetterJson } from './engine/consuming/failures/dead-letter-json.js';
-export { DeadLetter, REPLAYED_HEADER } from './engine/consuming/failures/dead-letter-record.js';
-export { RmqDeadLetters } from './engine/consuming/failures/dead-letters.js';
-export type { DeadLetterSource, ListOptions } from './engine/consuming/failures/dead-letters.js';
-export type { ReplayOptions, ReplayReport } from './engine/consuming/failures/replay.js';
-export { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER, RETRY_HEADERS } from './engine/consuming/carried-headers.js';
-export type { RetryOptions } from './engine/consuming/failures/retry-policy.js';
-export type { RetryInOptions } from './engine/consuming/settlement.js';
+} from './engine/consuming/options/subscription.js';
+export type { BatchOptions, HandlingOptions } from './engine/consuming/options/handling-options.js';
+export type { StreamStart } from './engine/consuming/options/stream-position.js';
+export type { Subscription } from './engine/consuming/attaching/subscription-handle.js';
+export { DEAD_LETTER_HEADERS } from './engine/consuming/failures/move-to-dead-letters.js';
+export { DeadLetter, REPLAYED_HEADER } from './engine/dead-letters/dead-letter.js';
+export type { DeadLetterJson } from './engine/dead-letters/dead-letter.js';
+export { RmqDeadLetters } from './engine/dead-letters/dead-letters.js';
+export type { DeadLetterSource, ListOptions } from './engine/dead-letters/dead-letters.js';
+export type { ReplayOptions, ReplayReport } from './engine/dead-letters/replay.js';
+export { ORIGIN_HEADERS, REDELIVERY_COUNT_HEADER, RETRY_HEADERS } from './engine/copies/carried-headers.js';
+export type { RetryOptions } from './engine/consuming/options/retry-policy.js';
+export type { RetryInOptions } from './engine/consuming/delivery/settlement.js';
 
 // --- publishing ------------------------------------------------------------------------------------------------------
 export { RmqPublisher } from './engine/publishing/publisher.js';
-export type { WhenReadyOptions } from './engine/publishing/publisher.js';
+export type { WhenReadyOptions } from './engine/publishing/readiness.js';
 export { REPUBLISHED_HEADER } from './engine/publishing/outgoing-message.js';
 export type { CreatePublisherOptions } from './engine/publishing/publishers.js';
 export type {
@@ -124,12 +125,12 @@ export type { BodyProperties, Codec, EncodedBody } from './engine/codec/codec.js
 export { JsonCodec } from './engine/codec/json-codec.js';
 
 // --- rpc --------------------------------------------------------------------------------------------------------------
-export { RmqRpcClient } from './engine/rpc/rpc-client.js';
-export type { RpcRequestOptions, RpcStreamOptions } from './engine/rpc/rpc-client.js';
-export type { RpcOptions } from './engine/rpc/rpc-options.js';
-export type { AnswerOptions } from './engine/rpc/answer-options.js';
-export { RpcBadReplyError, RpcFailure, RpcRemoteError } from './engine/rpc/remote-error.js';
-export type { RemoteErrorFields } from './engine/rpc/remote-error.js';
+export { RmqRpcClient } from './engine/rpc/calling/rpc-client.js';
+export type { RpcRequestOptions, RpcStreamOptions } from './engine/rpc/calling/rpc-client.js';
+export type { RpcOptions } from './engine/rpc/wire/rpc-options.js';
+export type { AnswerOptions } from './engine/rpc/answering/answer-options.js';
+export { RpcBadReplyError, RpcFailure, RpcRemoteError } from './engine/rpc/wire/remote-error.js';
+export type { RemoteErrorFields } from './engine/rpc/wire/remote-error.js';
 export { defineRpc, isRpcContract } from './engine/contracts/rpc.js';
 export type { RpcAddress, RpcContract, RpcInput, RpcPayload, RpcResult } from './engine/contracts/rpc.js';
 
@@ -138,37 +139,45 @@ export {
   ChannelClosedError,
   ChannelsExhaustedError,
   ClosesTheLinkError,
+  ConsumerCancelledError,
+  ConsumeRefusedError,
+  DeadLettersUnreachableError,
+  NoAnswerYetError,
+  NotSingleActiveError,
+  TopologyRefusedError,
+} from './engine/errors/channel-errors.js';
+export {
   ConnectFailedError,
   ConnectionClosedError,
   ConnectTimeoutError,
-  ConsumerCancelledError,
-  ConsumeRefusedError,
-  NotSingleActiveError,
-  DeadLettersUnreachableError,
-  DeduplicationError,
   EventLoopBlockedError,
   GaveUpError,
-  HandlerTimeoutError,
   HeartbeatThreadError,
   IllegalStateError,
   LinkLostError,
   LoginRefusedError,
   NoAddressError,
-  NoAnswerYetError,
+  NoConfirmsError,
   NotOpenError,
-  NotReadyError,
-  OptionsError,
-  OutboxFullError,
-  PayloadInvalidError,
+  PeerDeadError,
+  ProcessStoppedError,
+  RecoveryStalledError,
+} from './engine/errors/connection-errors.js';
+export {
+  DeduplicationError,
+  DeliveryLimitError,
+  HandlerTimeoutError,
   MessageTooLargeError,
+  PayloadInvalidError,
   PayloadNotDecodableError,
+  PoisonMessageError,
+} from './engine/errors/delivery-errors.js';
+export type { DeduplicationStep, PayloadIssue } from './engine/errors/delivery-errors.js';
+export {
+  NotReadyError,
+  OutboxFullError,
   PayloadNotEncodableError,
   PayloadTooLargeError,
-  NoConfirmsError,
-  PeerDeadError,
-  DeliveryLimitError,
-  ProcessStoppedError,
-  PoisonMessageError,
   PublishAbortedError,
   PublishClosedError,
   PublishError,
@@ -176,9 +185,11 @@ export {
   PublishRefusedError,
   PublishReturnedError,
   PublishTimeoutError,
-  RecoveryStalledError,
+} from './engine/errors/publish-errors.js';
+export type { PublishAddress } from './engine/errors/publish-errors.js';
+export { OptionsError } from './engine/errors/options-error.js';
+export {
   ReplyToRefusedError,
-  RmqError,
   RmqRpcError,
   RpcAbortedError,
   RpcClosedError,
@@ -187,6 +198,7 @@ export {
   RpcTimeoutError,
   RpcTooManyCallsError,
   RpcUnroutableError,
-  TopologyRefusedError,
-} from './engine/errors.js';
-export type { CallAddress, DeduplicationStep, PayloadIssue, PublishAddress, RmqErrorCode } from './engine/errors.js';
+} from './engine/errors/rpc-errors.js';
+export type { CallAddress } from './engine/errors/rpc-errors.js';
+export { RmqError } from './engine/errors/rmq-error.js';
+export type { RmqErrorCode } from './engine/errors/rmq-error.js';

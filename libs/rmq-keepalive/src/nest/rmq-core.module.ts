@@ -1,10 +1,10 @@
 import { Global, Module } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
-import { ConnectionSeekers } from './connection-seekers.js';
-import { HandlerInvoker } from './handler-invoker.js';
-import { HandlerMetadataAccessor } from './handler-metadata.accessor.js';
-import { RmqConnections } from './rmq.connections.js';
-import { RmqExplorer } from './rmq.explorer.js';
+import { ConnectionSeekers } from './connections/connection-seekers.js';
+import { HandlerInvoker } from './invoking/handler-invoker.js';
+import { HandlerMetadataAccessor } from './discovery/handler-metadata.accessor.js';
+import { RmqConnections } from './connections/rmq.connections.js';
+import { RmqExplorer } from './discovery/rmq.explorer.js';
 import { RmqRegistrar } from './rmq.registrar.js';
 
 /**

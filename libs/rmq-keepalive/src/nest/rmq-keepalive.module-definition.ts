@@ -1,16 +1,16 @@
 import { ConfigurableModuleBuilder, type DynamicModule, type Provider } from '@nestjs/common';
 import { CONNECTION_OPTION_NAMES, type RmqConnectionOptions } from '../engine/connection/connection-options.js';
 import { RmqConnection } from '../engine/connection/rmq-connection.js';
-import { OptionsError } from '../engine/errors.js';
-import { checkBoolean, checkOptionsObject, shown } from '../engine/option-checks.js';
+import { OptionsError } from '../engine/errors/options-error.js';
+import { checkBoolean, checkOptionsObject, shown } from '../engine/base/option-checks.js';
 import {
   DEFAULT_CONNECTION_NAME,
   getRmqConnectionToken,
   getRmqDeadLettersToken,
   getRmqPublisherToken,
   getRmqRpcClientToken,
-} from './connection-tokens.js';
-import { RmqConnections } from './rmq.connections.js';
+} from './connections/connection-tokens.js';
+import { RmqConnections } from './connections/rmq.connections.js';
 
 /** What `forRoot` and `forRootAsync` take beside the options of the connection. */
 export interface RmqModuleExtras {

@@ -1,6 +1,6 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import type { TopologyOptions } from '../engine/topology/topology.js';
-import { DEFAULT_CONNECTION_NAME } from './connection-tokens.js';
+import { DEFAULT_CONNECTION_NAME } from './connections/connection-tokens.js';
 import { RmqCoreModule } from './rmq-core.module.js';
 import {
   ASYNC_OPTIONS_TYPE,
@@ -8,7 +8,7 @@ import {
   ConfigurableModuleClass,
   OPTIONS_TYPE,
 } from './rmq-keepalive.module-definition.js';
-import { RmqConnections } from './rmq.connections.js';
+import { RmqConnections } from './connections/rmq.connections.js';
 
 /**
  * Keeps the application connected to RabbitMQ: connects when it starts, attaches every `@Subscribe` handler, restores all

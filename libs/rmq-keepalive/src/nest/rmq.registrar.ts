@@ -4,18 +4,18 @@ import {
   type OnApplicationBootstrap,
   type OnModuleInit,
 } from '@nestjs/common';
-import type { AnswerOptions } from '../engine/rpc/answer-options.js';
-import { logEvents } from './connection-logger.js';
-import { HandlerInvoker } from './handler-invoker.js';
+import type { AnswerOptions } from '../engine/rpc/answering/answer-options.js';
+import { logEvents } from './connections/connection-logger.js';
+import { HandlerInvoker } from './invoking/handler-invoker.js';
 import {
   namingTheHandler,
   refuseUnwantedCompetition,
   toWantedSubscriptions,
   type HandlerSubscription,
 } from './wanted-subscriptions.js';
-import { RmqConnections } from './rmq.connections.js';
-import { describeRpcException } from './rpc-results.js';
-import { RmqExplorer } from './rmq.explorer.js';
+import { RmqConnections } from './connections/rmq.connections.js';
+import { describeRpcException } from './invoking/rpc-results.js';
+import { RmqExplorer } from './discovery/rmq.explorer.js';
 import { onSecondSignal } from './second-signal.js';
 
 /** Registers the handlers, starts the connections and drains them, each at its moment in the life of a Nest application. */

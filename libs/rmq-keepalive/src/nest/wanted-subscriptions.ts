@@ -1,12 +1,12 @@
 /** From handlers found to subscriptions wanted: defaults, and a refusal of what cannot be meant. */
-import type { BatchOptions } from '../engine/consuming/handling-options.js';
-import { SUBSCRIPTION_OPTION_NAMES, type SubscriptionOptions } from '../engine/consuming/subscription.js';
-import { OptionsError } from '../engine/errors.js';
-import { ANSWER_OPTION_NAMES } from '../engine/rpc/answer-options.js';
-import { checkBoolean, checkOptionsObject, shown } from '../engine/option-checks.js';
-import { DEFAULT_CONNECTION_NAME } from './connection-tokens.js';
+import type { BatchOptions } from '../engine/consuming/options/handling-options.js';
+import { SUBSCRIPTION_OPTION_NAMES, type SubscriptionOptions } from '../engine/consuming/options/subscription.js';
+import { OptionsError } from '../engine/errors/options-error.js';
+import { ANSWER_OPTION_NAMES } from '../engine/rpc/answering/answer-options.js';
+import { checkBoolean, checkOptionsObject, shown } from '../engine/base/option-checks.js';
+import { DEFAULT_CONNECTION_NAME } from './connections/connection-tokens.js';
 import type { WrittenSubscription } from './decorators/subscribe.decorator.js';
-import { handlerName, type DiscoveredHandler } from './rmq.explorer.js';
+import { handlerName, type DiscoveredHandler } from './discovery/rmq.explorer.js';
 
 export interface HandlerSubscription {
   readonly handler: DiscoveredHandler;

@@ -1,5 +1,5 @@
 /** What a body that is neither JSON nor text is after all, when its message says so in places that only some senders use. */
-import { shown } from '../option-checks.js';
+import { shown } from '../base/option-checks.js';
 import type { BodyProperties } from './codec.js';
 
 /** What RabbitMQ names a body that came as an AMQP 1.0 value section; it passes on how that was encoded. */

@@ -1,7 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import { inspect } from 'node:util';
 import { deflateSync } from 'node:zlib';
-import { OptionsError, PayloadNotDecodableError, PayloadNotEncodableError } from '../errors.js';
+import { OptionsError } from '../errors/options-error.js';
+import { PayloadNotDecodableError } from '../errors/delivery-errors.js';
+import { PayloadNotEncodableError } from '../errors/publish-errors.js';
 import { JsonCodec, type JsonCodecOptions } from './json-codec.js';
 
 const codec = new JsonCodec();

@@ -8,8 +8,10 @@
  * No error made here quotes the text: `JSON.parse` does, and error messages end up in logs and dead-letter headers.
  */
 import { types } from 'node:util';
-import { PayloadNotDecodableError, PayloadNotEncodableError, PayloadTooLargeError, reasonOf } from '../errors.js';
-import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
+import { PayloadNotDecodableError } from '../errors/delivery-errors.js';
+import { PayloadNotEncodableError, PayloadTooLargeError } from '../errors/publish-errors.js';
+import { reasonOf } from '../errors/reasons.js';
+import { checkNumber, checkOptionsObject, shown } from '../base/option-checks.js';
 import type { BodyProperties, Codec, EncodedBody } from './codec.js';
 import { foreignBody } from './foreign-body.js';
 import { canSpellForbiddenKey, forbiddenKeyIn, isNestedDeeperThan } from './json-text-checks.js';

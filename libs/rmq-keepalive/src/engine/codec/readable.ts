@@ -1,5 +1,5 @@
 /** Some messages cannot be taken for what they say they are, whatever their codec makes of the body. */
-import { MessageTooLargeError, PayloadNotDecodableError } from '../errors.js';
+import { MessageTooLargeError, PayloadNotDecodableError } from '../errors/delivery-errors.js';
 import { ReceivedProperties } from '../wire/received-properties.js';
 
 /**

@@ -1,8 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import { ManualClock } from '../../../../../test/support/manual-clock.js';
-import { ConsumeRefusedError, PublishRefusedError } from '../errors.js';
+import { ConsumeRefusedError } from '../errors/channel-errors.js';
+import { PublishRefusedError } from '../errors/publish-errors.js';
 import { type AccessRefusal, AccessWatch, isAccessRefused } from './access-watch.js';
-import type { AccessAnswer } from './access-probe.js';
+import type { AccessAnswer } from '../link/access-probe.js';
 
 const refusal = (code: number, text: string): Error => Object.assign(new Error(text), { code });
 const ADDRESS = { exchange: 'shop', routingKey: 'order', messageId: 'm' };

@@ -9,12 +9,13 @@
  * to a routing key cannot be asked about: its refusal is dropped when the publishing link has new credentials, or a minute
  * after the last publish that was refused. The next one tells if that was too soon.
  */
-import type { Clock, Timer } from '../clock.js';
-import { PublishRefusedError, reasonOf } from '../errors.js';
-import { ACCESS_REFUSED } from '../reply-codes.js';
-import { type ConnectionStatus, codeOf } from '../status.js';
-import { type AccessAnswer, canBeAsked, isOnlyForKey, type PublishTarget } from './access-probe.js';
-import type { ConnectionEvent, ConnectionEventOf } from './connection-events.js';
+import type { Clock, Timer } from '../base/clock.js';
+import { PublishRefusedError } from '../errors/publish-errors.js';
+import { reasonOf } from '../errors/reasons.js';
+import { ACCESS_REFUSED } from '../errors/reply-codes.js';
+import { type ConnectionStatus, codeOf } from '../reporting/status.js';
+import { type AccessAnswer, canBeAsked, isOnlyForKey, type PublishTarget } from '../link/access-probe.js';
+import type { ConnectionEvent, ConnectionEventOf } from '../reporting/events.js';
 
 /** One thing that is refused now, and was allowed before. */
 export interface AccessRefusal {

@@ -7,15 +7,15 @@
  * Choice: one deadline for all that is waited for, which can be brought forward while it runs (close() again with less
  * time, abort()). What has to be said at the end gets a little time of its own, so that acks and hand-backs are read.
  */
-import type { Clock } from '../clock.js';
-import type { ConsumerRegistry } from '../consuming/consumer-registry.js';
-import { ConnectionClosedError } from '../errors.js';
+import type { Clock } from '../base/clock.js';
+import type { ConsumerRegistry } from '../consuming/attaching/subscription-keepers.js';
+import { ConnectionClosedError } from '../errors/connection-errors.js';
 import type { Publishers } from '../publishing/publishers.js';
 import type { Rpc } from '../rpc/rpc.js';
 import type { TopologyKeeper } from '../topology/topology-keeper.js';
-import type { DrainReport } from './connection-events.js';
-import { Deadline } from './deadline.js';
-import type { LinkSupervisor } from './link-supervisor.js';
+import type { DrainReport } from '../reporting/events.js';
+import { Deadline } from '../base/deadline.js';
+import type { LinkSupervisor } from '../recovery/link-keeper.js';
 
 export interface ClosingParts {
   readonly clock: Clock;

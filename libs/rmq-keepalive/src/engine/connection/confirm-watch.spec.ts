@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { ManualClock } from '../../../../../test/support/manual-clock.js';
-import type { ConnectionState } from './connection-state.js';
+import type { ConnectionState } from '../reporting/lifecycle.js';
 import { ConfirmWatch, isProof, patienceMs, silenceAfter } from './confirm-watch.js';
-import type { Link } from './link.js';
+import type { Link } from '../link/link.js';
 
 const LIMIT_MS = 1_000;
 const LOOK_MS = 100;

@@ -12,12 +12,12 @@
  * default time limit, and gets more time with each. The consuming link leaves the same node only on proof: another one has
  * confirmed what this one did not.
  */
-import type { Clock, Timer } from '../clock.js';
-import { NoConfirmsError } from '../errors.js';
+import type { Clock, Timer } from '../base/clock.js';
+import { NoConfirmsError } from '../errors/connection-errors.js';
 import type { ConfirmTraffic } from '../publishing/publish-session.js';
-import type { ConnectionStatus } from '../status.js';
-import type { Link } from './link.js';
-import type { LinkSupervisor } from './link-supervisor.js';
+import type { ConnectionStatus } from '../reporting/status.js';
+import type { Link } from '../link/link.js';
+import type { LinkSupervisor } from '../recovery/link-keeper.js';
 
 /** The part of a supervised link that is looked at. */
 type WatchedLink = Pick<LinkSupervisor, 'state' | 'link' | 'lastByteAges'>;

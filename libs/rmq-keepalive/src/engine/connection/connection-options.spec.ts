@@ -1,6 +1,6 @@
 import { createSecureContext } from 'node:tls';
 import { describe, expect, it } from '@jest/globals';
-import { OptionsError } from '../errors.js';
+import { OptionsError } from '../errors/options-error.js';
 import { type RmqConnectionOptions, resolveConnectionOptions } from './connection-options.js';
 import { RmqConnection } from './rmq-connection.js';
 

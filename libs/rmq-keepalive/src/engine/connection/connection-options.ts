@@ -3,11 +3,11 @@ import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import { hostname } from 'node:os';
 import type { Codec } from '../codec/codec.js';
 import { DEFAULT_MAX_BYTES, JsonCodec, type JsonCodecOptions, MAX_BYTES } from '../codec/json-codec.js';
-import { DEFAULT_ACK_TIMEOUT_MS, resolveAckTimeout } from '../consuming/ack-timeout.js';
-import { type CopyOptions, CopySignatures } from '../consuming/copy-signatures.js';
-import { OptionsError } from '../errors.js';
+import { DEFAULT_ACK_TIMEOUT_MS, resolveAckTimeout } from '../consuming/options/ack-timeout.js';
+import { type CopyOptions, CopySignatures } from '../copies/copy-signatures.js';
+import { OptionsError } from '../errors/options-error.js';
 import { type HeartbeatOptions, type HeartbeatWish, resolveHeartbeat } from '../heartbeat/heartbeat-policy.js';
-import { checkNumber, checkOptionsObject, checkRecord, oneOf, shown } from '../option-checks.js';
+import { checkNumber, checkOptionsObject, checkRecord, oneOf, shown } from '../base/option-checks.js';
 import { type OutboxOptions, type ResolvedOutbox, resolveOutbox } from '../publishing/outbox.js';
 import {
   type ConnectionPublishOptions,
@@ -16,13 +16,13 @@ import {
   resolveConnectionPublish,
 } from '../publishing/publish-options.js';
 import { checkThatTlsCanGo } from '../relay/tls-for-thread.js';
-import { type ResolvedRpc, resolveRpc, type RpcOptions } from '../rpc/rpc-options.js';
+import { type ResolvedRpc, resolveRpc, type RpcOptions } from '../rpc/wire/rpc-options.js';
 import type { TopologyOptions } from '../topology/topology.js';
-import type { BrokerAddress } from './address-parts.js';
-import { type AddressList, type AddressProvider, BrokerEndpoints } from './broker-endpoints.js';
-import { type CredentialsOption, type LoginSource, resolveCredentials } from './credentials.js';
-import { addressCheck, tlsCheckedFor } from './login-check.js';
-import { type ReconnectOptions, type ResolvedReconnect, resolveReconnect } from './reconnect-backoff.js';
+import type { BrokerAddress } from '../dialling/address-parts.js';
+import { type AddressList, type AddressProvider, BrokerEndpoints } from '../dialling/broker-endpoints.js';
+import { type CredentialsOption, type LoginSource, resolveCredentials } from '../dialling/credentials.js';
+import { addressCheck, tlsCheckedFor } from '../dialling/login-check.js';
+import { type ReconnectOptions, type ResolvedReconnect, resolveReconnect } from '../recovery/reconnect-backoff.js';
 
 export interface RmqConnectionOptions {
   /**

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { ManualClock } from '../../../../../test/support/manual-clock.js';
-import type { ConnectionEventOf } from './connection-events.js';
+import type { ConnectionEventOf } from '../reporting/events.js';
 import { ConnectionRecord } from './connection-record.js';
 
 describe('stalls of the event loop, as a connection remembers them', () => {

@@ -1,9 +1,10 @@
 /** What a connection remembers of its past: losses, reconnects, alarms, stalls, and counts. */
-import type { Clock } from '../clock.js';
-import { reasonOf } from '../errors.js';
-import { type ConnectionStatus, codeOf } from '../status.js';
-import type { ConnectionEventOf } from './connection-events.js';
-import type { Link, LinkRole } from './link.js';
+import type { Clock } from '../base/clock.js';
+import { reasonOf } from '../errors/reasons.js';
+import { type ConnectionStatus, codeOf } from '../reporting/status.js';
+import type { ConnectionEventOf } from '../reporting/events.js';
+import type { Link } from '../link/link.js';
+import type { LinkRole } from '../reporting/lifecycle.js';
 
 /** Shorter than the shortest stall that is reported. */
 const SAME_STALL_MS = 100;

@@ -2,15 +2,17 @@
  * Repairs on a link that lives: one consumer, the publishing channel, a topology that was added, a dead-letter queue.
  * Each within a time limit: a link on which the broker answers nothing is no use any more; one that answers others is.
  */
-import { type Clock, withDeadline } from '../clock.js';
-import type { Consumer } from '../consuming/consumer.js';
-import { sharedEntities } from '../consuming/subscription.js';
-import { asError, ChannelsExhaustedError, RecoveryStalledError } from '../errors.js';
+import { type Clock, withDeadline } from '../base/clock.js';
+import type { Consumer } from '../consuming/attaching/subscription-keeper.js';
+import { sharedEntities } from '../consuming/options/subscription.js';
+import { asError } from '../errors/reasons.js';
+import { ChannelsExhaustedError } from '../errors/channel-errors.js';
+import { RecoveryStalledError } from '../errors/connection-errors.js';
 import { type Entity, entityName } from '../topology/topology.js';
 import type { TopologyKeeper } from '../topology/topology-keeper.js';
-import type { ChannelPlace } from './link-channels.js';
-import type { Link } from './link.js';
-import { Patience } from './patience.js';
+import type { ChannelPlace } from '../link/link-channels.js';
+import type { Link } from '../link/link.js';
+import { Patience } from '../link/patience.js';
 
 /** The rest of the time limit is the link's, to answer anything at all. */
 const SHARE_BEFORE_THE_LINK_IS_ASKED = 0.7;

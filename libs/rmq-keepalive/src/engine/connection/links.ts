@@ -5,22 +5,23 @@
  * be returned as unroutable, so the publishing link gives the other one a head start.
  */
 import { first, firstValueFrom, type Observable, Subject, takeUntil } from 'rxjs';
-import type { Clock } from '../clock.js';
-import type { ConsumerRegistry } from '../consuming/consumer-registry.js';
-import { ChannelsExhaustedError, NotOpenError } from '../errors.js';
+import type { Clock } from '../base/clock.js';
+import type { ConsumerRegistry } from '../consuming/attaching/subscription-keepers.js';
+import { ChannelsExhaustedError } from '../errors/channel-errors.js';
+import { NotOpenError } from '../errors/connection-errors.js';
 import type { Publishers } from '../publishing/publishers.js';
 import type { TopologyKeeper } from '../topology/topology-keeper.js';
-import { AvoidedAddresses } from './avoided-addresses.js';
+import { AvoidedAddresses } from '../dialling/avoided-addresses.js';
 import { ConfirmWatch } from './confirm-watch.js';
-import type { ConnectionEvent } from './connection-events.js';
-import type { ChannelBudget } from './channel-budget.js';
-import { probeChannels, type ProbeWish } from './channel-probe.js';
+import type { ConnectionEvent } from '../reporting/events.js';
+import type { ChannelBudget } from '../link/channel-budget.js';
+import { probeChannels, type ProbeWish } from '../link/channel-probe.js';
 import type { ResolvedConnectionOptions } from './connection-options.js';
-import type { ConnectionState } from './connection-state.js';
-import { CredentialsSource } from './credentials-source.js';
-import { LinkSupervisor } from './link-supervisor.js';
-import type { Link, LinkRole } from './link.js';
-import type { RecoveryProgress, RecoveryStep } from './recovery.js';
+import type { ConnectionState, LinkRole } from '../reporting/lifecycle.js';
+import { CredentialsSource } from '../dialling/credentials-source.js';
+import { LinkSupervisor } from '../recovery/link-keeper.js';
+import type { Link } from '../link/link.js';
+import type { RecoveryProgress, RecoveryStep } from '../recovery/recovery-steps.js';
 
 export interface LinksParts {
   /** The connection's. */

@@ -3,8 +3,8 @@
  * so that an illegal sum throws.
  */
 import { BehaviorSubject, defer, first, firstValueFrom, NEVER, type Observable, of, takeUntil } from 'rxjs';
-import type { Clock } from '../clock.js';
-import { type ConnectionState, nextState, type StateName, weakestState } from './connection-state.js';
+import type { Clock } from '../base/clock.js';
+import { type ConnectionState, nextState, type StateName, weakestState } from '../reporting/lifecycle.js';
 
 /** The part of a link that is summed up. */
 export interface StatefulLink {

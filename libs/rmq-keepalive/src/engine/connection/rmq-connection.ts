@@ -5,31 +5,31 @@
  * remembers, `Subscriptions` ties consumers to their topology, and `LinkRepairs` mends what broke on a link that lives.
  */
 import type { Observable } from 'rxjs';
-import { type Clock, systemClock } from '../clock.js';
-import { ConsumerRegistry } from '../consuming/consumer-registry.js';
-import type { CopyTransport } from '../consuming/failures/copy-transport.js';
-import { RmqDeadLetters } from '../consuming/failures/dead-letters.js';
+import { type Clock, systemClock } from '../base/clock.js';
+import { ConsumerRegistry } from '../consuming/attaching/subscription-keepers.js';
+import type { CopyTransport } from '../copies/copy-transport.js';
+import { RmqDeadLetters } from '../dead-letters/dead-letters.js';
 import type {
   BatchHandler,
   BatchSubscriptionOptions,
   DeliveryHandler,
   SubscriptionOptions,
-} from '../consuming/subscription.js';
-import type { Subscription } from '../consuming/subscription-handle.js';
+} from '../consuming/options/subscription.js';
+import type { Subscription } from '../consuming/attaching/subscription-handle.js';
 import type { EventContract, EventPayload } from '../contracts/event.js';
-import { ConnectionClosedError } from '../errors.js';
+import { ConnectionClosedError } from '../errors/connection-errors.js';
 import type { RmqPublisher } from '../publishing/publisher.js';
 import { type CreatePublisherOptions, Publishers } from '../publishing/publishers.js';
-import type { ConnectionStatus } from '../status.js';
-import type { Calls } from '../rpc/calls.js';
-import type { Replies } from '../rpc/replies.js';
-import type { AnswerOptions } from '../rpc/answer-options.js';
-import type { RmqRpcClient } from '../rpc/rpc-client.js';
+import type { ConnectionStatus } from '../reporting/status.js';
+import type { Calls } from '../rpc/calling/calls.js';
+import type { Replies } from '../rpc/answering/replies.js';
+import type { AnswerOptions } from '../rpc/answering/answer-options.js';
+import type { RmqRpcClient } from '../rpc/calling/rpc-client.js';
 import { type AnswerHabits, type CallsOptions, Rpc } from '../rpc/rpc.js';
 import { entityName, type TopologyOptions } from '../topology/topology.js';
 import { TopologyKeeper } from '../topology/topology-keeper.js';
-import { ChannelBudget } from './channel-budget.js';
-import { mayPublish } from './access-probe.js';
+import { ChannelBudget } from '../link/channel-budget.js';
+import { mayPublish } from '../link/access-probe.js';
 import { AccessWatch, isAccessRefused } from './access-watch.js';
 import { Closing } from './closing.js';
 import type {
@@ -37,7 +37,7 @@ import type {
   ConnectionEventListener,
   ConnectionEventType,
   DrainReport,
-} from './connection-events.js';
+} from '../reporting/events.js';
 import {
   checkDrainTimeout,
   type ResolvedConnectionOptions,
@@ -45,13 +45,13 @@ import {
   type RmqConnectionOptions,
 } from './connection-options.js';
 import { ConnectionRecord } from './connection-record.js';
-import type { ConnectionState } from './connection-state.js';
-import { EventBus } from './event-bus.js';
+import type { ConnectionState } from '../reporting/lifecycle.js';
+import { EventBus } from '../reporting/event-bus.js';
 import { LinkRepairs } from './link-repairs.js';
-import type { LinkSupervisor } from './link-supervisor.js';
-import { LeftOutSubscriptions } from '../consuming/left-out-subscriptions.js';
-import { LinkCulpritSearch, subscriptionAsked } from './link-culprit-search.js';
-import type { Link } from './link.js';
+import type { LinkSupervisor } from '../recovery/link-keeper.js';
+import { LeftOutSubscriptions } from '../consuming/attaching/left-out-subscriptions.js';
+import { LinkCulpritSearch, subscriptionAsked } from '../link/link-culprit-search.js';
+import type { Link } from '../link/link.js';
 import { Links } from './links.js';
 import { OverallState } from './overall-state.js';
 import { Startup } from './startup.js';

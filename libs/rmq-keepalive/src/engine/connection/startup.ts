@@ -1,12 +1,12 @@
 /** Waits for the first opening: `start()` by its policy, and `whenOpen()`. */
 import { first, firstValueFrom, type Observable, Subject } from 'rxjs';
-import type { Clock } from '../clock.js';
-import { ConnectionClosedError, GaveUpError, NotOpenError } from '../errors.js';
-import { lessonOrFailure } from './channel-limit.js';
+import type { Clock } from '../base/clock.js';
+import { ConnectionClosedError, GaveUpError, NotOpenError } from '../errors/connection-errors.js';
+import { lessonOrFailure } from '../link/channel-limit.js';
 import type { ResolvedConnectionOptions } from './connection-options.js';
-import type { EventBus } from './event-bus.js';
-import type { LinkSupervisor } from './link-supervisor.js';
-import type { LinkRole } from './link.js';
+import type { EventBus } from '../reporting/event-bus.js';
+import type { LinkSupervisor } from '../recovery/link-keeper.js';
+import type { LinkRole } from '../reporting/lifecycle.js';
 import type { OverallState } from './overall-state.js';
 
 export interface StartupParts {

@@ -1,7 +1,7 @@
 /** Takes the snapshot that status.ts describes. */
-import type { Consumer } from '../consuming/consumer.js';
-import type { ConsumerRegistry } from '../consuming/consumer-registry.js';
-import { reasonOf } from '../errors.js';
+import type { Consumer } from '../consuming/attaching/subscription-keeper.js';
+import type { ConsumerRegistry } from '../consuming/attaching/subscription-keepers.js';
+import { reasonOf } from '../errors/reasons.js';
 import type { Publishers } from '../publishing/publishers.js';
 import type { Rpc } from '../rpc/rpc.js';
 import {
@@ -11,10 +11,10 @@ import {
   type MissingConsumer,
   type SingleActiveStatus,
   type StuckDeliveriesStatus,
-} from '../status.js';
+} from '../reporting/status.js';
 import type { TopologyKeeper } from '../topology/topology-keeper.js';
 import type { ConnectionRecord } from './connection-record.js';
-import type { LinkSupervisor } from './link-supervisor.js';
+import type { LinkSupervisor } from '../recovery/link-keeper.js';
 import type { OverallState } from './overall-state.js';
 
 export interface SnapshotSources {

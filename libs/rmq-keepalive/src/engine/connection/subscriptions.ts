@@ -1,7 +1,7 @@
 /** What a connection is subscribed to: each subscription with its topology and its consumer, mended and ended together. */
-import type { Consumer } from '../consuming/consumer.js';
-import type { ConsumerRegistry } from '../consuming/consumer-registry.js';
-import type { BatchOptions } from '../consuming/handling-options.js';
+import type { Consumer } from '../consuming/attaching/subscription-keeper.js';
+import type { ConsumerRegistry } from '../consuming/attaching/subscription-keepers.js';
+import type { BatchOptions } from '../consuming/options/handling-options.js';
 import {
   type BatchHandler,
   type DeliveryHandler,
@@ -10,14 +10,14 @@ import {
   sharedEntities,
   subscribedExchange,
   type SubscriptionOptions,
-} from '../consuming/subscription.js';
-import { type Subscription, subscriptionHandle } from '../consuming/subscription-handle.js';
+} from '../consuming/options/subscription.js';
+import { type Subscription, subscriptionHandle } from '../consuming/attaching/subscription-handle.js';
 import { entityName } from '../topology/topology.js';
 import type { TopologyKeeper } from '../topology/topology-keeper.js';
 import { type AccessRefusal, isAccessRefused } from './access-watch.js';
-import type { ConnectionEvent } from './connection-events.js';
+import type { ConnectionEvent } from '../reporting/events.js';
 import type { LinkRepairs } from './link-repairs.js';
-import type { Link } from './link.js';
+import type { Link } from '../link/link.js';
 
 /** What makes a subscription another kind of subscription. */
 export interface SubscriptionKind {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import * as v from 'valibot';
 import { z } from 'zod';
-import { PayloadInvalidError } from '../errors.js';
+import { PayloadInvalidError } from '../errors/delivery-errors.js';
 import { defineEvent, type EventInput, type EventPayload, isEventContract, validateAgainst } from './event.js';
 import type { StandardSchema } from './standard-schema.js';
 

@@ -2,9 +2,10 @@
  * Contracts of events: where an event goes, what its payload is, and what checks it. One constant that publisher and
  * consumer share.
  */
-import { OptionsError, PayloadInvalidError, type PayloadIssue } from '../errors.js';
-import { checkOptionsObject, shown } from '../option-checks.js';
-import { isThenable } from '../thenable.js';
+import { OptionsError } from '../errors/options-error.js';
+import { PayloadInvalidError, type PayloadIssue } from '../errors/delivery-errors.js';
+import { checkOptionsObject, shown } from '../base/option-checks.js';
+import { isThenable } from '../base/thenable.js';
 import { pathOf, withoutValues } from './schema-issues.js';
 import type { StandardSchema } from './standard-schema.js';
 

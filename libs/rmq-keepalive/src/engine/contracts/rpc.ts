@@ -1,6 +1,6 @@
 /** Contracts of RPC: where a request goes, what it is, what is answered, and what checks both. One constant that both sides share. */
-import { OptionsError } from '../errors.js';
-import { checkOptionsObject } from '../option-checks.js';
+import { OptionsError } from '../errors/options-error.js';
+import { checkOptionsObject } from '../base/option-checks.js';
 import { defineEvent, type EventContract } from './event.js';
 import type { StandardSchema } from './standard-schema.js';
 

@@ -1,5 +1,5 @@
 /** How one publish can end other than with its confirm. */
-import { ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED } from '../reply-codes.js';
+import { ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED } from './reply-codes.js';
 import { reasonOf, replyCodeOf } from './reasons.js';
 import { RmqError, type RmqErrorCode } from './rmq-error.js';
 

@@ -27,9 +27,9 @@
  * risks false alarms); https://www.rabbitmq.com/docs/networking (load balancers and idle connections);
  * RabbitMQ's rabbit_heartbeat.erl (when the broker sends, and when it gives up).
  */
-import { OptionsError } from '../errors.js';
-import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
-import type { OnStallLimit, RelayPace } from '../relay/relay-messages.js';
+import { OptionsError } from '../errors/options-error.js';
+import { checkNumber, checkOptionsObject, shown } from '../base/option-checks.js';
+import type { OnStallLimit, RelayPace } from '../relay/shared/relay-messages.js';
 
 /** After how many seconds without traffic well-known middleboxes forget a flow, at their defaults. */
 export const INTERMEDIARY_IDLE_SECONDS = {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { ManualClock } from '../../../../../test/support/manual-clock.js';
-import { systemClock } from '../clock.js';
+import { systemClock } from '../base/clock.js';
 import { heartbeatPlan, type HeartbeatPlan, type HeartbeatWish } from './heartbeat-policy.js';
 import { HeartbeatScheduler, type HeartbeatLink } from './heartbeat-scheduler.js';
 

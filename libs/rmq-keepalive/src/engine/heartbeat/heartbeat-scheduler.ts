@@ -15,7 +15,7 @@
  *
  * One scheduler serves one link, once. Its timers do not keep the process alive.
  */
-import type { Clock, Timer } from '../clock.js';
+import type { Clock, Timer } from '../base/clock.js';
 import {
   heartbeatDueAt,
   heartbeatVerdict,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { systemClock } from '../clock.js';
+import { systemClock } from '../base/clock.js';
 import { HeartbeatScheduler } from './heartbeat-scheduler.js';
 import { type Stall, stallBetween, stallKind } from './stall-kind.js';
 

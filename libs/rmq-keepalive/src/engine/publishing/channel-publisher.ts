@@ -1,17 +1,18 @@
 /** The {@link RmqPublisher} of a connection: checks, encodes, and hands over to its dispatcher. */
 import { randomUUID } from 'node:crypto';
-import type { Clock } from '../clock.js';
+import type { Clock } from '../base/clock.js';
 import type { Codec } from '../codec/codec.js';
 import { type EventContract, isEventContract, validateAgainst } from '../contracts/event.js';
-import { OptionsError, type PublishAddress, PublishAbortedError, PublishRefusedError } from '../errors.js';
-import { shown } from '../option-checks.js';
-import type { Dispatcher } from './dispatcher.js';
+import { OptionsError } from '../errors/options-error.js';
+import { PublishAbortedError, type PublishAddress, PublishRefusedError } from '../errors/publish-errors.js';
+import { shown } from '../base/option-checks.js';
+import type { Dispatcher } from './outbox-sender.js';
 import { encodePayload } from './encode-payload.js';
 import { Outgoing, type OutgoingMessage } from './outgoing-message.js';
 import { type ManyToPublish, type PublishManyOptions, publishMany, type PublishReport } from './publish-many.js';
 import { checkPublish, NO_OPTIONS, type PublishOptions, type ResolvedPublishDefaults } from './publish-options.js';
-import { RmqPublisher, type WhenReadyOptions } from './publisher.js';
-import { Readiness } from './readiness.js';
+import { RmqPublisher } from './publisher.js';
+import { Readiness, type WhenReadyOptions } from './readiness.js';
 
 export class ChannelPublisher extends RmqPublisher {
   readonly #codec: Codec;

@@ -1,6 +1,6 @@
 /** From a payload to a body, or to an error that names the message and quotes nothing of it. */
 import type { Codec, EncodedBody } from '../codec/codec.js';
-import { PayloadNotEncodableError, PayloadTooLargeError, type PublishAddress } from '../errors.js';
+import { PayloadNotEncodableError, PayloadTooLargeError, type PublishAddress } from '../errors/publish-errors.js';
 
 /** @throws {@link PayloadNotEncodableError} or {@link PayloadTooLargeError} */
 export function encodePayload(codec: Codec, payload: unknown, address: PublishAddress, maxBytes: number): EncodedBody {

@@ -1,6 +1,6 @@
 /** Why a publisher has no channel although its link lives, since when, and when it tries again. */
-import type { Clock, Timer } from '../clock.js';
-import { ChannelsExhaustedError } from '../errors.js';
+import type { Clock, Timer } from '../base/clock.js';
+import { ChannelsExhaustedError } from '../errors/channel-errors.js';
 
 export interface MissingReason {
   /** Of the last try. */

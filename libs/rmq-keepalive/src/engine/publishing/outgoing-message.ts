@@ -1,32 +1,13 @@
 /** A message as it is kept until it is settled: encoded, with everything that the wire needs, and what its caller waits for. */
-import { PublishAbortedError, type PublishAddress } from '../errors.js';
+import { PublishAbortedError, type PublishAddress } from '../errors/publish-errors.js';
 import { joinedTables, withoutFields } from '../wire/field-table-slices.js';
-import { encodeFieldTable } from './field-table.js';
+import { encodeFieldTable } from '../wire/field-table-writer.js';
 import type { OutboxEntry } from './outbox.js';
-import type { PublishFrame } from './publish-frames.js';
+import type { PublishFrame } from '../wire/publish-frames.js';
+import type { MessageProperties } from '../wire/message-properties.js';
 
 /** Says how often a message was sent before: set when it is sent again after a lost link. */
 export const REPUBLISHED_HEADER = 'x-republished';
-
-/** The properties of a message on the wire, by their AMQP names; `undefined` is left out. */
-export interface MessageProperties {
-  readonly mandatory?: boolean;
-  readonly persistent?: boolean;
-  readonly messageId?: string;
-  readonly headers?: Readonly<Record<string, unknown>>;
-  readonly contentType?: string;
-  readonly contentEncoding?: string;
-  readonly correlationId?: string;
-  readonly replyTo?: string;
-  /** Milliseconds. */
-  readonly expiration?: number | string;
-  readonly priority?: number;
-  /** Seconds since the epoch. */
-  readonly timestamp?: number;
-  readonly type?: string;
-  readonly userId?: string;
-  readonly appId?: string;
-}
 
 /** Bytes to be sent as they are. */
 export interface OutgoingMessage {

@@ -1,8 +1,9 @@
 /** Publishes many messages with back-pressure, and reports on each. */
 import type { EventContract } from '../contracts/event.js';
-import { asError, OptionsError } from '../errors.js';
-import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
-import type { WhenReadyOptions } from './publisher.js';
+import { asError } from '../errors/reasons.js';
+import { OptionsError } from '../errors/options-error.js';
+import { checkNumber, checkOptionsObject, shown } from '../base/option-checks.js';
+import type { WhenReadyOptions } from './readiness.js';
 import type { PublishDefaults, PublishOptions } from './publish-options.js';
 
 /** One of the messages of `publishMany()`: with an address, or with the contract of an event. */

@@ -1,6 +1,6 @@
 /** What a publish may be told: unit, default, consequence; and the checks of it, which cost nothing when nothing is told. */
-import { OptionsError } from '../errors.js';
-import { checkNumber, checkOptionsObject, checkShortString, shown } from '../option-checks.js';
+import { OptionsError } from '../errors/options-error.js';
+import { checkNumber, checkOptionsObject, checkShortString, shown } from '../base/option-checks.js';
 
 /** Defaults of the time limit and the two promises a message makes. */
 export interface PublishDefaults {

@@ -4,17 +4,12 @@
  * What is sent in one turn of the event loop goes out in one write. A session is over with its channel; then its owner takes
  * back what was never confirmed and opens another one.
  */
-import type { Link, PublishingChannel, ReturnedPublish } from '../connection/link.js';
-import {
-  ChannelClosedError,
-  ConsumeRefusedError,
-  ConsumerCancelledError,
-  PublishNackedError,
-  PublishReturnedError,
-} from '../errors.js';
+import type { Link, PublishingChannel, ReturnedPublish } from '../link/link.js';
+import { ChannelClosedError, ConsumerCancelledError, ConsumeRefusedError } from '../errors/channel-errors.js';
+import { PublishNackedError, PublishReturnedError } from '../errors/publish-errors.js';
 import { ConfirmLedger } from './confirm-ledger.js';
 import type { Outgoing } from './outgoing-message.js';
-import { PublishFrames } from './publish-frames.js';
+import { PublishFrames } from '../wire/publish-frames.js';
 import type { ReplyConsumer } from './reply-consumer.js';
 
 export interface SessionEvents {

@@ -3,14 +3,7 @@ import type { EventContract, EventInput } from '../contracts/event.js';
 import type { OutgoingMessage } from './outgoing-message.js';
 import type { ManyToPublish, PublishManyOptions, PublishReport } from './publish-many.js';
 import type { PublishOptions } from './publish-options.js';
-
-/** Waits of a publisher. */
-export interface WhenReadyOptions {
-  /** Ends the wait; it rejects with the signal's reason. */
-  signal?: AbortSignal;
-  /** Limit of the wait, ms; then it rejects with RMQ_NOT_READY, saying what is in the way. @default none */
-  timeoutMs?: number;
-}
+import type { WhenReadyOptions } from './readiness.js';
 
 /**
  * Publishes over one channel of the publishing link. Get one by constructor injection, as `connection.publisher`, or, with

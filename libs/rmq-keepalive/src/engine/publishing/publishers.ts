@@ -1,11 +1,11 @@
 /** The publishers of a connection: one that is always there, and those that were asked for. All share the publishing link. */
-import type { Clock } from '../clock.js';
+import type { Clock } from '../base/clock.js';
 import type { Codec } from '../codec/codec.js';
-import type { Link } from '../connection/link.js';
-import { checkOptionsObject } from '../option-checks.js';
+import type { Link } from '../link/link.js';
+import { checkOptionsObject } from '../base/option-checks.js';
 import { ChannelPublisher } from './channel-publisher.js';
-import { CopyLane, type OwnLane } from './copy-lane.js';
-import { Dispatcher, type DispatcherOptions, type PublisherHost, type PublisherStatus } from './dispatcher.js';
+import { CopyLane, type OwnLane } from './copy-sender.js';
+import { Dispatcher, type DispatcherOptions, type PublisherHost, type PublisherStatus } from './outbox-sender.js';
 import { type OutboxOptions, type ResolvedOutbox, resolveOutbox, UNBOUNDED } from './outbox.js';
 import { type PublisherDefaults, type ResolvedPublishDefaults, resolvePublishDefaults } from './publish-options.js';
 import type { ConfirmTraffic } from './publish-session.js';

@@ -5,11 +5,11 @@
  * one would be let go into the same place.
  * Choice: each one that is let go has a place until the end of the turn of the event loop; by then it has published.
  */
-import type { Clock, Timer } from '../clock.js';
-import { ConnectionClosedError, NotReadyError } from '../errors.js';
-import { type Abortable, AbortWatch } from './abort-watch.js';
-import type { Dispatcher } from './dispatcher.js';
-import type { WhenReadyOptions } from './publisher.js';
+import type { Clock, Timer } from '../base/clock.js';
+import { ConnectionClosedError } from '../errors/connection-errors.js';
+import { NotReadyError } from '../errors/publish-errors.js';
+import { type Abortable, AbortWatch } from '../base/abort-watch.js';
+import type { Dispatcher } from './outbox-sender.js';
 
 export class Readiness {
   readonly #dispatcher: Dispatcher;
@@ -94,4 +94,12 @@ export class Readiness {
     if (this.#dispatcher.isOver)
       throw new ConnectionClosedError('The connection is closed: nothing can be published any more');
   }
+}
+
+/** Waits of a publisher. */
+export interface WhenReadyOptions {
+  /** Ends the wait; it rejects with the signal's reason. */
+  signal?: AbortSignal;
+  /** Limit of the wait, ms; then it rejects with RMQ_NOT_READY, saying what is in the way. @default none */
+  timeoutMs?: number;
 }

@@ -1,7 +1,7 @@
 /** One link's way through the worker: the path to dial, whether it is lost, and why. */
-import { EventLoopBlockedError, HeartbeatThreadError, PeerDeadError } from '../errors.js';
-import { LINK } from './relay-memory.js';
-import type { LossReason, PlainError } from './relay-messages.js';
+import { EventLoopBlockedError, HeartbeatThreadError, PeerDeadError } from '../errors/connection-errors.js';
+import { LINK } from './shared/relay-memory.js';
+import type { LossReason, PlainError } from './shared/relay-messages.js';
 
 /** What a passage needs of its thread. */
 export interface PassageThread {

@@ -5,12 +5,13 @@
  * that we did not end. Real time, not a `Clock`: the other thread knows no other.
  */
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
-import { asError, HeartbeatThreadError } from '../errors.js';
-import { newDoorPlace, removeDoorFoldersOf } from './door-folders.js';
-import { DefaultsForThread } from './network-defaults.js';
-import { ObservedStall } from './observed-stall.js';
-import { LINK, PULSE, sharedWords, TICK_MS } from './relay-memory.js';
-import type { FromWorker, RelayRequest, RelayWorkerData, ToWorker } from './relay-messages.js';
+import { asError } from '../errors/reasons.js';
+import { HeartbeatThreadError } from '../errors/connection-errors.js';
+import { newDoorPlace, removeDoorFoldersOf } from './shared/door-folders.js';
+import { DefaultsForThread } from './shared/network-defaults.js';
+import { ObservedStall } from './shared/observed-stall.js';
+import { LINK, PULSE, sharedWords, TICK_MS } from './shared/relay-memory.js';
+import type { FromWorker, RelayRequest, RelayWorkerData, ToWorker } from './shared/relay-messages.js';
 import { errorFrom, RelayPassage } from './relay-passage.js';
 import { settingsOfTheNetwork } from './worker-settings.js';
 
@@ -43,7 +44,7 @@ export class RelayThread {
 
   /** @param file of the worker; another one, and another place for the doors, only in specs that want it to fail */
   constructor(
-    file = new URL('./relay-worker.js', import.meta.url),
+    file = new URL('./thread/relay-worker.js', import.meta.url),
     private readonly doors = newDoorPlace(),
   ) {
     const { port1, port2 } = new MessageChannel();

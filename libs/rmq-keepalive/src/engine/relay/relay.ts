@@ -2,7 +2,7 @@
  * The heartbeat threads of this event loop: one, for all links of all connections, started with the first dial and ended
  * with the last link. A thread that died is replaced at the next dial.
  */
-import type { RelayRequest } from './relay-messages.js';
+import type { RelayRequest } from './shared/relay-messages.js';
 import type { RelayPassage } from './relay-passage.js';
 import { RelayThread } from './relay-thread.js';
 import { checkThatTlsCanGo } from './tls-for-thread.js';

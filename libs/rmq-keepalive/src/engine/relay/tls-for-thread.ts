@@ -1,5 +1,5 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
-import { OptionsError } from '../errors.js';
+import { OptionsError } from '../errors/options-error.js';
 
 /**
  * Certificates and keys can be handed to another thread; functions and secure contexts cannot.

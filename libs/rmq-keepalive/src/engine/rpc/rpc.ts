@@ -1,21 +1,22 @@
 /** The RPC of a connection: everything that asks or answers over its publishing link. */
 import type { ConsumeMessage } from 'amqplib';
-import type { Clock } from '../clock.js';
+import type { Clock } from '../base/clock.js';
 import type { Codec } from '../codec/codec.js';
-import type { DeliveryHandler, FailureAnswers, SubscriptionOptions } from '../consuming/subscription.js';
-import { OptionsError } from '../errors.js';
-import { checkNumber, checkOptionsObject, shown } from '../option-checks.js';
+import type { DeliveryHandler, FailureAnswers, SubscriptionOptions } from '../consuming/options/subscription.js';
+import { OptionsError } from '../errors/options-error.js';
+import { checkNumber, checkOptionsObject, shown } from '../base/option-checks.js';
 import { UNBOUNDED } from '../publishing/outbox.js';
 import type { Publishers } from '../publishing/publishers.js';
-import type { RpcStatus } from '../status.js';
-import { type AnswerOptions, resolveAnswers } from './answer-options.js';
-import { Calls, type CallsStatus, DIRECT_REPLY_TO, NO_CALLS, type ResolvedCallsOptions } from './calls.js';
-import { ChannelRpcClient } from './channel-rpc-client.js';
-import type { RemoteErrorFields } from './remote-error.js';
-import { Replies } from './replies.js';
-import { Responder, type ResponderCounters } from './responder.js';
-import type { RmqRpcClient } from './rpc-client.js';
-import type { ResolvedRpc } from './rpc-options.js';
+import type { RpcStatus } from '../reporting/status.js';
+import { type AnswerOptions, resolveAnswers } from './answering/answer-options.js';
+import { Calls, type CallsStatus, NO_CALLS, type ResolvedCallsOptions } from './calling/calls.js';
+import { ChannelRpcClient } from './calling/channel-rpc-client.js';
+import type { RemoteErrorFields } from './wire/remote-error.js';
+import { Replies } from './answering/replies.js';
+import { Responder, type ResponderCounters } from './answering/responder.js';
+import type { RmqRpcClient } from './calling/rpc-client.js';
+import type { ResolvedRpc } from './wire/rpc-options.js';
+import { DIRECT_REPLY_TO } from './wire/rpc-wire.js';
 
 /** Options of `connection.openCalls()`. */
 export interface CallsOptions {

@@ -7,18 +7,14 @@
  * on with another one; where there is none, they are refused for that, and asked for later. Only the loss of the link rejects.
  */
 import type { Channel } from 'amqplib';
-import {
-  asError,
-  type ChannelsExhaustedError,
-  LinkLostError,
-  NoAnswerYetError,
-  TopologyRefusedError,
-} from '../errors.js';
-import { closeChannel, openGuardedChannel } from '../connection/guarded-channel.js';
-import type { ChannelPlace } from '../connection/link-channels.js';
-import type { Link } from '../connection/link.js';
-import type { Turns } from '../connection/link-culprit-search.js';
-import type { Patience } from '../connection/patience.js';
+import { asError } from '../errors/reasons.js';
+import { type ChannelsExhaustedError, NoAnswerYetError, TopologyRefusedError } from '../errors/channel-errors.js';
+import { LinkLostError } from '../errors/connection-errors.js';
+import { closeChannel, openGuardedChannel } from '../link/guarded-channel.js';
+import type { ChannelPlace } from '../link/link-channels.js';
+import type { Link } from '../link/link.js';
+import type { Turns } from '../link/link-culprit-search.js';
+import type { Patience } from '../link/patience.js';
 import { type Entity, entityName } from './topology.js';
 
 /** Enough to hide the round trips, few enough to be no burden: a channel is a process at the broker. */

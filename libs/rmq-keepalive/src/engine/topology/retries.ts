@@ -1,5 +1,5 @@
 /** Asks again every so often, for as long as there is anything to ask for; one round at a time. */
-import type { Clock, Timer } from '../clock.js';
+import type { Clock, Timer } from '../base/clock.js';
 
 export interface RetriesHost {
   readonly clock: Clock;

@@ -4,13 +4,14 @@
  *
  * An entity over which the broker closes the whole connection is left out of all that, and asked for on a link of its own.
  */
-import { type Clock, withDeadline } from '../clock.js';
-import type { ChannelPlace } from '../connection/link-channels.js';
-import type { Link } from '../connection/link.js';
-import type { Turns } from '../connection/link-culprit-search.js';
-import { Patience } from '../connection/patience.js';
-import { Watchdog } from '../connection/recovery.js';
-import { ChannelsExhaustedError, ClosesTheLinkError, type NoAnswerYetError, RecoveryStalledError } from '../errors.js';
+import { type Clock, withDeadline } from '../base/clock.js';
+import type { ChannelPlace } from '../link/link-channels.js';
+import type { Link } from '../link/link.js';
+import type { Turns } from '../link/link-culprit-search.js';
+import { Patience } from '../link/patience.js';
+import { Watchdog } from '../recovery/recovery-steps.js';
+import { ChannelsExhaustedError, ClosesTheLinkError, type NoAnswerYetError } from '../errors/channel-errors.js';
+import { RecoveryStalledError } from '../errors/connection-errors.js';
 import {
   declareEntities,
   declareInWaves,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { OptionsError } from '../errors.js';
+import { OptionsError } from '../errors/options-error.js';
 import {
   type Entity,
   entityName,

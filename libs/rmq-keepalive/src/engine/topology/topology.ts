@@ -1,6 +1,6 @@
 /** What must exist at the broker: exchanges, queues and bindings, wanted by the options or by a subscription. Data only. */
 import type { Options } from 'amqplib';
-import { OptionsError } from '../errors.js';
+import { OptionsError } from '../errors/options-error.js';
 import {
   checkArray,
   checkBoolean,
@@ -10,7 +10,7 @@ import {
   copyOfRecord,
   oneOf,
   shown,
-} from '../option-checks.js';
+} from '../base/option-checks.js';
 
 export interface ExchangeOptions {
   name: string;

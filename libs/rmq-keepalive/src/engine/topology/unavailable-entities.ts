@@ -1,5 +1,10 @@
 /** The entities that the broker does not give us now: why, and how each is asked for again. */
-import type { ChannelsExhaustedError, ClosesTheLinkError, NoAnswerYetError, TopologyRefusedError } from '../errors.js';
+import type {
+  ChannelsExhaustedError,
+  ClosesTheLinkError,
+  NoAnswerYetError,
+  TopologyRefusedError,
+} from '../errors/channel-errors.js';
 import { type Entity, entityName } from './topology.js';
 
 export type EntityTrouble = TopologyRefusedError | ClosesTheLinkError | NoAnswerYetError | ChannelsExhaustedError;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { encodeFieldTable } from '../publishing/field-table.js';
+import { encodeFieldTable } from './field-table-writer.js';
 import { joinedTables, withoutFields } from './field-table-slices.js';
 
 const typed = (type: string, value: unknown): object => ({ '!': type, value });

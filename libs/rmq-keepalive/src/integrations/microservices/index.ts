@@ -1,9 +1,9 @@
 // The public names of `nestjs-rmq-keepalive/microservices`.
-export { RmqClient } from './rmq-client.js';
-export { RmqServer } from './rmq-server.js';
-export { RmqServerContext } from './rmq-server-context.js';
-export type { TransportChannel } from './transport-channel.js';
-export type { RmqTransportEvents, RmqTransportStatus } from './transport-events.js';
+export { RmqClient } from './client/rmq-client.js';
+export { RmqServer } from './server/rmq-server.js';
+export { RmqServerContext } from './server/rmq-server-context.js';
+export type { TransportChannel } from './server/transport-channel.js';
+export type { RmqTransportEvents, RmqTransportStatus } from './options/transport-events.js';
 export type {
   ConnectionChoice,
   NestTransportOptions,
@@ -12,4 +12,4 @@ export type {
   TransportQueueOptions,
   TransportSocketOptions,
   TransportUrl,
-} from './transport-options.js';
+} from './options/transport-options.js';

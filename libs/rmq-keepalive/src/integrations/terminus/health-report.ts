@@ -1,5 +1,5 @@
 /** How a connection's health reads in an answer: a public form for everybody, and details for those who ask. */
-import type { ConnectionStatus, LinkStatus, StuckDeliveriesStatus } from '../../engine/status.js';
+import type { ConnectionStatus, LinkStatus, StuckDeliveriesStatus } from '../../engine/reporting/status.js';
 import type { HealthReason, HealthVerdict } from './health-verdict.js';
 
 /** Names no host, no queue, no error text: fit for an endpoint that everybody can read. */

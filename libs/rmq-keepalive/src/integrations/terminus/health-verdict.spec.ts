@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import type { ConnectionState } from '../../engine/connection/connection-state.js';
-import type { ConnectionStatus } from '../../engine/status.js';
+import type { ConnectionState } from '../../engine/reporting/lifecycle.js';
+import type { ConnectionStatus } from '../../engine/reporting/status.js';
 import { healthDetails, publicHealth } from './health-report.js';
 import { verdict } from './health-verdict.js';
 

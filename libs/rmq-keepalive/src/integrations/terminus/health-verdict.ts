@@ -5,7 +5,7 @@
  * restored is *degraded* until `downAfterMs` have passed, since publishes are held meanwhile and deliveries stay with the
  * broker. Before it was open for the first time it is *down*: a service that boots is not ready yet.
  */
-import type { ConnectionStatus } from '../../engine/status.js';
+import type { ConnectionStatus } from '../../engine/reporting/status.js';
 
 /** Stable, for programs and alerts. While the connection is not open, the name of its state; `gave-up`: attempts are spent. */
 export type HealthReason =

@@ -1,7 +1,7 @@
 import { Controller, Get, type Type } from '@nestjs/common';
 import { HealthCheck, HealthCheckService, type HealthCheckResult } from '@nestjs/terminus';
-import { RmqConnections } from '../../nest/rmq.connections.js';
-import { DEFAULT_CONNECTION_NAME } from '../../nest/connection-tokens.js';
+import { RmqConnections } from '../../nest/connections/rmq.connections.js';
+import { DEFAULT_CONNECTION_NAME } from '../../nest/connections/connection-tokens.js';
 import { RmqHealthIndicator } from './rmq.health.js';
 
 export interface HealthRoutes {

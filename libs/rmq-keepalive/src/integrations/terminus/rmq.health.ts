@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { HealthIndicatorService, type HealthIndicatorResult } from '@nestjs/terminus';
-import { DEFAULT_CONNECTION_NAME } from '../../nest/connection-tokens.js';
-import { RmqConnections } from '../../nest/rmq.connections.js';
+import { DEFAULT_CONNECTION_NAME } from '../../nest/connections/connection-tokens.js';
+import { RmqConnections } from '../../nest/connections/rmq.connections.js';
 import { healthDetails, publicHealth } from './health-report.js';
 import { verdict } from './health-verdict.js';
 

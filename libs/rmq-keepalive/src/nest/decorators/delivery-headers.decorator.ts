@@ -1,5 +1,5 @@
 import { createParamDecorator, type ExecutionContext, type PipeTransform, type Type } from '@nestjs/common';
-import type { Delivery } from '../../engine/consuming/delivery.js';
+import type { Delivery } from '../../engine/consuming/delivery/delivery.js';
 
 /**
  * Hands a handler the delivery's headers (an object without a prototype), or one header by its exact name; a header that

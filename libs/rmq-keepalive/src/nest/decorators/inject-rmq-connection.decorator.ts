@@ -1,5 +1,5 @@
 import { Inject } from '@nestjs/common';
-import { getRmqConnectionToken } from '../connection-tokens.js';
+import { getRmqConnectionToken } from '../connections/connection-tokens.js';
 
 /**
  * Injects the `RmqConnection` of that name. For the default one the class as the parameter's type is enough.

@@ -1,5 +1,5 @@
 import { Inject } from '@nestjs/common';
-import { getRmqPublisherToken, type PublisherChoice } from '../connection-tokens.js';
+import { getRmqPublisherToken, type PublisherChoice } from '../connections/connection-tokens.js';
 
 /**
  * Injects a `RmqPublisher`. For the default one the class as the parameter's type is enough.

@@ -1,5 +1,5 @@
 import { Inject } from '@nestjs/common';
-import { getRmqRpcClientToken } from '../connection-tokens.js';
+import { getRmqRpcClientToken } from '../connections/connection-tokens.js';
 
 /**
  * Injects the `RmqRpcClient` of the connection of that name. For the default one the class as the parameter's type is enough.

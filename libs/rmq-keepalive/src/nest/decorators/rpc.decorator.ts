@@ -1,5 +1,5 @@
 import { isRpcContract, type RpcContract, type RpcPayload } from '../../engine/contracts/rpc.js';
-import type { AnswerOptions } from '../../engine/rpc/answer-options.js';
+import type { AnswerOptions } from '../../engine/rpc/answering/answer-options.js';
 import { type HandlerDecorator, type SubscribeOptions, written } from './subscribe.decorator.js';
 
 /** @typeParam T the requests, as `orderedBy` takes them */

@@ -1,4 +1,4 @@
-import type { BatchOptions } from '../../engine/consuming/handling-options.js';
+import type { BatchOptions } from '../../engine/consuming/options/handling-options.js';
 import { type HandlerDecorator, type SubscribeOptions, written } from './subscribe.decorator.js';
 
 export interface SubscribeBatchOptions extends Omit<SubscribeOptions, 'orderedBy'> {

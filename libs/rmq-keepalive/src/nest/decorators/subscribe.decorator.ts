@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { ENTRY_PROVIDER_WATERMARK } from '@nestjs/common/constants.js';
-import type { BatchOptions } from '../../engine/consuming/handling-options.js';
-import type { SubscriptionOptions } from '../../engine/consuming/subscription.js';
+import type { BatchOptions } from '../../engine/consuming/options/handling-options.js';
+import type { SubscriptionOptions } from '../../engine/consuming/options/subscription.js';
 import { type EventContract, type EventPayload, isEventContract } from '../../engine/contracts/event.js';
 
 /** @typeParam T the payload, as `orderedBy` takes it */

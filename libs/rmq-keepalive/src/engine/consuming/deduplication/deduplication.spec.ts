@@ -1,18 +1,18 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import type { ConsumeMessage } from 'amqplib';
 import { ManualClock } from '../../../../../../test/support/manual-clock.js';
-import type { ConnectionEvent } from '../../connection/connection-events.js';
+import type { ConnectionEvent } from '../../reporting/events.js';
 import { Deduplication } from './deduplication.js';
-import { type DeduplicationOptions, resolveDeduplication } from './deduplication-options.js';
+import { type DeduplicationOptions, resolveDeduplication } from '../options/deduplication-options.js';
 import {
   type ClaimAnswer,
   type DeduplicationClaim,
   type DeduplicationStore,
   MemoryDeduplicationStore,
-} from './deduplication-store.js';
-import { CopySignatures } from '../copy-signatures.js';
-import { Delivery, type DeliveryOrigin } from '../delivery.js';
-import { Settlement } from '../settlement.js';
+} from '../options/deduplication-store.js';
+import { CopySignatures } from '../../copies/copy-signatures.js';
+import { Delivery, type DeliveryOrigin } from '../delivery/delivery.js';
+import { Settlement } from '../delivery/settlement.js';
 
 const TTL_MS = 60_000;
 const ONE_BY_ONE = { ack: 'auto', batch: undefined } as const;

@@ -11,19 +11,19 @@
  * runs). So does every delivery while the store fails, unless `onStoreError` says otherwise. The prefetch bounds what waits.
  */
 import { randomUUID } from 'node:crypto';
-import { type Clock, type Timer, withDeadline } from '../../clock.js';
-import type { ConnectionEvent } from '../../connection/connection-events.js';
-import { DeduplicationError, type DeduplicationStep, HandlerTimeoutError } from '../../errors.js';
-import type { ResolvedDeduplication } from './deduplication-options.js';
+import { type Clock, type Timer, withDeadline } from '../../base/clock.js';
+import type { ConnectionEvent } from '../../reporting/events.js';
+import { DeduplicationError, type DeduplicationStep, HandlerTimeoutError } from '../../errors/delivery-errors.js';
+import type { ResolvedDeduplication } from '../options/deduplication-options.js';
 import {
   type ClaimAnswer,
   type DeduplicationClaim,
   type DeduplicationStore,
   MemoryDeduplicationStore,
-} from './deduplication-store.js';
-import type { Delivery } from '../delivery.js';
-import { Settlement } from '../settlement.js';
-import { WakeableWaits } from '../../wakeable-waits.js';
+} from '../options/deduplication-store.js';
+import type { Delivery } from '../delivery/delivery.js';
+import { Settlement } from '../delivery/settlement.js';
+import { WakeableWaits } from '../../base/wakeable-waits.js';
 
 export interface DeduplicationHost {
   readonly clock: Clock;

@@ -6,22 +6,23 @@
  * the move tried again ({@link StuckDeliveries}): nothing is dropped, and the prefetch bounds what is held.
  */
 import { hasBody } from '../../codec/readable.js';
-import type { ConnectionEvent, FailedHandlerFate } from '../../connection/connection-events.js';
-import { asError, ConnectionClosedError } from '../../errors.js';
-import { Admission, type AdmissionHost } from './admission.js';
-import { isUnwritable } from './copy-transport.js';
-import { type DeadLetterReason, moveToDeadLetters } from './dead-letter.js';
-import type { Delivery } from '../delivery.js';
-import { moveToEndOfQueue } from './redelivery-copy.js';
+import type { ConnectionEvent, FailedHandlerFate } from '../../reporting/events.js';
+import { asError } from '../../errors/reasons.js';
+import { ConnectionClosedError } from '../../errors/connection-errors.js';
+import { Admission, type AdmissionHost } from '../poison/admission.js';
+import { isUnwritable } from '../../copies/copy-transport.js';
+import { moveToDeadLetters } from './move-to-dead-letters.js';
+import type { Delivery } from '../delivery/delivery.js';
+import { moveToEndOfQueue } from '../poison/redelivery-copy.js';
 import { moveToRetryQueue } from './retry-copy.js';
-import { delayAfter, delaysOf, ladderStep } from './retry-policy.js';
-import { retryQueueName } from './retry-queues.js';
+import { delayAfter, delaysOf, ladderStep } from '../options/retry-policy.js';
+import { retryQueueName } from '../../copies/retry-queues.js';
 import { RetryWay } from './retry-way.js';
 import { StuckDeliveries, type StuckLine } from './stuck-deliveries.js';
-import type { Settlement } from '../settlement.js';
-import { WakeableWaits } from '../../wakeable-waits.js';
-import type { WantedSubscription } from '../subscription.js';
-import type { ConsumerCounters } from '../workload.js';
+import type { DeadLetterReason, Settlement } from '../delivery/settlement.js';
+import { WakeableWaits } from '../../base/wakeable-waits.js';
+import type { WantedSubscription } from '../options/subscription.js';
+import type { ConsumerCounters } from '../delivery/counters.js';
 import { worthAnotherAttempt } from './worth-another-attempt.js';
 
 export type FailureHost = AdmissionHost;

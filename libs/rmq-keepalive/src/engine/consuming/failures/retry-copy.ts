@@ -1,10 +1,15 @@
 /** Puts a delivery into a retry queue: published there with a confirm and its attempt in the headers, then acked by the caller. */
-import { originMarks, REDELIVERY_COUNT_HEADER, RENEWAL_COUNT_HEADER, RETRY_HEADERS } from '../carried-headers.js';
-import { errorNameOf, reasonOf } from '../../errors.js';
-import { type CopyTransport, sendCopy } from './copy-transport.js';
-import type { Delivery } from '../delivery.js';
-import { copiedHeaders, copiedProperties, MAX_ERROR_MESSAGE_LENGTH } from './message-copy.js';
-import { DELAY_HEADER, delayKey, RETRY_EXCHANGE } from './retry-queues.js';
+import {
+  originMarks,
+  REDELIVERY_COUNT_HEADER,
+  RENEWAL_COUNT_HEADER,
+  RETRY_HEADERS,
+} from '../../copies/carried-headers.js';
+import { errorNameOf, reasonOf } from '../../errors/reasons.js';
+import { type CopyTransport, sendCopy } from '../../copies/copy-transport.js';
+import type { Delivery } from '../delivery/delivery.js';
+import { copiedHeaders, copiedProperties, MAX_ERROR_MESSAGE_LENGTH } from '../../copies/message-copy.js';
+import { DELAY_HEADER, delayKey, RETRY_EXCHANGE } from '../../copies/retry-queues.js';
 
 export interface RetryOrder {
   readonly delayMs: number;

@@ -5,9 +5,9 @@
  * attachment of the consumer, since a queue that is deleted takes its consumers along. Retry queues are declared when the
  * broker returns a copy because there is none.
  */
-import type { CopyTransport } from './copy-transport.js';
-import type { Delivery } from '../delivery.js';
-import { NEW_QUEUE_REST_MS, retryEntities, returnPathEntities } from './retry-queues.js';
+import type { CopyTransport } from '../../copies/copy-transport.js';
+import type { Delivery } from '../delivery/delivery.js';
+import { NEW_QUEUE_REST_MS, retryEntities, returnPathEntities } from '../../copies/retry-queues.js';
 
 export class RetryWay {
   #back: { consumerTag: string; laid: Promise<void> } | undefined;

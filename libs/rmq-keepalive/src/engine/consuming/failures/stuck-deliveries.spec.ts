@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { ManualClock } from '../../../../../../test/support/manual-clock.js';
-import type { Delivery } from '../delivery.js';
+import type { Delivery } from '../delivery/delivery.js';
 import { StuckDeliveries } from './stuck-deliveries.js';
 
 const TO = 'orders.dead';

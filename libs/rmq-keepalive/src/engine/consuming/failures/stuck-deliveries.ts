@@ -8,8 +8,8 @@
  * A delivery may be its own obstacle (too large for that queue, say). So the turn goes round, who has not tried comes first,
  * and a new one has a try at once unless several have failed in a row.
  */
-import type { Clock, Timer } from '../../clock.js';
-import type { Delivery } from '../delivery.js';
+import type { Clock, Timer } from '../../base/clock.js';
+import type { Delivery } from '../delivery/delivery.js';
 
 /** What stands in one line, and why. */
 export interface StuckLine {

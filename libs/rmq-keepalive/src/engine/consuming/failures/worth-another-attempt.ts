@@ -1,7 +1,7 @@
 /** Asks the user's `retry.on`, which cannot break us: without a clear answer there is no other attempt. */
 import { types } from 'node:util';
-import { asError } from '../../errors.js';
-import type { RetryPolicy } from './retry-policy.js';
+import { asError } from '../../errors/reasons.js';
+import type { RetryPolicy } from '../options/retry-policy.js';
 
 export function worthAnotherAttempt(policy: RetryPolicy, error: unknown, failed: (cause: Error) => void): boolean {
   let answer: unknown;

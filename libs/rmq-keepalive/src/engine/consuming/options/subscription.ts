@@ -1,0 +1,373 @@
+/** What is wanted: a handler for a queue, with its bindings. Checked on entry; the live attachment is a {@link Consumer}. */
+import type { Codec } from '../../codec/codec.js';
+import { OptionsError } from '../../errors/options-error.js';
+import { checkOptionsObject, checkShortString, copyOfRecord, shown } from '../../base/option-checks.js';
+import {
+  type Binding,
+  type Entity,
+  type Exchange,
+  type ExchangeOptions,
+  type Queue,
+  type QueueOptions,
+  toBindings,
+  toExchange,
+  toQueue,
+} from '../../topology/topology.js';
+import {
+  type DeduplicationOptions,
+  type ResolvedDeduplication,
+  resolveDeduplication,
+} from './deduplication-options.js';
+import { type EventContract, isEventContract } from '../../contracts/event.js';
+import { checkDeclaredAckTimeout, declaredAckTimeout } from './ack-timeout.js';
+import type { Delivery } from '../delivery/delivery.js';
+import type { DeliveryBatch } from '../delivery/delivery-batch.js';
+import {
+  type BatchOptions,
+  HANDLING_OPTION_NAMES,
+  type HandlingOptions,
+  resolveHandling,
+  type WantedHandling,
+} from './handling-options.js';
+import type { DeadLetterReason } from '../delivery/settlement.js';
+import { type RedeliveryLimits, resolveRedeliveryLimits } from './redelivery-limit.js';
+import { forOneConsumer, isSingleActive } from './one-consumer-options.js';
+import { resolveRetry, type RetryOptions, type RetryPolicy } from './retry-policy.js';
+import { ackTimeoutDoubts } from './ack-timeout-doubts.js';
+
+/**
+ * Called for every delivery. Resolves: ack. Throws or rejects: retry, then dead-letter. Returns a `Settlement`: that.
+ * @typeParam T what the payload is said to be; nobody checks it
+ */
+export type DeliveryHandler<T = unknown> = (payload: T, delivery: Delivery) => unknown;
+
+/**
+ * Called for every batch, with the payloads and, at the same indexes, their deliveries. Resolves: all are acked. Throws or
+ * rejects: each one fails by itself. Returns a `Settlement`: for all; an array: the `Settlement` at an index is for the
+ * delivery at that index, and whatever else stands there is an ack. What the handler settled by itself stays settled.
+ */
+export type BatchHandler<T = unknown> = (payloads: T[], batch: DeliveryBatch) => unknown;
+
+export interface BatchSubscriptionOptions extends Omit<SubscriptionOptions, 'orderedBy'> {
+  batch: BatchOptions;
+}
+
+export interface SubscriptionOptions<T = unknown> extends HandlingOptions<T> {
+  /** Shown in logs, health and status; unique per connection. @default the queue's name (`Class.method` with `@Subscribe`) */
+  name?: string;
+  /** The queue to consume from. `''`: an exclusive queue that the broker names, a new one after every reconnect. */
+  queue: string;
+  /** How the queue is declared. @default durable, shared, never deleted */
+  queueOptions?: Omit<QueueOptions, 'name'>;
+  /**
+   * The event to consume, made by `defineEvent`: stands for `exchange` and `routingKey`. With a schema every payload is
+   * checked, and the handler gets what the schema makes of it; one that does not match is dead-lettered as `not-valid`.
+   */
+  event?: EventContract;
+  /** Binds the queue to this exchange, which is declared too. */
+  exchange?: string;
+  /** @default that of the exchange if it is declared elsewhere, else 'topic' */
+  exchangeType?: string;
+  exchangeOptions?: Omit<ExchangeOptions, 'name' | 'type'>;
+  /** One or several; needed for direct and topic exchanges. */
+  routingKey?: string | readonly string[];
+  /** For headers exchanges; one object a binding. */
+  bindingArguments?: Record<string, unknown> | readonly Record<string, unknown>[];
+  /** What to do when the queue does not exist (any more): `declare` it, or `wait` until somebody else does, degraded, asking once a second. @default 'declare' */
+  ifQueueMissing?: 'declare' | 'wait';
+  /** Where a delivery goes whose handler failed or whose body cannot be decoded. `false`: rejected, and so dropped unless the queue has a dead-letter exchange. @default `<queue>.dead` (`<name>.dead` for a server-named queue) */
+  deadLetter?: string | false;
+  /** Skips copies of a message that was handled before, by its message id; a message without one is never skipped. @default every copy is handled */
+  deduplicate?: DeduplicationOptions;
+  /**
+   * Tries a message again whose handler failed, after a delay at the broker, outside the prefetch. Not for queues that die
+   * with the link, nor for streams. @default no retry: a failed message is dead-lettered at once
+   */
+  retry?: RetryOptions;
+  /**
+   * How often a message may come back unsettled from somebody else's hands (its process died, its link was lost, it was
+   * requeued) before it is dead-lettered as poison, unseen. To be counted it is moved to the end of the queue: each time, or
+   * each second time on a quorum queue. 1..1_000_000, `Infinity`: for ever.
+   * @default 16, or less when queueOptions set `x-delivery-limit`; `Infinity` with `orderedBy` or `singleActive`, but on quorum queues
+   */
+  maxRedeliveries?: number;
+  /** Passed to basic.consume, e.g. `{ 'x-priority': 10 }`. */
+  consumerArguments?: Record<string, unknown>;
+  /** Decodes the bodies of this queue, where it speaks another language than the rest. @default the connection's codec */
+  codec?: Pick<Codec, 'decode'>;
+}
+
+/** Who tells whoever sent a message that it failed. */
+export interface FailureAnswers {
+  /** Whether it is no fault of the handler, and nothing for the log. */
+  isDeliberate(error: unknown): boolean;
+  /** @returns a promise when the answer is all that is to be done, settled when the delivery is; `undefined`: the delivery goes its usual way */
+  answer(delivery: Delivery, reason: DeadLetterReason, error: unknown): Promise<void> | undefined;
+}
+
+export const SUBSCRIPTION_OPTION_NAMES = [
+  'name',
+  'queue',
+  'queueOptions',
+  'event',
+  'exchange',
+  'exchangeType',
+  'exchangeOptions',
+  'routingKey',
+  'bindingArguments',
+  'ifQueueMissing',
+  'deadLetter',
+  'deduplicate',
+  'retry',
+  'maxRedeliveries',
+  'consumerArguments',
+  'codec',
+  ...HANDLING_OPTION_NAMES,
+] as const satisfies readonly (keyof SubscriptionOptions)[];
+
+/** A checked subscription. */
+export interface WantedSubscription extends WantedHandling, RedeliveryLimits {
+  readonly name: string;
+  readonly queue: Queue;
+  /** The queue is the broker's to name, or dies with the link: it is declared on the consumer's own channel, every time. */
+  readonly isOwnQueue: boolean;
+  readonly event: EventContract | undefined;
+  readonly exchange: Exchange | undefined;
+  readonly bindings: readonly Binding[];
+  readonly ifQueueMissing: 'declare' | 'wait';
+  readonly deadLetter: string | false;
+  readonly deduplicate: ResolvedDeduplication | undefined;
+  readonly retry: RetryPolicy | undefined;
+  readonly consumerArguments: Record<string, unknown>;
+  readonly codec: Pick<Codec, 'decode'> | undefined;
+  readonly isStream: boolean;
+  readonly handler: (payload: unknown, context: Delivery | DeliveryBatch) => unknown;
+  /** Of RPC. */
+  readonly answers: FailureAnswers | undefined;
+  /** What of it is possible, and hardly meant: a sentence each, for the log. */
+  readonly doubts: readonly string[];
+}
+
+export interface SubscriptionSurroundings {
+  readonly batch?: BatchOptions;
+  readonly knownExchange?: Exchange;
+  readonly answers?: FailureAnswers;
+  /** The connection's. */
+  readonly ackTimeoutMs?: number;
+}
+
+/** @throws {@link OptionsError} naming the option, the value and the way out. */
+export function resolveSubscription<T>(
+  given: SubscriptionOptions<T>,
+  handler: DeliveryHandler<T> | BatchHandler<T>,
+  { batch, knownExchange, answers, ackTimeoutMs }: SubscriptionSurroundings = {},
+): WantedSubscription {
+  const path = `subscription ${shown(given.name ?? given.queue)}`;
+  checkOptionsObject(given, SUBSCRIPTION_OPTION_NAMES, path);
+  const options = addressedByEvent(given, path);
+  const handling = resolveHandling(options, batch, path, usualAckTimeout(options, path) ?? ackTimeoutMs);
+  if (typeof options.queue !== 'string')
+    throw new OptionsError(
+      `${path}.queue`,
+      `${shown(options.queue)} is not a queue name`,
+      "Give a string, or '' for a queue that the broker names",
+    );
+  const isServerNamed = options.queue === '';
+  const name = options.name ?? options.queue;
+  if (name === '')
+    throw new OptionsError(
+      `${path}.name`,
+      'a subscription on a server-named queue needs a name of its own',
+      'Give name',
+    );
+  const { ifQueueMissing = 'declare' } = options;
+  if (ifQueueMissing !== 'declare' && ifQueueMissing !== 'wait') {
+    throw new OptionsError(
+      `${path}.ifQueueMissing`,
+      `${shown(ifQueueMissing)} is not known`,
+      "Use 'declare' or 'wait'",
+    );
+  }
+  if (isServerNamed && ifQueueMissing === 'wait')
+    throw new OptionsError(
+      `${path}.ifQueueMissing`,
+      'nobody else can make a queue that the broker names for us',
+      "Use 'declare'",
+    );
+
+  // Auto-delete: without it the queue would stay, and fill, when only its channel or its consumer ends.
+  const queueDefaults: Partial<QueueOptions> = isServerNamed
+    ? { exclusive: true, durable: false, autoDelete: true }
+    : handling.streamOffset !== undefined
+      ? { type: 'stream' }
+      : {};
+  const asGiven = toQueue({ ...queueDefaults, ...options.queueOptions, name: options.queue }, `${path}.queueOptions`);
+  const exchange = resolveExchange(options, knownExchange, path);
+  const isOwnQueue = isServerNamed || asGiven.options.exclusive === true;
+  const queue = forOneConsumer(asGiven, { handling, isOwnQueue, ifQueueMissing }, path);
+  return {
+    ...handling,
+    singleActive: isSingleActive(queue),
+    name,
+    queue,
+    isOwnQueue,
+    event: options.event,
+    exchange,
+    bindings: exchange === undefined ? [] : resolveBindings(options, exchange, path),
+    ifQueueMissing,
+    deadLetter: resolveDeadLetter(options, name, path),
+    retry:
+      options.retry === undefined
+        ? undefined
+        : resolveRetry(options.retry, `${path}.retry`, { queue, isOwnQueue, ack: handling.ack }),
+    ...resolveRedeliveryLimits(
+      options.maxRedeliveries,
+      { queue, isOrdered: options.orderedBy !== undefined || isSingleActive(queue) },
+      path,
+    ),
+    deduplicate: resolveDeduplication(options.deduplicate, handling, `${path}.deduplicate`),
+    consumerArguments: resolveConsumerArguments(options, path),
+    codec: resolveCodec(options.codec, path),
+    isStream: resolveIsStream(handling, queue, path),
+    handler: handler as WantedSubscription['handler'],
+    answers,
+    doubts: ackTimeoutDoubts(handling, { isTimeoutGiven: options.handlerTimeoutMs !== undefined }),
+  };
+}
+
+/** The part of its topology that any link may declare. */
+export function sharedEntities(wanted: WantedSubscription): Entity[] {
+  const exchange = wanted.exchange === undefined ? [] : [wanted.exchange];
+  if (wanted.isOwnQueue || wanted.ifQueueMissing === 'wait') return exchange;
+  return [...exchange, wanted.queue, ...wanted.bindings];
+}
+
+/** The exchange that its queue is bound to, however it is named. */
+export function subscribedExchange({
+  event,
+  exchange,
+}: Pick<SubscriptionOptions<never>, 'event' | 'exchange'>): string {
+  return event?.exchange ?? exchange ?? '';
+}
+
+function addressedByEvent<T>(options: SubscriptionOptions<T>, path: string): SubscriptionOptions<T> {
+  const event: unknown = options.event;
+  if (event === undefined) return options;
+  if (!isEventContract(event))
+    throw new OptionsError(`${path}.event`, `${shown(event)} is no event`, 'Give what defineEvent({ ... }) returned');
+  const twice = (['exchange', 'routingKey'] as const).find((key) => options[key] !== undefined);
+  if (twice !== undefined)
+    throw new OptionsError(`${path}.${twice}`, 'the event says it already', `Drop ${twice}, or event`);
+  const { exchange, routingKey } = event;
+  if (exchange !== '') return { ...options, exchange, routingKey };
+  if (routingKey !== options.queue)
+    throw new OptionsError(
+      `${path}.event`,
+      `it goes to queue ${shown(routingKey)} directly, and never to ${shown(options.queue)}`,
+      `Use queue: ${shown(routingKey)}, or give the event an exchange`,
+    );
+  return options;
+}
+
+/** An exchange that is known by name need not be described a second time. */
+function resolveExchange(
+  options: SubscriptionOptions<never>,
+  known: Exchange | undefined,
+  path: string,
+): Exchange | undefined {
+  const { exchange, exchangeType = 'topic', exchangeOptions } = options;
+  if (known !== undefined && options.exchangeType === undefined && exchangeOptions === undefined) return known;
+  if (exchange === undefined) {
+    const orphan = (['exchangeType', 'exchangeOptions', 'routingKey', 'bindingArguments'] as const).find(
+      (key) => options[key] !== undefined,
+    );
+    if (orphan !== undefined)
+      throw new OptionsError(`${path}.${orphan}`, 'there is no exchange to bind to', 'Give exchange too, or drop it');
+    return undefined;
+  }
+  return toExchange({ ...exchangeOptions, name: exchange, type: exchangeType }, path);
+}
+
+function resolveBindings(options: SubscriptionOptions<never>, exchange: Exchange, path: string): Binding[] {
+  const { routingKey, bindingArguments } = options;
+  const needsKey = exchange.type === 'topic' || exchange.type === 'direct';
+  if (needsKey && (routingKey === undefined || routingKey.length === 0) && routingKey !== '') {
+    throw new OptionsError(
+      `${path}.routingKey`,
+      `a ${exchange.type} exchange routes by key, and there is none`,
+      "Give one or several; '#' takes everything of a topic exchange",
+    );
+  }
+  if (exchange.type === 'headers' && bindingArguments === undefined) {
+    throw new OptionsError(
+      `${path}.bindingArguments`,
+      'a headers exchange routes by arguments, and there are none',
+      "Give e.g. { 'x-match': 'all', kind: 'invoice' }",
+    );
+  }
+  const argumentSets = Array.isArray(bindingArguments)
+    ? (bindingArguments as Record<string, unknown>[])
+    : [(bindingArguments ?? {}) as Record<string, unknown>];
+  return argumentSets.flatMap((args) =>
+    toBindings({ exchange: exchange.name, queue: options.queue, routingKey, arguments: args }, path),
+  );
+}
+
+function resolveDeadLetter(options: SubscriptionOptions<never>, name: string, path: string): string | false {
+  const { deadLetter = `${options.queue || name}.dead` } = options;
+  if (deadLetter === false) return false;
+  if (typeof deadLetter !== 'string' || deadLetter === '')
+    throw new OptionsError(
+      `${path}.deadLetter`,
+      `${shown(deadLetter)} is not a queue name`,
+      'Give a queue name, or false to reject',
+    );
+  checkShortString(deadLetter, `${path}.deadLetter`);
+  if (deadLetter === options.queue)
+    throw new OptionsError(
+      `${path}.deadLetter`,
+      'a queue cannot be its own dead-letter queue: a failed message would go round for ever',
+      'Give another name',
+    );
+  return deadLetter;
+}
+
+function resolveCodec(codec: SubscriptionOptions['codec'], path: string): SubscriptionOptions['codec'] {
+  if (codec === undefined || typeof codec?.decode === 'function') return codec;
+  throw new OptionsError(`${path}.codec`, `${shown(codec)} cannot decode`, 'Give { decode(body, properties) }');
+}
+
+function usualAckTimeout({ queueOptions, consumerArguments }: SubscriptionOptions<never>, path: string) {
+  checkDeclaredAckTimeout(queueOptions?.arguments, `${path}.queueOptions.arguments`);
+  checkDeclaredAckTimeout(consumerArguments, `${path}.consumerArguments`);
+  return declaredAckTimeout(queueOptions?.arguments, consumerArguments);
+}
+
+function resolveConsumerArguments(options: SubscriptionOptions<never>, path: string): Record<string, unknown> {
+  const { consumerArguments = {}, priority } = options;
+  if ('x-stream-offset' in consumerArguments)
+    throw new OptionsError(
+      `${path}.consumerArguments`,
+      'with an x-stream-offset in it the stream would be read from there after every reconnect',
+      'Use streamOffset: it is where reading begins, and goes on from there',
+    );
+  return copyOfRecord(priority === undefined ? consumerArguments : { ...consumerArguments, 'x-priority': priority });
+}
+
+function resolveIsStream({ ack, streamOffset }: WantedHandling, queue: Queue, path: string): boolean {
+  const type: unknown = (queue.options.arguments as Record<string, unknown> | undefined)?.['x-queue-type'];
+  const isStream = type === 'stream';
+  if (!isStream && streamOffset !== undefined)
+    throw new OptionsError(
+      `${path}.streamOffset`,
+      `a ${shown(type)} queue has no offsets`,
+      "Drop it, or use queueOptions.type: 'stream'",
+    );
+  if (isStream && ack === 'none')
+    throw new OptionsError(
+      `${path}.ack`,
+      "the acks are what keeps a stream flowing, so 'none' cannot read one",
+      "Use 'auto' or 'manual'",
+    );
+  return isStream;
+}

@@ -1,0 +1,484 @@
+/**
+ * Keeps one link: walks the lifecycle table from the first dial to closed. The only place where a link's state changes.
+ *
+ *   dial -> recover -> open -> (lost) -> back off -> dial ...
+ *
+ * It owns the back-off timer, the heartbeat scheduler and the managed link, and ends all three.
+ */
+import { type Clock, type Timer, withDeadline } from '../base/clock.js';
+import { asError } from '../errors/reasons.js';
+import {
+  ConnectionClosedError,
+  ConnectTimeoutError,
+  EventLoopBlockedError,
+  GaveUpError,
+  LinkLostError,
+  LoginRefusedError,
+  NoAddressError,
+  NoCredentialsError,
+  PeerDeadError,
+  ProcessStoppedError,
+  RecoveryStalledError,
+} from '../errors/connection-errors.js';
+import {
+  heartbeatPlan,
+  type HeartbeatPlan,
+  type HeartbeatThread,
+  type HeartbeatWish,
+  relayPace,
+} from '../heartbeat/heartbeat-policy.js';
+import { HeartbeatScheduler } from '../heartbeat/heartbeat-scheduler.js';
+import { mayHaveCostTheLink, stallAdvice } from '../heartbeat/stall-advice.js';
+import { type Stall, type StallKind, stallKind } from '../heartbeat/stall-kind.js';
+import type { AmqpLink } from '../link/amqp-link.js';
+import type { AvoidedAddresses } from '../dialling/avoided-addresses.js';
+import type { BrokerEndpoint } from '../dialling/broker-endpoint.js';
+import type { BrokerEndpoints } from '../dialling/broker-endpoints.js';
+import type { ChannelBudget } from '../link/channel-budget.js';
+import { channelLimitIn } from '../link/channel-limit.js';
+import type { ConnectionEvent } from '../reporting/events.js';
+import { type ConnectionState, type LinkRole, nextState } from '../reporting/lifecycle.js';
+import type { Login } from '../dialling/credentials.js';
+import { CredentialsRenewal } from '../dialling/credentials-renewal.js';
+import type { CredentialsSource } from '../dialling/credentials-source.js';
+import type { Dial } from '../dialling/dialling.js';
+import type { Link } from '../link/link.js';
+import { ManagedLink } from './dialler.js';
+import { reconnectDelayMs, type ResolvedReconnect } from './reconnect-backoff.js';
+import { onOwnLink } from './own-link.js';
+import { type RecoveryStep, recover } from './recovery-steps.js';
+
+export interface LinkSupervisorOptions {
+  readonly role: LinkRole;
+  readonly endpoints: BrokerEndpoints;
+  /** In a rotation of their own: of links that are opened for one question. */
+  readonly probeEndpoints: BrokerEndpoints;
+  readonly credentials: CredentialsSource;
+  readonly dial: Omit<Dial, 'endpoint' | 'login' | 'heartbeat' | 'relay'>;
+  /** Passed over as long as every other address has its turn. */
+  readonly avoided: AvoidedAddresses;
+  readonly heartbeat: HeartbeatWish;
+  readonly reconnect: ResolvedReconnect;
+  readonly recoveryTimeoutMs: number;
+  readonly recoverySteps: readonly RecoveryStep[];
+  readonly channels: ChannelBudget;
+}
+
+export interface LinkSupervisorHooks {
+  stateChanged(from: ConnectionState, to: ConnectionState): void;
+  /** The link is of no use any more. Called before the state changes, so that whoever holds channels lets go of them. */
+  lost(link: Link, cause: Error): void;
+  /** It lives, and is about to be given up for another one: finishes what is in hand on it, within `limitMs`. */
+  givingUp(cause: Error, limitMs: number): Promise<void>;
+  event(event: ConnectionEvent): void;
+}
+
+/** A link that does not live this long died young. */
+const YOUNG_LINK_MS = 1_000;
+/** So many links may die young before that is no accident any more, and each next one waits longer. */
+const FORGIVEN_YOUNG_DEATHS = 5;
+/**
+ * One of them is forgotten whenever this much time has passed. So a broker that restarts again and again finds us back at
+ * once, and one that throws us out at once sees us about once a second.
+ */
+const YOUNG_DEATH_FORGOTTEN_MS = 1_000;
+const YOUNG_DEATH_DELAY_MS = 200;
+/** What a stall has cost is seen with the first look at the sockets after it. */
+const STALL_IS_OVER_MS = 1_000;
+
+export class LinkSupervisor {
+  #state: ConnectionState = { name: 'idle' };
+  #managed: ManagedLink | undefined;
+  #heartbeats: HeartbeatScheduler | undefined;
+  #plan: HeartbeatPlan | undefined;
+  #login: Login | undefined;
+  #renewal: CredentialsRenewal | undefined;
+  #lastStall: { forMs: number; endedAt: number; heartbeatsKept: boolean; kind: StallKind } | undefined;
+  /** Attempts of the present outage; 0 while the link is open. */
+  #attempt = 0;
+  #outageSince: number | undefined;
+  #openedAt = 0;
+  #youngDeaths = 0;
+  #lastDeathAt = 0;
+  #endpoint: string | undefined;
+  #dialled: BrokerEndpoint | undefined;
+  #wakeEarly: (() => void) | undefined;
+  /** Ends the wait for an address provider. */
+  #abandonDial: (() => void) | undefined;
+  #retryDueAt = 0;
+  #awayBecause: Error | undefined;
+
+  constructor(
+    private readonly options: LinkSupervisorOptions,
+    private readonly hooks: LinkSupervisorHooks,
+    private readonly clock: Clock,
+    private readonly random: () => number = Math.random,
+  ) {}
+
+  get role(): LinkRole {
+    return this.options.role;
+  }
+
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** How many addresses are known; with a provider, in its last answer. */
+  get addressCount(): number {
+    return this.options.endpoints.count;
+  }
+
+  get attempt(): number {
+    return this.#attempt;
+  }
+
+  /** Why there is no open link: the last failed attempt, or the loss. `undefined` while it is open, and before the first attempt has ended. */
+  get awayBecause(): Error | undefined {
+    return this.#awayBecause;
+  }
+
+  get endpoint(): string | undefined {
+    return this.#endpoint;
+  }
+
+  get heartbeatThread(): HeartbeatThread {
+    return this.options.heartbeat.worker === undefined ? 'main' : 'worker';
+  }
+
+  get heartbeatPlan(): HeartbeatPlan | undefined {
+    return this.#plan;
+  }
+
+  /** The link while it is up, also during recovery. */
+  get link(): Link | undefined {
+    const link = this.#managed?.link;
+    return link?.isUp ? link : undefined;
+  }
+
+  /** Epoch ms at which the credentials of the link end, if they do. */
+  get credentialsExpireAt(): number | undefined {
+    return this.#renewal?.expiresAt;
+  }
+
+  /** The broker refuses what it allowed before: new credentials may help, if anybody can give them. */
+  renewCredentials(): void {
+    this.#renewal?.renewNow();
+  }
+
+  lastByteAges(): { receivedAgoMs: number; sentAgoMs: number } | undefined {
+    return this.#heartbeats?.lastByteAges();
+  }
+
+  /**
+   * How a further session is opened with the broker of the link, while that is up.
+   * @param ending settles when nobody waits for it any more
+   */
+  async furtherDial(ending: Promise<unknown>): Promise<Dial | undefined> {
+    const endpoint = this.#dialled;
+    return endpoint === undefined || this.link === undefined ? undefined : this.#dialTo(endpoint, ending);
+  }
+
+  /** Call just before a handler runs: it may block the loop, and with it the next heartbeat. */
+  beforeHandler(): void {
+    this.#heartbeats?.beforeHandler();
+  }
+
+  /**
+   * Calls `work` with a link that nothing else is on, to the next address, and ends that link; at the latest when the limits of
+   * one attempt and of recovery are over.
+   * @param signal ends it at once
+   * @throws why it could not be dialled, or was lost
+   */
+  async onOwnLink<T>(work: (link: Link) => Promise<T>, signal: AbortSignal): Promise<T> {
+    // In this thread: it does not live long enough to need heartbeats.
+    const ending = new AbortController();
+    const abandoned = new Promise<void>((resolve) => {
+      ending.signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    const end = (): void => ending.abort();
+    if (signal.aborted) end();
+    signal.addEventListener('abort', end, { once: true });
+    const limit = this.clock.setTimer(end, this.options.dial.timeoutMs + this.options.recoveryTimeoutMs);
+    const dial = async (): Promise<Dial> => this.#dialTo(await this.options.probeEndpoints.next(), abandoned);
+    const { channels } = this.options;
+    try {
+      return await onOwnLink({ role: this.role, clock: this.clock, channels, dial, signal: ending.signal }, work);
+    } finally {
+      limit.cancel();
+      signal.removeEventListener('abort', end);
+      end();
+    }
+  }
+
+  start(): void {
+    if (this.#managed !== undefined || this.#state.name !== 'idle') return;
+    this.#managed = new ManagedLink(this.role, this.clock, this.options.channels, {
+      nextDial: () => this.#nextDial(),
+      up: (link) => void this.#up(link),
+      attemptFailed: (cause) => this.#attemptFailed(cause),
+      lost: (link, cause) => this.#lost(link, cause),
+      blocked: (reason) => this.hooks.event({ type: 'blocked', role: this.role, reason }),
+      unblocked: () => this.hooks.event({ type: 'unblocked', role: this.role }),
+    });
+  }
+
+  /** No further attempt is made from here on; the link, if there is one, stays up until {@link close}. */
+  beginClosing(): void {
+    if (this.#state.name === 'closing' || this.#state.name === 'closed') return;
+    this.#moveTo({ name: 'closing' });
+    this.#wakeEarly?.();
+    this.#abandonDial?.();
+  }
+
+  async close(deadlineMs: number, cause?: Error): Promise<void> {
+    this.beginClosing();
+    this.#heartbeats?.stop();
+    this.#renewal?.stop();
+    await this.#managed?.stop(deadlineMs);
+    if (this.#state.name === 'closing') this.#moveTo({ name: 'closed', cause });
+  }
+
+  async #nextDial(): Promise<Dial> {
+    await this.#untilRetryIsDue();
+    if (this.#isEnding) return this.#noFurtherDial();
+    this.#outageSince ??= this.clock.now();
+    this.#attempt += 1;
+    this.#moveTo({ name: 'connecting', attempt: this.#attempt });
+    // Whoever hears of it may close the connection at once.
+    if (this.#isEnding) return this.#noFurtherDial();
+    const { dial, endpoints } = this.options;
+    const ending = new Promise<never>((_, reject) => (this.#abandonDial = () => reject(new ConnectionClosedError())));
+    const endpoint = await withDeadline(
+      this.clock,
+      Promise.race([endpoints.next((address) => this.#isAvoided(address)), ending]),
+      dial.timeoutMs,
+      () => new NoAddressError(`the address provider did not answer within ${dial.timeoutMs} ms`),
+    );
+    this.#endpoint = String(endpoint);
+    this.#dialled = endpoint;
+    const { heartbeat } = this.options;
+    const target = await this.#dialTo(
+      endpoint,
+      ending.catch(() => undefined), // only that it ends matters; why, the race above has said
+    );
+    this.#login = target.login;
+    const relay = heartbeat.worker && { ...heartbeat.worker, pace: relayPace(heartbeat) };
+    return { ...target, relay };
+  }
+
+  async #dialTo(endpoint: BrokerEndpoint, abandoned: Promise<unknown>): Promise<Omit<Dial, 'relay'>> {
+    const { dial, heartbeat, credentials } = this.options;
+    const login = await credentials.loginAt(endpoint, abandoned);
+    return { ...dial, endpoint, login, heartbeat: heartbeat.timeoutSeconds };
+  }
+
+  /** When the others cannot be reached either, a node without its peers is as good as any. */
+  #isAvoided(address: string): boolean {
+    const { avoided, endpoints } = this.options;
+    return this.#attempt <= endpoints.count && avoided.has(address);
+  }
+
+  /** The manager is stopped while it waits for this. A rejection would make it ask again at once. */
+  #noFurtherDial(): Promise<never> {
+    return new Promise(() => undefined);
+  }
+
+  async #untilRetryIsDue(): Promise<void> {
+    if (this.#state.name !== 'backing-off') return;
+    const delayMs = Math.max(0, this.#retryDueAt - this.clock.now());
+    let timer: Timer | undefined;
+    await new Promise<void>((resolve) => {
+      timer = this.clock.setTimer(resolve, delayMs);
+      this.#wakeEarly = resolve;
+    });
+    timer?.cancel();
+    this.#wakeEarly = undefined;
+  }
+
+  async #up(link: AmqpLink): Promise<void> {
+    if (this.#isEnding) return;
+    this.#moveTo({ name: 'recovering', attempt: this.#attempt });
+    this.#startHeartbeats(link);
+    this.#startRenewal(link);
+    this.hooks.event({
+      type: 'link-opened',
+      role: this.role,
+      endpoint: link.endpoint,
+      attempt: this.#attempt,
+      heartbeatTimeoutSeconds: link.negotiatedHeartbeatSeconds,
+    });
+    if (link.hasOutdatedAmqplib) this.hooks.event({ type: 'amqplib-outdated' });
+    try {
+      const report = await recover(link, this.options.recoverySteps, this.clock, this.options.recoveryTimeoutMs);
+      if (!link.isUp || this.#state.name !== 'recovering') return;
+      const downForMs = this.#attempt > 0 && this.#openedAt > 0 ? this.clock.now() - (this.#outageSince ?? 0) : 0;
+      this.#attempt = 0;
+      this.#outageSince = undefined;
+      this.#openedAt = this.clock.now();
+      this.#moveTo({ name: 'open', since: this.clock.wallClock() });
+      this.hooks.event({
+        type: 'recovered',
+        role: this.role,
+        endpoint: link.endpoint,
+        heartbeatTimeoutSeconds: link.negotiatedHeartbeatSeconds,
+        report,
+        downForMs,
+      });
+    } catch (thrown) {
+      // A link that was lost meanwhile reports that by itself; one that lives but cannot be used is discarded here.
+      link.destroy(asError(thrown));
+    }
+  }
+
+  #startHeartbeats(link: AmqpLink): void {
+    const plan = heartbeatPlan(link.negotiatedHeartbeatSeconds, this.options.heartbeat);
+    this.#plan = plan;
+    // The heartbeat thread judges the broker, whose socket it has; ours may be empty while that one is still to be read.
+    const judged = link.isOnHeartbeatThread ? { ...plan, deadAfterMs: null } : plan;
+    this.#heartbeats = new HeartbeatScheduler(link, judged, this.clock, {
+      peerDead: (silentForMs) => link.destroy(new PeerDeadError(silentForMs, plan.timeoutMs)),
+      loopStalled: (stall) => this.#stalled(stall, plan, link),
+    });
+    this.#heartbeats.start();
+  }
+
+  #startRenewal(link: AmqpLink): void {
+    const { credentials, dial } = this.options;
+    if (!credentials.canRenew || this.#login?.kind !== 'password') return;
+    const { role, clock, random } = this;
+    const renewal = new CredentialsRenewal(
+      link,
+      this.#login,
+      credentials,
+      {
+        renewed: (expiresAt) => this.hooks.event({ type: 'credentials-renewed', role, expiresAt: expiresAt ?? null }),
+        givingUp: (cause, limitMs) => this.hooks.givingUp(cause, limitMs),
+        failed: (cause, retryInMs) => {
+          const expiresAt = renewal.expiresAt ?? null;
+          this.hooks.event({ type: 'credentials-missing', role, cause, retryInMs, expiresAt });
+        },
+      },
+      clock,
+      { timeoutMs: dial.timeoutMs, random },
+    );
+    this.#renewal = renewal;
+    renewal.start();
+  }
+
+  #stalled(stall: Stall, plan: HeartbeatPlan, link: AmqpLink): void {
+    const { forMs: stalledForMs } = stall;
+    const heartbeatsKept = link.wereHeartbeatsKept(stalledForMs);
+    const kind = stallKind(stall, link.didThreadGoOn(stalledForMs));
+    this.#lastStall = { forMs: stalledForMs, endedAt: this.clock.now(), heartbeatsKept, kind };
+    const thread = this.heartbeatThread;
+    const advice = kind === 'process-stopped' ? undefined : stallAdvice(stalledForMs, plan, { thread, heartbeatsKept });
+    this.hooks.event({ type: 'event-loop-stalled', kind, stalledForMs, thread, heartbeatsKept, advice });
+  }
+
+  /** A link that the broker ended during a long stall of ours was lost by the stall. */
+  #blame(link: AmqpLink, cause: Error): Error {
+    const plan = this.#plan;
+    if (plan === undefined || !(cause instanceof LinkLostError)) return cause;
+    // Also when the socket tells before our late timer can.
+    const overdue = this.#heartbeats?.overdue();
+    if (overdue !== undefined) this.#stalled(overdue, plan, link);
+    const stall = this.#lastStall;
+    const isFresh = stall !== undefined && this.clock.now() - stall.endedAt < STALL_IS_OVER_MS;
+    if (!isFresh || stall.heartbeatsKept || !mayHaveCostTheLink(stall.forMs, plan)) return cause;
+    return stall.kind === 'process-stopped'
+      ? new ProcessStoppedError(stall.forMs, plan.timeoutMs, cause)
+      : EventLoopBlockedError.byBroker(stall.forMs, plan.timeoutMs, { cause, isSure: stall.kind === 'loop-blocked' });
+  }
+
+  #attemptFailed(cause: Error): void {
+    if (this.#isEnding) return;
+    const retryInMs = this.#backOff(cause);
+    if (retryInMs === undefined) return;
+    this.hooks.event({ type: 'attempt-failed', role: this.role, attempt: this.#attempt, cause, retryInMs });
+  }
+
+  #lost(link: AmqpLink, reported: Error): void {
+    const blamed = this.#blame(link, reported);
+    const cause = this.#renewal?.explainLoss(blamed) ?? blamed;
+    this.#heartbeats?.stop();
+    this.#renewal?.stop();
+    this.#renewal = undefined;
+    this.hooks.lost(link, cause);
+    if (this.#isEnding) return;
+    const wasOpen = this.#state.name === 'open';
+    if (wasOpen) this.#noteDeath();
+    const retryInMs = this.#backOff(cause);
+    if (retryInMs !== undefined) this.hooks.event({ type: 'link-lost', role: this.role, cause, retryInMs });
+  }
+
+  #noteDeath(): void {
+    const now = this.clock.now();
+    this.#outageSince = now;
+    const forgotten = (now - this.#lastDeathAt) / YOUNG_DEATH_FORGOTTEN_MS;
+    this.#youngDeaths = now - this.#openedAt < YOUNG_LINK_MS ? Math.max(0, this.#youngDeaths - forgotten) + 1 : 0;
+    this.#lastDeathAt = now;
+  }
+
+  /** A broker (or a proxy before it) that lets us in and throws us out at once must not be dialled ten times a second for ever. */
+  get #youngDeathDelayMs(): number {
+    const unforgiven = this.#youngDeaths - FORGIVEN_YOUNG_DEATHS;
+    return unforgiven <= 0
+      ? 0
+      : Math.min(this.options.reconnect.maxDelayMs, YOUNG_DEATH_DELAY_MS * 2 ** unforgiven) * (0.5 + this.random() / 2);
+  }
+
+  /** Moves to backing-off and returns the delay; `undefined` when the attempts are spent. */
+  #backOff(cause: Error): number | undefined {
+    const { maxAttempts, maxDelayMs } = this.options.reconnect;
+    if (this.#attempt >= maxAttempts) {
+      this.#giveUp(cause);
+      return undefined;
+    }
+    const now = this.clock.now();
+    const outageMs = now - (this.#outageSince ?? now);
+    const retryInMs = Math.max(
+      this.#youngDeathDelayMs,
+      reconnectDelayMs({
+        // A broker that lets us in and then stalls is no better than one that does not answer: keep counting.
+        attempt: cause instanceof RecoveryStalledError ? Math.max(2, this.#attempt + 1) : this.#attempt + 1,
+        outageMs,
+        random: this.random,
+        loginRefused: cause instanceof LoginRefusedError || this.#hasNoChannelAgain(cause),
+        noCredentials: cause instanceof NoCredentialsError,
+        unanswered: cause instanceof ConnectTimeoutError || cause instanceof RecoveryStalledError,
+        maxDelayMs,
+      }),
+    );
+    this.#retryDueAt = now + retryInMs;
+    this.#moveTo({
+      name: 'backing-off',
+      attempt: this.#attempt + 1,
+      retryAt: this.clock.wallClock() + retryInMs,
+      cause,
+    });
+    return retryInMs;
+  }
+
+  /** The first time it is learned how many there may be; a link that dies of it again finds none at all. */
+  #hasNoChannelAgain(cause: Error): boolean {
+    return this.#attempt >= 2 && channelLimitIn(cause.message) !== undefined;
+  }
+
+  #giveUp(cause: Error): void {
+    const gaveUp = new GaveUpError(this.#attempt, cause);
+    void this.close(0, gaveUp);
+    this.hooks.event({ type: 'gave-up', cause: gaveUp });
+  }
+
+  get #isEnding(): boolean {
+    return this.#state.name === 'closing' || this.#state.name === 'closed';
+  }
+
+  #moveTo(next: ConnectionState): void {
+    const from = this.#state;
+    this.#state = nextState(from, next);
+    if (next.name === 'backing-off') this.#awayBecause = next.cause;
+    if (next.name === 'open') this.#awayBecause = undefined;
+    this.hooks.stateChanged(from, next);
+  }
+}

@@ -1,0 +1,53 @@
+/** Opens a link that nothing else is on, for as long as one question takes: the broker may close it over that question. */
+import type { Clock } from '../base/clock.js';
+import { ConnectionClosedError } from '../errors/connection-errors.js';
+import type { AmqpLink } from '../link/amqp-link.js';
+import type { ChannelBudget } from '../link/channel-budget.js';
+import type { Dial } from '../dialling/dialling.js';
+import type { Link } from '../link/link.js';
+import { ManagedLink } from './dialler.js';
+import type { LinkRole } from '../reporting/lifecycle.js';
+
+export interface OwnLinkOptions {
+  readonly role: LinkRole;
+  readonly clock: Clock;
+  readonly channels: ChannelBudget;
+  /** Asked once. */
+  dial(): Promise<Dial>;
+  /** Ends the link at once, and the wait for it. */
+  readonly signal: AbortSignal;
+}
+
+const CLOSE_MS = 1_000;
+
+/** @throws why it could not be dialled, or was lost; {@link ConnectionClosedError} when `signal` fires */
+export async function onOwnLink<T>(options: OwnLinkOptions, work: (link: Link) => Promise<T>): Promise<T> {
+  const { role, clock, channels, signal } = options;
+  let isDialled = false;
+  let managed: ManagedLink | undefined;
+  let endWaiting = (): void => undefined;
+  try {
+    return await new Promise<T>((resolve, reject) => {
+      const aborted = (): void => reject(new ConnectionClosedError());
+      if (signal.aborted) return aborted();
+      signal.addEventListener('abort', aborted, { once: true });
+      endWaiting = () => signal.removeEventListener('abort', aborted);
+      managed = new ManagedLink(role, clock, channels, {
+        nextDial: () => {
+          // One attempt only; the manager is stopped while it waits for another.
+          if (isDialled) return new Promise<never>(() => undefined);
+          isDialled = true;
+          return options.dial();
+        },
+        up: (link: AmqpLink) => void work(link).then(resolve, reject),
+        attemptFailed: reject,
+        lost: (_, cause) => reject(cause),
+        blocked: () => undefined,
+        unblocked: () => undefined,
+      });
+    });
+  } finally {
+    endWaiting();
+    await managed?.stop(signal.aborted ? 0 : CLOSE_MS);
+  }
+}

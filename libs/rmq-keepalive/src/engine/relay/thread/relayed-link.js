@@ -1,0 +1,238 @@
+/**
+ * One link through the worker: dials the broker, lets our own connection in through a door, joins the two sockets, and
+ * ends both, saying why when it was not the main thread that wanted it.
+ *
+ *   dialling -> waiting at the door -> joined -> over
+ */
+import { dialBroker, plainError } from './broker-socket.js';
+import { connectionClose } from './connection-close.js';
+import { Downstream } from './downstream.js';
+import { LinkHeartbeats } from './link-heartbeats.js';
+import { LocalDoor } from './local-door.js';
+import { LINK } from '../shared/relay-memory.js';
+import { HEARTBEAT, Upstream } from './upstream.js';
+
+/** @typedef {import('node:net').Socket} Socket */
+/** @typedef {import('../shared/relay-messages.js').RelayDial} RelayDial */
+/** @typedef {import('../shared/relay-messages.js').DoorPlace} DoorPlace */
+/** @typedef {import('../shared/relay-messages.js').LossReason} LossReason */
+/** @typedef {import('../shared/relay-messages.js').PlainError} PlainError */
+
+/**
+ * @typedef {object} RelayedLinkHooks
+ * @property {(path: string) => void} ready the broker has accepted, the door is open
+ * @property {(error: PlainError) => void} failed
+ * @property {(reason: LossReason) => void} lost
+ * @property {() => void} over last: both sockets are gone
+ */
+
+/** How long a socket may take to bring its last bytes out after its other half has ended. */
+const LINGER_MS = 500;
+
+export class RelayedLink {
+  #terms;
+  #doors;
+  #memory;
+  #hooks;
+  #downstream;
+  /** @type {Upstream | undefined} */
+  #upstream;
+  /** @type {LinkHeartbeats | undefined} */
+  #heartbeats;
+  /** @type {LocalDoor | undefined} */
+  #door;
+  /** @type {Socket} */
+  #broker;
+  /** @type {Socket | undefined} */
+  #local;
+  /** @type {NodeJS.Timeout | undefined} */
+  #deadline;
+  #stalledForMs = 0;
+  #isOver = false;
+  #hasEnded = false;
+
+  /**
+   * @param {RelayDial} dial
+   * @param {{ memory: Int32Array, doors: DoorPlace }} shared with the main thread
+   * @param {RelayedLinkHooks} hooks
+   */
+  constructor(dial, { memory, doors }, hooks) {
+    const { pace, maxStallMs, onStallLimit } = dial;
+    // Not the whole dial, which may carry a megabyte of certificates.
+    this.#terms = { pace, maxStallMs, onStallLimit };
+    this.#doors = doors;
+    this.#memory = memory;
+    this.#hooks = hooks;
+    this.#downstream = new Downstream({ gathers: dial.tls !== null, napped: () => Atomics.add(memory, LINK.naps, 1) });
+    this.#broker = dialBroker(dial, this.#downstream.onread, () => this.#connected());
+    this.#broker.on('error', (error) => this.#failed(error));
+    this.#broker.on('end', () => this.#brokerEnded());
+    this.#broker.on('close', () => this.#closed());
+    // The main thread has a deadline of its own and abandons us; this one is for a main thread that hangs meanwhile.
+    this.#deadline = setTimeout(() => this.#failed(new Error('nobody came through the local door')), dial.timeoutMs);
+  }
+
+  /**
+   * The main thread is done with it: nobody will come through the door, or its own socket is gone. Nothing is waited for:
+   * what had to be said was said, and a broker that reads nothing would keep us for ever.
+   */
+  abandon() {
+    this.#hasEnded = true;
+    this.#destroy();
+  }
+
+  /**
+   * The main loop has not turned for so long.
+   * @param {number} stalledForMs
+   * @returns {boolean} whether this link was over its limit just now
+   */
+  stalled(stalledForMs) {
+    const isOverLimit = stalledForMs >= this.#terms.maxStallMs;
+    if (this.#heartbeats === undefined || this.#hasEnded) return false;
+    const wasSilenced = this.#heartbeats.isSilenced;
+    this.#heartbeats.isSilenced = isOverLimit;
+    this.#stalledForMs = stalledForMs;
+    Atomics.store(this.#memory, LINK.isStuck, this.#heartbeats.isSilent || this.#downstream.isPaused ? 1 : 0);
+    if (!isOverLimit || wasSilenced) return false;
+    if (this.closesAtLimit) this.#giveBack(stalledForMs);
+    return true;
+  }
+
+  /** Without heartbeats silence tells the broker nothing. */
+  get closesAtLimit() {
+    return this.#terms.onStallLimit === 'close' || this.#heartbeats?.isAgreedOn !== true;
+  }
+
+  #connected() {
+    const entered = (/** @type {Socket} */ local) => this.#entered(local);
+    this.#door = new LocalDoor(this.#doors, entered, (error) => this.#failed(error));
+    this.#door.open(this.#hooks.ready);
+  }
+
+  /** @param {Socket} local */
+  #entered(local) {
+    clearTimeout(this.#deadline);
+    if (this.#isOver) return void local.destroy();
+    this.#local = local;
+    const upstream = new Upstream(local, this.#broker);
+    this.#upstream = upstream;
+    upstream.onOpen = (seconds) => this.#startHeartbeats(upstream, seconds);
+    local.on('end', () => this.#localEnded());
+    // A main thread that destroyed its end, or lost it with unread bytes: no accident of the link.
+    local.on('error', () => undefined);
+    local.on('close', () => this.#localEnded());
+    this.#downstream.connect(this.#broker, local);
+    local.resume();
+  }
+
+  /**
+   * @param {Upstream} upstream
+   * @param {number} timeoutSeconds
+   */
+  #startHeartbeats(upstream, timeoutSeconds) {
+    const downstream = this.#downstream;
+    const memory = this.#memory;
+    const peerDead = (/** @type {number} */ silentForMs, /** @type {number} */ timeoutMs) => {
+      this.#lose({ kind: 'peer-dead', silentForMs, timeoutMs });
+      this.#destroy();
+    };
+    this.#heartbeats = new LinkHeartbeats(
+      {
+        get lastSentAt() {
+          return upstream.lastSentAt;
+        },
+        get lastReceivedAt() {
+          return downstream.lastReceivedAt;
+        },
+        get isBusySending() {
+          return upstream.bytesWaiting > 0;
+        },
+        get isDeaf() {
+          return downstream.isPaused;
+        },
+        get maySend() {
+          return upstream.mayInject;
+        },
+        send() {
+          upstream.inject(HEARTBEAT);
+          Atomics.add(memory, LINK.heartbeatsSent, 1);
+        },
+        peerDead,
+      },
+      this.#terms.pace,
+      timeoutSeconds,
+    );
+  }
+
+  /** @param {number} stalledForMs */
+  #giveBack(stalledForMs) {
+    this.#lose({ kind: 'stall-limit', stalledForMs });
+    // In order, if we may: the broker's log then says why, and the deliveries are back in their queues at once.
+    if (this.#upstream?.mayInject) this.#upstream.inject(connectionClose(stalledForMs));
+    this.#local?.destroy();
+  }
+
+  /** @param {unknown} thrown */
+  #failed(thrown) {
+    const error = plainError(thrown);
+    if (this.#local !== undefined) this.#lose({ kind: 'failed', error });
+    else if (!this.#isOver) this.#hooks.failed(error);
+    this.#brokerGone();
+  }
+
+  #brokerEnded() {
+    // Nobody has come through the door yet: whoever dials is told in the words of a dial.
+    if (this.#local === undefined) return this.#failed(new Error('the broker closed the connection'));
+    this.#lose({ kind: 'broker-closed' });
+    this.#brokerGone();
+  }
+
+  /** Nothing more comes from the broker; the main thread still gets what has come. */
+  #brokerGone() {
+    if (this.#local === undefined) return this.#destroy();
+    this.#heartbeats?.stop();
+    this.#downstream.end();
+    this.#broker.destroySoon();
+  }
+
+  /** The main thread has ended the link: what it wrote still goes out, within a moment. */
+  #localEnded() {
+    if (this.#hasEnded || this.#isOver) return;
+    this.#hasEnded = true;
+    this.#heartbeats?.stop();
+    this.#upstream?.end();
+    this.#deadline = setTimeout(() => this.#destroy(), LINGER_MS);
+  }
+
+  /** First in memory, for who looks there; then with its reason. @param {LossReason} reason */
+  #lose(reason) {
+    if (this.#hasEnded || Atomics.exchange(this.#memory, LINK.isLost, 1) === 1) return;
+    this.#hooks.lost(this.#stallBehind() ?? reason);
+  }
+
+  /** @returns {LossReason | undefined} the stall of the main loop to which the broker has answered, whatever it did then */
+  #stallBehind() {
+    const stalledForMs = this.#stalledForMs;
+    // For want of the heartbeats that we kept to ourselves.
+    if (this.#heartbeats?.isSilenced === true) return { kind: 'stall-limit', stalledForMs };
+    // For want of a reader: RabbitMQ waits for 30 s on a socket that is full.
+    if (this.#downstream.isPaused && stalledForMs > 0) return { kind: 'unread', stalledForMs };
+    return undefined;
+  }
+
+  #destroy() {
+    this.#broker.destroy();
+    this.#local?.destroy();
+    this.#door?.close();
+  }
+
+  #closed() {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#heartbeats?.stop();
+    clearTimeout(this.#deadline);
+    this.#door?.close();
+    this.#downstream.end();
+    this.#hooks.over();
+  }
+}

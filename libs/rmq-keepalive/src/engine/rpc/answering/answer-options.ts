@@ -1,0 +1,80 @@
+/** What is wanted of a handler that answers: a subscription, and what may be answered to whom. */
+import { SUBSCRIPTION_OPTION_NAMES, type SubscriptionOptions } from '../../consuming/options/subscription.js';
+import { isRpcContract, type RpcContract } from '../../contracts/rpc.js';
+import { OptionsError } from '../../errors/options-error.js';
+import { checkNumber, shown } from '../../base/option-checks.js';
+import { ReplyAddresses } from '../wire/reply-addresses.js';
+
+/** @typeParam T what the requests are said to be; only a contract with a schema checks it */
+export interface AnswerOptions<T = unknown> extends Omit<
+  SubscriptionOptions<T>,
+  'queue' | 'event' | 'deduplicate' | 'ack'
+> {
+  /** The queue of the requests. @default the contract's, if it names one */
+  queue?: string;
+  /** The procedure, made by `defineRpc`: stands for `exchange` and `routingKey`; its schemas check requests and answers. */
+  contract?: RpcContract;
+  /**
+   * How the queues' names begin that replies may go to, beside direct reply-to addresses. A request that wants its reply
+   * elsewhere is dead-lettered as `reply-to-refused`: who may send us a request shall not make us publish to any queue.
+   * @default none: direct reply-to only
+   */
+  replyTo?: readonly string[];
+  /**
+   * How far the asker's clock may be behind ours, in ms. A request is dropped unhandled when its deadline, by the asker's
+   * clock, has been over for longer; `Infinity`: never. Too little, and a request from a machine whose clock is slow is
+   * never answered; too much, and a handler works for somebody who has gone.
+   * @default 2_000
+   */
+  clockToleranceMs?: number;
+  /** `auto`: acked when the reply was handed to the socket. `none`: the broker forgets a request as soon as it is sent. @default 'auto' */
+  ack?: 'auto' | 'none';
+}
+
+/** Those that make no sense here are refused with a reason of their own. */
+export const ANSWER_OPTION_NAMES = [...SUBSCRIPTION_OPTION_NAMES, 'contract', 'replyTo', 'clockToleranceMs'] as const;
+
+export interface WantedAnswers {
+  readonly subscription: SubscriptionOptions<never>;
+  readonly addresses: ReplyAddresses;
+  readonly clockToleranceMs: number;
+  readonly contract: RpcContract | undefined;
+}
+
+/** @throws {@link OptionsError}; of the subscription's own options, its subscribing does */
+export function resolveAnswers<T>(options: AnswerOptions<T>): WantedAnswers {
+  const { contract, replyTo = [], clockToleranceMs = 2_000, ack = 'auto', queue, ...others } = options;
+  const path = `rpc ${shown(options.name ?? queue ?? contract?.routingKey)}`;
+  if (contract !== undefined && !isRpcContract(contract))
+    throw new OptionsError(
+      `${path}.contract`,
+      `${shown(contract)} is no contract`,
+      'Give what defineRpc({ ... }) returned',
+    );
+  if (ack !== 'auto' && ack !== 'none')
+    throw new OptionsError(`${path}.ack`, `${shown(ack)}: the reply is what settles a request`, "Use 'auto' or 'none'");
+  if ('deduplicate' in others)
+    throw new OptionsError(
+      `${path}.deduplicate`,
+      'a copy that is skipped is a caller without an answer',
+      'Drop it, and make the handler answer a repeated request as it did the first time',
+    );
+  checkNumber(
+    clockToleranceMs,
+    { min: 0, max: 86_400_000, unit: 'milliseconds', orInfinity: true },
+    `${path}.clockToleranceMs`,
+  );
+  const direct = contract?.exchange === '' ? contract.routingKey : undefined;
+  return {
+    subscription: {
+      ...(others as Omit<SubscriptionOptions<never>, 'queue'>),
+      queue: queue ?? direct ?? (undefined as unknown as string),
+      ...(contract === undefined ? {} : { event: contract.request }),
+      // The reply settles it: until that is written the request counts as running, without a promise for each.
+      ack: ack === 'auto' ? 'manual' : 'none',
+    },
+    addresses: new ReplyAddresses(replyTo, `${path}.replyTo`),
+    clockToleranceMs,
+    contract,
+  };
+}

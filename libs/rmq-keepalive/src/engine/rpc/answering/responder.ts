@@ -1,0 +1,230 @@
+/**
+ * Answers the requests of one subscription: checks that they may be answered and are still wanted, calls the handler, sends
+ * what it made of them, and acks when that was handed to the socket.
+ *
+ * Danger: an ack in front of the reply would lose the answer with the process; and a request that nobody waits for any more
+ * keeps the handlers from those that somebody does.
+ * Choice: a handler's error is an answer too, so its request is acked and not dead-lettered. What no handler should see
+ * (undecodable, not matching its schema) is both: told to the asker, and kept as a dead letter.
+ */
+import type { Observable } from 'rxjs';
+import type { Clock } from '../../base/clock.js';
+import type { Codec } from '../../codec/codec.js';
+import { checkAgainst } from '../../contracts/event.js';
+import type { RpcContract } from '../../contracts/rpc.js';
+import type { Delivery } from '../../consuming/delivery/delivery.js';
+import { type DeadLetterReason, Settlement } from '../../consuming/delivery/settlement.js';
+import type { DeliveryHandler, FailureAnswers } from '../../consuming/options/subscription.js';
+import type { MessageProperties } from '../../wire/message-properties.js';
+import { encodePayload } from '../../publishing/encode-payload.js';
+import { isThenable } from '../../base/thenable.js';
+import { isStreaming, type Items, itemsOf, lastItemOf } from './async-items.js';
+import type { Asker, Replies } from './replies.js';
+import type { ReplyAddresses } from '../wire/reply-addresses.js';
+import { encodedError, type RemoteErrorFields, remoteFieldsOf, RpcFailure } from '../wire/remote-error.js';
+import { StreamSender } from './stream-sender.js';
+import { CREDIT_HEADER, DEADLINE_HEADER, NO_CONTENT, RPC_TYPES } from '../wire/rpc-wire.js';
+
+export interface ResponderParts {
+  readonly replies: Replies;
+  readonly codec: Codec;
+  readonly clock: Clock;
+  readonly addresses: ReplyAddresses;
+  readonly maxMessageBytes: number;
+  readonly clockToleranceMs: number;
+  readonly contract: RpcContract | undefined;
+  /** What to tell of an error that others than we know, `undefined` of all others. */
+  readonly describeError: (thrown: unknown) => RemoteErrorFields | undefined;
+  readonly counters: ResponderCounters;
+}
+
+/** Of all responders of a connection. */
+export interface ResponderCounters {
+  /** Requests that came too late to be handled. */
+  expired: number;
+  /** Requests with a replyTo that is not allowed. */
+  replyToRefused: number;
+  /** Answered with an error. */
+  failed: number;
+  /** Streams that are being sent. */
+  streaming: number;
+}
+
+/** In place of an item: how the request is settled. */
+class Decision extends Error {
+  constructor(readonly settlement: Settlement) {
+    super(`The handler decided: ${settlement.kind}`);
+  }
+}
+
+export class Responder {
+  /** Their streams have failed, and their askers know. */
+  readonly #told = new WeakSet<Delivery>();
+
+  constructor(
+    private readonly parts: ResponderParts,
+    private readonly handler: DeliveryHandler<never>,
+  ) {}
+
+  /** To be subscribed with. */
+  readonly handle = (payload: unknown, delivery: Delivery): unknown => {
+    const { addresses, counters } = this.parts;
+    const refusal = addresses.refusalOf(delivery.properties.replyTo);
+    if (refusal !== undefined) {
+      counters.replyToRefused += 1;
+      return Settlement.refuse('reply-to-refused', refusal);
+    }
+    if (this.#isExpired(delivery)) {
+      counters.expired += 1;
+      return Settlement.ack();
+    }
+    const result = this.handler(payload as never, delivery);
+    if (!isThenable(result)) return this.#answer(result, delivery);
+    return Promise.resolve(result).then((value) => this.#answer(value, delivery));
+  };
+
+  /** For what the handler threw, and for what no handler saw. */
+  readonly answers: FailureAnswers = {
+    isDeliberate: (error) => error instanceof RpcFailure || this.parts.describeError(error) !== undefined,
+    answer: (delivery, reason, error) => {
+      if (this.#told.has(delivery)) return Promise.resolve();
+      if (this.parts.addresses.refusalOf(delivery.properties.replyTo) !== undefined) return undefined;
+      const isAnswer = reason === 'handler-failed' || reason === 'attempts-spent';
+      const told = this.#sendError(error ?? notHandled(reason), delivery);
+      return isAnswer ? told.then(() => void delivery.ack()) : undefined;
+    },
+  };
+
+  #isExpired({ headers }: Delivery): boolean {
+    const deadline = headers[DEADLINE_HEADER];
+    return typeof deadline === 'number' && this.parts.clock.wallClock() > deadline + this.parts.clockToleranceMs;
+  }
+
+  #answer(value: unknown, delivery: Delivery): unknown {
+    if (value instanceof Settlement) return value;
+    if (!isStreaming(value)) return this.#reply(value, delivery);
+    const credit = delivery.headers[CREDIT_HEADER];
+    if (isCredit(credit)) {
+      const items = itemsOf(value, { check: (item) => this.#checkedItem(item) });
+      return this.#stream(items, credit, delivery);
+    }
+    return this.#replyWithLast(value, delivery);
+  }
+
+  async #replyWithLast(items: AsyncIterable<unknown> | Observable<unknown>, delivery: Delivery): Promise<unknown> {
+    const { signal } = delivery;
+    let last: unknown;
+    try {
+      last = await lastItemOf(items, signal);
+    } catch (thrown) {
+      // It comes again, to whoever answers then; unless the broker has forgotten it (`ack: 'none'`).
+      if (signal.aborted && delivery.settledAs !== 'ack') return undefined;
+      throw thrown;
+    }
+    return last instanceof Settlement ? last : this.#reply(last, delivery);
+  }
+
+  #reply(value: unknown, delivery: Delivery): unknown {
+    const checked = this.#checked(value);
+    if (isThenable(checked)) return Promise.resolve(checked).then(() => this.#send(value, delivery));
+    return this.#send(value, delivery);
+  }
+
+  #send(value: unknown, delivery: Delivery): void {
+    // Somebody else answered meanwhile: its time was over.
+    if (delivery.settledAs === 'taken-over') return;
+    this.#sendPayload(value, {}, delivery, () => delivery.ack());
+  }
+
+  /** What is sent is the value as it is: a schema that transforms it does so again for the asker. */
+  #checked(value: unknown): unknown {
+    const { contract } = this.parts;
+    return contract === undefined ? undefined : checkAgainst(contract.response, value);
+  }
+
+  #checkedItem(item: unknown): unknown {
+    if (item instanceof Settlement) throw new Decision(item);
+    return this.#checked(item);
+  }
+
+  async #stream(items: Items, credit: number, delivery: Delivery): Promise<Settlement | void> {
+    const { replies, counters } = this.parts;
+    const sender = new StreamSender(
+      {
+        calls: replies.calls,
+        asker: askerOf(delivery),
+        credit,
+        send: (item, messageId, written) =>
+          this.#sendPayload(item, { type: RPC_TYPES.item, messageId }, delivery, written),
+      },
+      items,
+    );
+    const { signal } = delivery;
+    const stop = (): void => sender.stop({ kind: 'failed', error: signal.reason });
+    signal.addEventListener('abort', stop, { once: true });
+    if (signal.aborted) stop();
+    counters.streaming += 1;
+    const outcome = await sender.run();
+    counters.streaming -= 1;
+    signal.removeEventListener('abort', stop);
+    if (outcome.kind === 'cancelled')
+      delivery.abort(new Error('Whoever asked wants no more items, or was not heard of for too long'));
+    else if (outcome.kind === 'ended') await this.#sendEnd(sender, delivery);
+    else if (outcome.error instanceof Decision) {
+      sender.close();
+      return outcome.error.settlement;
+    } else await this.#sendError(outcome.error, delivery);
+    sender.close();
+    delivery.ack();
+    // Reported like any failure of a handler. Not tried again: its reader was told, and has had the items before it.
+    if (outcome.kind !== 'threw') return undefined;
+    this.#told.add(delivery);
+    throw outcome.error;
+  }
+
+  #sendEnd({ streamId: messageId, sent }: StreamSender, delivery: Delivery): Promise<void> {
+    const reply = { content: Buffer.from(String(sent), 'latin1'), properties: { type: RPC_TYPES.end, messageId } };
+    return new Promise((resolve) => {
+      this.parts.replies.send(askerOf(delivery), reply, () => resolve());
+    });
+  }
+
+  /** Resolves when it was handed to the socket, or cannot be. Does not reject. */
+  #sendError(thrown: unknown, delivery: Delivery): Promise<void> {
+    this.parts.counters.failed += 1;
+    const { content, contentType } = encodedError(this.parts.describeError(thrown) ?? remoteFieldsOf(thrown));
+    const reply = { content, properties: { type: RPC_TYPES.error, contentType } };
+    return new Promise((resolve) => {
+      this.parts.replies.send(askerOf(delivery), reply, () => resolve());
+    });
+  }
+
+  /** @throws what keeps it from being encoded */
+  #sendPayload(
+    value: unknown,
+    properties: MessageProperties,
+    delivery: Delivery,
+    written: (error?: Error) => void,
+  ): void {
+    const { codec, replies, maxMessageBytes } = this.parts;
+    const asker = askerOf(delivery);
+    if (value === undefined) return replies.send(asker, { content: NO_CONTENT, properties }, written);
+    const address = { exchange: '', routingKey: asker.replyTo, messageId: asker.correlationId ?? '(no id)' };
+    const { content, contentType, contentEncoding } = encodePayload(codec, value, address, maxMessageBytes);
+    replies.send(asker, { content, properties: { ...properties, contentType, contentEncoding } }, written);
+  }
+}
+
+function askerOf({ properties }: Delivery): Asker {
+  const { replyTo, correlationId } = properties as { replyTo: string; correlationId?: unknown };
+  return { replyTo, correlationId: typeof correlationId === 'string' ? correlationId : undefined };
+}
+
+/** Anybody may have written it, and a part of an item would never be used up. */
+function isCredit(credit: unknown): credit is number {
+  return Number.isInteger(credit) && (credit as number) > 0;
+}
+
+function notHandled(reason: DeadLetterReason): Error {
+  return new RpcFailure('The request was not handled', { code: reason });
+}

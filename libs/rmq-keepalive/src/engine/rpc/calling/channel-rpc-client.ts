@@ -1,0 +1,212 @@
+/** The {@link RmqRpcClient} of a connection: checks, encodes, calls, and reads the replies. */
+import type { ConsumeMessage } from 'amqplib';
+import { Observable } from 'rxjs';
+import type { Clock } from '../../base/clock.js';
+import type { Codec } from '../../codec/codec.js';
+import { refuseUnreadable } from '../../codec/readable.js';
+import { checkAgainst } from '../../contracts/event.js';
+import { isRpcContract, type RpcAddress, rpcAddress, type RpcContract } from '../../contracts/rpc.js';
+import { OptionsError } from '../../errors/options-error.js';
+import { checkNumber, checkOptionsObject, checkRecord, shown } from '../../base/option-checks.js';
+import { encodePayload } from '../../publishing/encode-payload.js';
+import { isThenable } from '../../base/thenable.js';
+import type { Call, CallListener, CallRequest } from './call.js';
+import type { Calls } from './calls.js';
+import { decodedError, RpcBadReplyError, RpcRemoteError } from '../wire/remote-error.js';
+import { ReplyStream } from './reply-stream.js';
+import { cancelLateStream } from './stream-control.js';
+import { RmqRpcClient, type RpcRequestOptions, type RpcStreamOptions } from './rpc-client.js';
+import { MAX_TIMER_MS } from '../wire/rpc-options.js';
+import { CREDIT_HEADER, DEADLINE_HEADER, MAX_CREDIT, RPC_TYPES, typeOf } from '../wire/rpc-wire.js';
+
+export interface RpcClientParts {
+  /** Opens the channel's place; nothing is dialled before the first call. */
+  openCalls(late: (message: ConsumeMessage) => void): Calls;
+  readonly codec: Codec;
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+  readonly maxMessageBytes: number;
+}
+
+const NO_OPTIONS: RpcRequestOptions = Object.freeze({});
+const DEFAULT_WINDOW = 32;
+
+export class ChannelRpcClient extends RmqRpcClient {
+  readonly #calls: Calls;
+  readonly #parts: RpcClientParts;
+
+  constructor(parts: RpcClientParts) {
+    super();
+    this.#parts = parts;
+    this.#calls = parts.openCalls((message) => cancelLateStream(message, this.#calls));
+  }
+
+  override request(
+    target: RpcAddress | RpcContract,
+    payload: unknown,
+    options: RpcRequestOptions = NO_OPTIONS,
+  ): Promise<never> {
+    // Of whatever type its caller says: nobody here can know.
+    return this.#request(target, payload, options) as Promise<never>;
+  }
+
+  override stream(
+    target: RpcAddress | RpcContract,
+    payload: unknown,
+    options: RpcStreamOptions = NO_OPTIONS,
+  ): AsyncIterableIterator<never> {
+    checkRequest(options, ['timeoutMs', 'signal', 'headers', 'window']);
+    const { window = DEFAULT_WINDOW } = options;
+    checkNumber(window, { min: 1, max: MAX_CREDIT, unit: 'items', integer: true }, 'stream options.window');
+    const address = rpcAddress(target, 'stream(target)');
+    const contract = isRpcContract(target) ? target : undefined;
+    const { clock } = this.#parts;
+    return new ReplyStream<never>(
+      { calls: this.#calls, clock, window, read: (message, call) => this.#read(message, call, contract) },
+      async (listener) => {
+        if (contract !== undefined) await checkAgainst(contract.request, payload);
+        return this.#call(address, payload, options, listener, window);
+      },
+    );
+  }
+
+  override observe(
+    target: RpcAddress | RpcContract,
+    payload: unknown,
+    options: RpcStreamOptions = NO_OPTIONS,
+  ): Observable<never> {
+    return new Observable((subscriber) => {
+      const stream = this.stream(target, payload, options);
+      const read = async (): Promise<void> => {
+        for await (const item of stream) subscriber.next(item);
+      };
+      read().then(
+        () => subscriber.complete(),
+        (thrown: unknown) => subscriber.error(thrown),
+      );
+      return () => void stream.return?.();
+    });
+  }
+
+  #request(target: RpcAddress | RpcContract, payload: unknown, options: RpcRequestOptions): Promise<unknown> {
+    try {
+      if (options !== NO_OPTIONS) checkRequest(options, ['timeoutMs', 'signal', 'headers']);
+      const address = rpcAddress(target, 'request(target)');
+      const contract = isRpcContract(target) ? target : undefined;
+      const checked = contract === undefined ? undefined : checkAgainst(contract.request, payload);
+      if (isThenable(checked))
+        return Promise.resolve(checked).then(() => this.#ask(address, payload, options, contract));
+      return this.#ask(address, payload, options, contract);
+    } catch (thrown) {
+      return Promise.reject(thrown);
+    }
+  }
+
+  #ask(
+    address: CallTarget,
+    payload: unknown,
+    options: RpcRequestOptions,
+    contract: RpcContract | undefined,
+  ): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      let value: unknown;
+      this.#call(address, payload, options, {
+        reply: (message, call) => {
+          value = this.#read(message, call, contract);
+          call.end();
+        },
+        ended: (error) => {
+          if (error === undefined) resolve(value);
+          else reject(error);
+        },
+      });
+    });
+  }
+
+  /** @throws what keeps it from being encoded */
+  #call(
+    address: CallTarget,
+    payload: unknown,
+    options: RpcRequestOptions,
+    listener: CallListener,
+    credit?: number,
+  ): Call {
+    const { codec, clock, maxMessageBytes } = this.#parts;
+    const { timeoutMs = this.#parts.timeoutMs, signal, headers } = options;
+    const { exchange, routingKey } = address;
+    const id = this.#calls.newId();
+    const body = encodePayload(codec, payload, { exchange, routingKey, messageId: id }, maxMessageBytes);
+    const ours: Record<string, unknown> = { [DEADLINE_HEADER]: Math.ceil(clock.wallClock() + timeoutMs) };
+    if (credit !== undefined) ours[CREDIT_HEADER] = credit;
+    const request: CallRequest = {
+      id,
+      exchange,
+      routingKey,
+      content: body.content,
+      timeoutMs,
+      signal,
+      expires: true,
+      properties: {
+        contentType: body.contentType,
+        contentEncoding: body.contentEncoding,
+        headers: headers === undefined ? ours : { ...headers, ...ours },
+      },
+    };
+    return this.#calls.call(request, listener);
+  }
+
+  /** @throws {@link RpcRemoteError}, or whatever is wrong with the reply */
+  #read(message: ConsumeMessage, call: Call, contract: RpcContract | undefined): unknown {
+    const type = typeOf(message);
+    if (type === RPC_TYPES.open) throw new RpcBadReplyError(call, 'with a stream, which was not asked for');
+    const decoded = <T>(decode: () => T): T => {
+      try {
+        return decode();
+      } catch (thrown) {
+        throw new RpcBadReplyError(call, 'the reply cannot be decoded', thrown);
+      }
+    };
+    decoded(() => refuseUnreadable(message.properties));
+    if (isNothing(message)) return contract === undefined ? undefined : checkAgainst(contract.response, undefined);
+    if (type === RPC_TYPES.error)
+      throw new RpcRemoteError(
+        call,
+        decoded(() => decodedError(message)),
+      );
+    const value: unknown = decoded(() => this.#parts.codec.decode(message.content, message.properties));
+    return contract === undefined ? value : checkAgainst(contract.response, value);
+  }
+}
+
+/** What stands for `undefined`, which has no JSON form. */
+function isNothing({ content, properties }: ConsumeMessage): boolean {
+  return content.length === 0 && properties.contentType === undefined;
+}
+
+interface CallTarget {
+  readonly exchange: string;
+  readonly routingKey: string;
+}
+
+function checkRequest(options: RpcRequestOptions, known: readonly string[]): void {
+  checkOptionsObject(options, known, 'request options');
+  const { timeoutMs, headers, signal } = options;
+  if (signal !== undefined && !isAbortSignal(signal))
+    throw new OptionsError(
+      'request options.signal',
+      `${shown(signal)} is no AbortSignal`,
+      'Give the signal of an AbortController, or leave the option out',
+    );
+  if (timeoutMs !== undefined)
+    checkNumber(timeoutMs, { min: 1, max: MAX_TIMER_MS, unit: 'milliseconds' }, 'request options.timeoutMs');
+  if (headers !== undefined) checkRecord(headers, 'request options.headers');
+}
+
+/** Of whatever realm. */
+function isAbortSignal(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { aborted, addEventListener, removeEventListener } = value as Partial<AbortSignal>;
+  return (
+    typeof aborted === 'boolean' && typeof addEventListener === 'function' && typeof removeEventListener === 'function'
+  );
+}

@@ -1,0 +1,22 @@
+/** Options of RPC for a whole connection: unit, default, consequence. */
+import { checkNumber, checkOptionsObject } from '../../base/option-checks.js';
+
+export interface RpcOptions {
+  /** Limit of a call until its reply, in ms, unless the call says another. @default 30_000 */
+  timeoutMs?: number;
+  /** Calls outstanding at a time; a further one is refused with RMQ_RPC_TOO_MANY_CALLS. @default 10_000 */
+  maxCalls?: number;
+}
+
+export type ResolvedRpc = Required<RpcOptions>;
+
+export const MAX_TIMER_MS = 0x7fff_ffff;
+
+/** @throws {@link OptionsError} */
+export function resolveRpc(options: RpcOptions = {}): ResolvedRpc {
+  checkOptionsObject(options, ['timeoutMs', 'maxCalls'], 'rpc');
+  const { timeoutMs = 30_000, maxCalls = 10_000 } = options;
+  checkNumber(timeoutMs, { min: 1, max: MAX_TIMER_MS, unit: 'milliseconds' }, 'rpc.timeoutMs');
+  checkNumber(maxCalls, { min: 1, max: 1_000_000, unit: 'calls', integer: true }, 'rpc.maxCalls');
+  return { timeoutMs, maxCalls };
+}

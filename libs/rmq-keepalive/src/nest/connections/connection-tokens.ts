@@ -1,0 +1,43 @@
+/** Under which tokens Nest finds a connection, its publisher, its RPC client and its dead letters. */
+import type { InjectionToken } from '@nestjs/common';
+import { RmqConnection } from '../../engine/connection/rmq-connection.js';
+import { RmqDeadLetters } from '../../engine/dead-letters/dead-letters.js';
+import { checkBoolean, checkOptionsObject } from '../../engine/base/option-checks.js';
+import { RmqPublisher } from '../../engine/publishing/publisher.js';
+import { RmqRpcClient } from '../../engine/rpc/calling/rpc-client.js';
+
+/** The name of a connection that was given none. */
+export const DEFAULT_CONNECTION_NAME = 'default';
+
+/** The injection token of a connection: the class itself for the default one, so that plain constructor injection finds it. */
+export function getRmqConnectionToken(name: string = DEFAULT_CONNECTION_NAME): InjectionToken<RmqConnection> {
+  return name === DEFAULT_CONNECTION_NAME ? RmqConnection : `RmqConnection:${name}`;
+}
+
+/** Which publisher of which connection. */
+export interface PublisherChoice {
+  /** The connection's name. @default the connection without a name */
+  connection?: string;
+  /** `false`: the one that does not wait for confirms; see `CreatePublisherOptions.confirm` for what it does not promise. @default true */
+  confirm?: boolean;
+}
+
+/** The injection token of a connection's publisher; see {@link getRmqConnectionToken}. @throws {@link OptionsError} */
+export function getRmqPublisherToken(choice: string | PublisherChoice = {}): InjectionToken<RmqPublisher> {
+  if (typeof choice !== 'string') checkOptionsObject(choice, ['connection', 'confirm'], '@InjectRmqPublisher');
+  const { connection = DEFAULT_CONNECTION_NAME, confirm = true } =
+    typeof choice === 'string' ? { connection: choice } : choice;
+  checkBoolean(confirm, '@InjectRmqPublisher.confirm');
+  if (!confirm) return `RmqPublisher:${connection}:without-confirms`;
+  return connection === DEFAULT_CONNECTION_NAME ? RmqPublisher : `RmqPublisher:${connection}`;
+}
+
+/** The injection token of a connection's RPC client; see {@link getRmqConnectionToken}. */
+export function getRmqRpcClientToken(name: string = DEFAULT_CONNECTION_NAME): InjectionToken<RmqRpcClient> {
+  return name === DEFAULT_CONNECTION_NAME ? RmqRpcClient : `RmqRpcClient:${name}`;
+}
+
+/** The injection token of a connection's dead letters; see {@link getRmqConnectionToken}. */
+export function getRmqDeadLettersToken(name: string = DEFAULT_CONNECTION_NAME): InjectionToken<RmqDeadLetters> {
+  return name === DEFAULT_CONNECTION_NAME ? RmqDeadLetters : `RmqDeadLetters:${name}`;
+}

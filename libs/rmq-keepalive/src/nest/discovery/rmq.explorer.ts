@@ -1,0 +1,54 @@
+import { Injectable } from '@nestjs/common';
+import { DiscoveryService, MetadataScanner } from '@nestjs/core';
+import type { InstanceWrapper } from '@nestjs/core/injector/instance-wrapper.js';
+import type { Module } from '@nestjs/core/injector/module.js';
+import type { WrittenSubscription } from '../decorators/subscribe.decorator.js';
+import { HandlerMetadataAccessor } from './handler-metadata.accessor.js';
+
+/** A method that bears `@Subscribe`, and where Nest keeps the object it belongs to. */
+export interface DiscoveredHandler {
+  readonly wrapper: InstanceWrapper<object>;
+  readonly module: Module;
+  readonly kind: 'provider' | 'controller';
+  readonly className: string;
+  readonly methodName: string;
+  /** One or more, from the top down. */
+  readonly subscriptions: readonly WrittenSubscription[];
+}
+
+/** `Class.method`, as errors, logs and status name a handler. */
+export const handlerName = (handler: DiscoveredHandler): string => `${handler.className}.${handler.methodName}`;
+
+/** Finds every handler of the application, on providers and controllers alike. */
+@Injectable()
+export class RmqExplorer {
+  constructor(
+    private readonly discovery: DiscoveryService,
+    private readonly scanner: MetadataScanner,
+    private readonly metadata: HandlerMetadataAccessor,
+  ) {}
+
+  explore(): DiscoveredHandler[] {
+    // A factory may return an object that a class provider made: that object is explored once, as the class provider's.
+    const providers = this.discovery.getProviders().sort((a, b) => Number(a.isNotMetatype) - Number(b.isNotMetatype));
+    const explored = new Set<unknown>();
+    return [
+      ...providers.flatMap((wrapper) => this.#handlersOf(wrapper, 'provider', explored)),
+      ...this.discovery.getControllers().flatMap((wrapper) => this.#handlersOf(wrapper, 'controller', explored)),
+    ];
+  }
+
+  #handlersOf(wrapper: InstanceWrapper, kind: DiscoveredHandler['kind'], explored: Set<unknown>): DiscoveredHandler[] {
+    const { host: module } = wrapper;
+    const instance: unknown = wrapper.isAlias ? undefined : wrapper.instance;
+    if (module === undefined || typeof instance !== 'object' || instance === null || explored.has(instance)) return [];
+    explored.add(instance);
+    const prototype = Object.getPrototypeOf(instance) as Record<string, unknown> | null;
+    if (prototype === null) return [];
+    return this.scanner.getAllMethodNames(prototype).flatMap((methodName) => {
+      const subscriptions = this.metadata.subscriptionsOf(prototype[methodName]);
+      if (subscriptions.length === 0) return [];
+      return [{ wrapper, module, kind, className: instance.constructor.name, methodName, subscriptions }];
+    });
+  }
+}
