@@ -17,7 +17,7 @@ describe('subscriptions at run time', () => {
 
   it('come and go through the injected connection, and are restored like the others', async () => {
     const seen: string[] = [];
-    /** One queue for each tenant, as tenants come and go: the example of docs/consuming.md. */
+    /** One queue for each tenant, as tenants come and go: the example of docs/guides/consuming.md. */
     @Injectable()
     class TenantConsumers implements OnModuleDestroy {
       private readonly subscriptions = new Map<string, Subscription>();

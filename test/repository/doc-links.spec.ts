@@ -47,14 +47,14 @@ function isDead({ page, target }: Link): boolean {
 
 describe('the pages of the package', () => {
   it('link to nothing that is not packed with them, nor to a heading that is not there', () => {
-    expect(pages).toEqual(expect.arrayContaining(['README.md', 'docs/README.md', 'docs/consuming.md']));
+    expect(pages).toEqual(expect.arrayContaining(['README.md', 'docs/README.md', 'docs/guides/consuming.md']));
     const links = pages.flatMap(linksIn);
     expect(links.length).toBeGreaterThan(30);
     expect(links.filter(isDead)).toEqual([]);
   });
 
   it('control: a link out of the package, to a file or to a heading that is not there, is dead', () => {
-    const dead = ['../test/support/until.ts', 'missing.md', 'consuming.md#no-such-heading', '#no-such-heading'];
+    const dead = ['../test/support/until.ts', 'missing.md', 'guides/consuming.md#no-such-heading', '#no-such-heading'];
     expect(dead.filter((target) => !isDead({ page: 'docs/README.md', target }))).toEqual([]);
   });
 });

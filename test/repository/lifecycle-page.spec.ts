@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { lifecyclePage } from '../../tools/docs/lifecycle-page.js';
 
-describe('docs/lifecycle.md', () => {
+describe('docs/reference/lifecycle.md', () => {
   it('is what the lifecycle table says (npm run docs:lifecycle prints it)', () => {
-    expect(readFileSync('docs/lifecycle.md', 'utf8')).toBe(lifecyclePage());
+    expect(readFileSync('docs/reference/lifecycle.md', 'utf8')).toBe(lifecyclePage());
   });
 });

@@ -1,4 +1,4 @@
-/** Renders docs/lifecycle.md from the table that the code executes. */
+/** Renders docs/reference/lifecycle.md from the table that the code executes. */
 import { NEXT_STATES, STATE_MEANINGS, type StateName } from 'nestjs-rmq-keepalive';
 
 export function lifecyclePage(): string {

@@ -1,6 +1,6 @@
 /**
  * The lifecycle of a connection: the states, what each carries, and which may follow which. One table, executed by
- * `nextState`, drawn into docs/lifecycle.md, and walked by every link and by the connection that sums them up.
+ * `nextState`, drawn into docs/reference/lifecycle.md, and walked by every link and by the connection that sums them up.
  *
  * *Blocked* (the broker's resource alarm) is not a state: it is a flag beside the state, as in the protocol.
  */
@@ -27,7 +27,7 @@ export const NEXT_STATES = {
   closed: [],
 } as const satisfies Record<StateName, readonly StateName[]>;
 
-/** One sentence a state; docs/lifecycle.md prints them. `attempt` counts from 1; `since` and `retryAt` are epoch milliseconds. */
+/** One sentence a state; docs/reference/lifecycle.md prints them. `attempt` counts from 1; `since` and `retryAt` are epoch milliseconds. */
 export const STATE_MEANINGS: Record<StateName, string> = {
   idle: 'Nothing was asked for yet: no link is dialled before it is needed.',
   connecting: 'An attempt is under way: address asked, TCP, TLS, AMQP handshake, all within one deadline.',

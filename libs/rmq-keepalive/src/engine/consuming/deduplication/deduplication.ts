@@ -3,7 +3,7 @@
  *
  * Duty: a message is remembered after its handler has succeeded, never before: remembered first, it would be lost with a
  * process that dies in between. So a crash between the effect and the memory still makes two of it; only an effect that is
- * in one transaction with its memory cannot double (docs/exactly-once.md).
+ * in one transaction with its memory cannot double (docs/concepts/exactly-once.md).
  * Danger: copies that run at the same time, in two processes, or in one after a lost link, while the first handler is
  * still at work. So a copy claims the message before it runs. The claim ends with the handler; that of a process that died
  * expires, and while a handler runs its claim is renewed, so the expiry need not exceed the longest handler.

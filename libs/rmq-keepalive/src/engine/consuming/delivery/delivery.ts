@@ -167,7 +167,7 @@ export class Delivery {
 
   /**
    * Back to the queue, at once. Quorum queues count that before RabbitMQ 4.3; their limit is not reached, see
-   * `docs/retries.md`. A stream takes nothing back: returns false.
+   * `docs/guides/retries.md`. A stream takes nothing back: returns false.
    */
   requeue(): boolean {
     return this.#origin.takesBack && this.#settle('requeue');
