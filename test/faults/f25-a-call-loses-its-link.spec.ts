@@ -68,7 +68,7 @@ describe('F25: when a call loses its link', () => {
         if (!isRight || call.ends.length !== 1) wrong.push({ text, end, ...call });
       }
     };
-    const askers = Array.from({ length: 50 }, askOnAndOn);
+    const callers = Array.from({ length: 50 }, askOnAndOn);
     for (let round = 1; round <= 5; round++) {
       const { finished } = calls.status;
       await until('calls are answered', () => calls.status.finished > finished + 100);
@@ -78,7 +78,7 @@ describe('F25: when a call loses its link', () => {
       await until('the link was lost', () => faults.oracle.eventsOf('link-lost').length > lost);
     }
     stop.abort();
-    await Promise.all(askers);
+    await Promise.all(callers);
     expect(wrong).toEqual([]);
     expect(calls.status).toMatchObject({ outstanding: 0, strayReplies: 0, timedOut: 0 });
     expect(calls.status.linkLost).toBeGreaterThan(0);

@@ -172,9 +172,9 @@ describe('F38: when a link has few channels', () => {
     subscribe(connection, numbered('r', 8));
     await started(connection);
     expect(connection.status().consumers).toMatchObject({ wanted: 12, attached: 5 });
-    const asker = faults.connect();
-    await started(asker);
-    await expect(asker.rpc.request({ queue: 'asked' }, 'now')).resolves.toBe('now!');
+    const caller = faults.connect();
+    await started(caller);
+    await expect(caller.rpc.request({ queue: 'asked' }, 'now')).resolves.toBe('now!');
     expectQuiet(faults);
   });
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterAll, beforeEach, describe, expect, it } from '@jest/globals';
-import type { BrokerAddress } from '#engine/dialling/address-parts.js';
+import type { BrokerAddress } from '#engine/dialling/broker-address.js';
 import type { CredentialsProvider, ExpiringCredentials } from '#engine/dialling/credentials.js';
 import type { RmqConnectionOptions } from '#engine/connection/connection-options.js';
 import type { RmqConnection } from '#engine/connection/rmq-connection.js';

@@ -4,7 +4,7 @@ import { resolveConnectionOptions } from '#engine/connection/connection-options.
 import { CredentialsSource } from '#engine/dialling/credentials-source.js';
 import type { Link } from '#engine/link/link.js';
 import { onOwnLink } from '#engine/recovery/own-link.js';
-import { TopologyKeeper, type TopologyKeeperHost } from '#engine/topology/topology-keeper.js';
+import { TopologyKeeper, type TopologyKeeperNeeds } from '#engine/topology/topology-keeper.js';
 import { ScriptedBroker } from '../../tools/broker/scripted-broker.js';
 import type { ScriptedRequest, ScriptedSession } from '../../tools/broker/scripted-session.js';
 import { ManualClock } from './manual-clock.js';
@@ -89,7 +89,7 @@ export class ScriptedLinks {
     await this.broker.close();
   }
 
-  #keeperHost(): TopologyKeeperHost {
+  #keeperHost(): TopologyKeeperNeeds {
     return {
       clock: this.clock,
       stallTimeoutMs: STALL_MS,

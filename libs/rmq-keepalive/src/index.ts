@@ -26,8 +26,8 @@ export type { PublisherChoice } from './nest/connections/connection-tokens.js';
 // --- the connection --------------------------------------------------------------------------------------------------
 export { RmqConnection } from './engine/connection/rmq-connection.js';
 export type { RmqConnectionOptions } from './engine/connection/connection-options.js';
-export type { AddressProvider } from './engine/dialling/broker-endpoints.js';
-export type { BrokerAddress } from './engine/dialling/address-parts.js';
+export type { AddressProvider } from './engine/dialling/endpoint-rotation.js';
+export type { BrokerAddress } from './engine/dialling/broker-address.js';
 export type {
   CredentialsOption,
   CredentialsProvider,

@@ -24,7 +24,7 @@ export interface AccessRefusal {
   readonly cause: Error;
 }
 
-export interface AccessHost {
+export interface AccessWatchNeeds {
   readonly clock: Clock;
   /** Consumers and declarations that are refused with 403 now, and were not before. */
   refusals(): readonly AccessRefusal[];
@@ -55,7 +55,7 @@ export class AccessWatch {
   #askedAt = -Infinity;
   #isEnded = false;
 
-  constructor(private readonly host: AccessHost) {}
+  constructor(private readonly needs: AccessWatchNeeds) {}
 
   get status(): ConnectionStatus['accessRefused'] {
     const refusals = this.#refusals();
@@ -73,7 +73,7 @@ export class AccessWatch {
     if (this.#confirmed.size < REMEMBERED_EXCHANGES) this.#confirmed.add(exchange);
     const refused = this.#publishes.get(exchange);
     // One channel may still be allowed what another one is refused: the broker remembers its answers for a while.
-    if (refused === undefined || this.host.clock.now() - refused.at < QUIET_MS) return;
+    if (refused === undefined || this.needs.clock.now() - refused.at < QUIET_MS) return;
     this.#publishes.delete(exchange);
     this.#look();
   }
@@ -104,7 +104,7 @@ export class AccessWatch {
   #publishFailed(cause: Error): void {
     if (!(cause instanceof PublishRefusedError) || !isAccessRefused(cause)) return;
     if (!this.#confirmed.has(cause.exchange) || isOnlyForKey(cause)) return;
-    this.#publishes.set(cause.exchange, { cause, at: this.host.clock.now() });
+    this.#publishes.set(cause.exchange, { cause, at: this.needs.clock.now() });
     this.#look();
   }
 
@@ -114,11 +114,11 @@ export class AccessWatch {
     if (first === undefined) return this.#over();
     if (this.#isEnded || this.#timer !== undefined) return;
     if (this.#since === undefined) {
-      this.#since = this.host.clock.wallClock();
-      this.host.event({ type: 'access-refused', ...first });
+      this.#since = this.needs.clock.wallClock();
+      this.needs.event({ type: 'access-refused', ...first });
     }
     // A provider that was asked just now is asked again later.
-    const { clock } = this.host;
+    const { clock } = this.needs;
     this.#askIn(Math.max(0, this.#askedAt + ASK_EVERY_MS - clock.now()));
   }
 
@@ -127,16 +127,16 @@ export class AccessWatch {
     this.#timer = undefined;
     // A connection that closes has no refusals either, and the broker has allowed nothing.
     if (this.#since === undefined || this.#isEnded) return;
-    const refusedForMs = this.host.clock.wallClock() - this.#since;
+    const refusedForMs = this.needs.clock.wallClock() - this.#since;
     this.#since = undefined;
-    this.host.event({ type: 'access-restored', refusedForMs });
+    this.needs.event({ type: 'access-restored', refusedForMs });
   }
 
   #askIn(delayMs: number): void {
-    this.#timer = this.host.clock.setTimer(() => {
-      this.#askedAt = this.host.clock.now();
+    this.#timer = this.needs.clock.setTimer(() => {
+      this.#askedAt = this.needs.clock.now();
       this.#askIn(ASK_EVERY_MS);
-      this.host.renewCredentials();
+      this.needs.renewCredentials();
       void this.#askAboutPublishes();
     }, delayMs);
   }
@@ -144,7 +144,7 @@ export class AccessWatch {
   /** On that link. Its recovery has just tried everything but publishes. */
   #rightsMayBeBack({ type, role }: ConnectionEventOf<'credentials-renewed' | 'recovered'>): void {
     if (this.#since === undefined) return;
-    if (role !== 'publishing' && type === 'credentials-renewed') this.host.retry();
+    if (role !== 'publishing' && type === 'credentials-renewed') this.needs.retry();
     if (role === 'consuming') return;
     this.#dropUnasked(0);
     void this.#askAboutPublishes();
@@ -152,7 +152,7 @@ export class AccessWatch {
 
   /** Those that cannot be asked about, and are so old. */
   #dropUnasked(ageMs: number): void {
-    const now = this.host.clock.now();
+    const now = this.needs.clock.now();
     for (const [exchange, { cause, at }] of this.#publishes)
       if (!canBeAsked(cause) && now - at >= ageMs) this.#publishes.delete(exchange);
   }
@@ -161,7 +161,7 @@ export class AccessWatch {
     this.#dropUnasked(UNASKED_HOLDS_MS);
     for (const [exchange, refusal] of [...this.#publishes]) {
       if (!canBeAsked(refusal.cause)) continue;
-      const answer = await this.host.mayPublish(refusal.cause);
+      const answer = await this.needs.mayPublish(refusal.cause);
       // Refused again meanwhile: that is the later word.
       if (answer === 'allowed' && this.#publishes.get(exchange) === refusal) this.#publishes.delete(exchange);
     }
@@ -173,7 +173,7 @@ export class AccessWatch {
       entity: exchange === '' ? 'the default exchange' : `exchange "${exchange}"`,
       cause,
     }));
-    return [...publishes, ...this.host.refusals()];
+    return [...publishes, ...this.needs.refusals()];
   }
 }
 

@@ -8,21 +8,21 @@
  * time, abort()). What has to be said at the end gets a little time of its own, so that acks and hand-backs are read.
  */
 import type { Clock } from '../base/clock.js';
-import type { ConsumerRegistry } from '../consuming/attaching/subscription-keepers.js';
+import type { SubscriptionKeepers } from '../consuming/attaching/subscription-keepers.js';
 import { ConnectionClosedError } from '../errors/connection-errors.js';
 import type { Publishers } from '../publishing/publishers.js';
 import type { Rpc } from '../rpc/rpc.js';
 import type { TopologyKeeper } from '../topology/topology-keeper.js';
 import type { DrainReport } from '../reporting/events.js';
 import { Deadline } from '../base/deadline.js';
-import type { LinkSupervisor } from '../recovery/link-keeper.js';
+import type { LinkKeeper } from '../recovery/link-keeper.js';
 
-export interface ClosingParts {
+export interface ClosingNeeds {
   readonly clock: Clock;
-  readonly links: readonly LinkSupervisor[];
-  readonly consuming: LinkSupervisor;
-  readonly publishing: LinkSupervisor;
-  readonly consumers: ConsumerRegistry;
+  readonly keepers: readonly LinkKeeper[];
+  readonly consuming: LinkKeeper;
+  readonly publishing: LinkKeeper;
+  readonly subscriptions: SubscriptionKeepers;
   readonly publishers: Publishers;
   readonly rpc: Rpc;
   readonly topology: TopologyKeeper;
@@ -51,10 +51,10 @@ export class Closing {
   #settle!: (report: Promise<DrainReport>) => void;
 
   constructor(
-    private readonly parts: ClosingParts,
+    private readonly needs: ClosingNeeds,
     drainTimeoutMs: number,
   ) {
-    this.#deadline = new Deadline(parts.clock, drainTimeoutMs);
+    this.#deadline = new Deadline(needs.clock, drainTimeoutMs);
     this.report = new Promise((resolve) => (this.#settle = resolve));
   }
 
@@ -81,10 +81,10 @@ export class Closing {
   }
 
   async #run(cause: Error | undefined): Promise<DrainReport> {
-    const { clock, consumers, publishers, rpc, topology } = this.parts;
+    const { clock, subscriptions: consumers, publishers, rpc, topology } = this.needs;
     const startedAt = clock.now();
     const requeuedBefore = consumers.counters().requeued;
-    const confirmedBefore = this.parts.confirmed();
+    const confirmedBefore = this.needs.confirmed();
     this.#endNeeds(consumers.isBusy);
     const handlersFinished = await this.#inOrder((limit) => consumers.drain(this.#deadline.passed, limit.passed));
     this.#endNeeds(false);
@@ -99,13 +99,13 @@ export class Closing {
     const report: DrainReport = {
       handlersFinished,
       deliveriesReturned: consumers.counters().requeued - requeuedBefore,
-      publishesFlushed: this.parts.confirmed() - confirmedBefore,
+      publishesFlushed: this.needs.confirmed() - confirmedBefore,
       publishesAbandoned,
       callsAbandoned,
       wasAborted: this.#isAborted,
       tookMs: clock.now() - startedAt,
     };
-    this.parts.ended(report);
+    this.needs.ended(report);
     return report;
   }
 
@@ -114,15 +114,15 @@ export class Closing {
    * so far: one of them may be about to, and would fail for that alone.
    */
   #endNeeds(handlersRun: boolean): void {
-    const { links, publishing, publishers } = this.parts;
+    const { keepers: links, publishing, publishers } = this.needs;
     this.mayDialToPublish = handlersRun && publishing.state.name === 'idle';
-    for (const link of links) if (link !== publishing || !this.mayDialToPublish) link.beginClosing();
+    for (const keeper of links) if (keeper !== publishing || !this.mayDialToPublish) keeper.beginClosing();
     if (!this.mayDialToPublish) publishers.beginClosing();
   }
 
   /** What is left when this resolves cannot be confirmed any more. */
   async #flush(): Promise<void> {
-    const { clock, publishing, publishers, rpc } = this.parts;
+    const { clock, publishing, publishers, rpc } = this.needs;
     if (publishing.link === undefined) return;
     const patience = new Deadline(clock, BLOCKED_FLUSH_MS);
     const isHopeless = patience.passed.then(() =>
@@ -134,7 +134,7 @@ export class Closing {
   }
 
   async #inOrder<T>(step: (limit: Deadline) => Promise<T>): Promise<T> {
-    const limit = new Deadline(this.parts.clock, this.#orderlyEndMs);
+    const limit = new Deadline(this.needs.clock, this.#orderlyEndMs);
     this.#orderlyEnd = limit;
     const result = await step(limit);
     limit.end();
@@ -142,17 +142,17 @@ export class Closing {
   }
 
   async #closeLinks(limit: Deadline, cause: Error | undefined): Promise<void> {
-    const { links } = this.parts;
+    const { keepers: links } = this.needs;
     const tooLate = new ConnectionClosedError('The broker did not answer connection.close in time');
     void limit.passed.then(() => links.forEach(({ link }) => link?.destroy(tooLate)));
-    await Promise.all(links.map((link) => link.close(limit.leftMs, cause)));
+    await Promise.all(links.map((keeper) => keeper.close(limit.leftMs, cause)));
   }
 
   get #orderlyEndMs(): number {
     const { most, beyondDrain, aborted } = ORDERLY_END_MS;
     if (this.#isAborted) return aborted;
     // The broker reads nothing from a link that its alarm blocks, so it answers nothing either.
-    if (this.parts.consuming.link?.blockedBecause !== undefined) return beyondDrain;
+    if (this.needs.consuming.link?.blockedBecause !== undefined) return beyondDrain;
     return Math.min(most, Math.max(beyondDrain, this.#deadline.leftMs));
   }
 }

@@ -17,12 +17,12 @@ import { NoConfirmsError } from '../errors/connection-errors.js';
 import type { ConfirmTraffic } from '../publishing/publish-session.js';
 import type { ConnectionStatus } from '../reporting/status.js';
 import type { Link } from '../link/link.js';
-import type { LinkSupervisor } from '../recovery/link-keeper.js';
+import type { LinkKeeper } from '../recovery/link-keeper.js';
 
 /** The part of a supervised link that is looked at. */
-type WatchedLink = Pick<LinkSupervisor, 'state' | 'link' | 'lastByteAges'>;
+type WatchedLink = Pick<LinkKeeper, 'state' | 'link' | 'lastByteAges'>;
 
-export interface ConfirmWatchHost {
+export interface ConfirmWatchNeeds {
   readonly publishing: WatchedLink;
   /** The same as `publishing` where one link does both. */
   readonly consuming: WatchedLink;
@@ -89,14 +89,14 @@ export class ConfirmWatch {
   /** @param limitMs `Infinity`: it never looks */
   constructor(
     private readonly limitMs: number,
-    private readonly host: ConfirmWatchHost,
+    private readonly needs: ConfirmWatchNeeds,
     private readonly clock: Clock,
   ) {
     this.#lookEveryMs = Math.min(MAX_LOOK_MS, Math.max(MIN_LOOK_MS, limitMs / LOOKS_PER_LIMIT));
   }
 
   get status(): ConnectionStatus['noConfirms'] {
-    return this.#since === null ? null : { since: this.#since, waiting: this.host.waiting() };
+    return this.#since === null ? null : { since: this.#since, waiting: this.needs.waiting() };
   }
 
   /** Of the last link that was given up, while nothing has been confirmed since. */
@@ -133,7 +133,7 @@ export class ConfirmWatch {
   }
 
   #openLink(): Link | undefined {
-    const { publishing } = this.host;
+    const { publishing } = this.needs;
     return publishing.state.name === 'open' ? publishing.link : undefined;
   }
 
@@ -141,7 +141,7 @@ export class ConfirmWatch {
     const isNew = link !== this.#link;
     if (isNew) this.#silence = NOTHING_HEARD;
     this.#link = link;
-    const confirms = this.host.confirms();
+    const confirms = this.needs.confirms();
     const { acks } = this.#silence;
     this.#silence = silenceAfter(this.#silence, confirms, isNew ? 0 : elapsedMs, this.limitMs);
     if (link.blockedBecause !== undefined) this.#silence = { ...this.#silence, waitedMs: 0 };
@@ -160,19 +160,19 @@ export class ConfirmWatch {
     if (this.#isEnded || link !== this.#openLink()) return;
     this.#listen(link, 0, this.clock.now());
     const { waitedMs } = this.#silence;
-    const { inFlight } = this.host.confirms();
+    const { inFlight } = this.needs.confirms();
     if (waitedMs < patienceMs(this.limitMs, this.#givenUp) || inFlight === 0) return;
     this.#giveUp(link, waitedMs, inFlight);
   }
 
   #giveUp(link: Link, forMs: number, publishes: number): void {
-    const { publishing, consuming } = this.host;
+    const { publishing, consuming } = this.needs;
     this.#givenUp += 1;
     this.#gaveUpAt = this.clock.now();
     this.#since ??= this.clock.wallClock() - forMs;
     this.#silence = { ...this.#silence, waitedMs: 0 };
     if (publishing !== consuming) this.#suspect ??= { address: link.endpoint, waitedMs: forMs };
-    this.host.avoid(link.endpoint);
+    this.needs.avoid(link.endpoint);
     const lastByteAgoMs = publishing.lastByteAges()?.receivedAgoMs;
     this.#lastGivenUpFor = NoConfirmsError.ofPublishes(link.endpoint, { forMs, publishes, lastByteAgoMs });
     link.destroy(this.#lastGivenUpFor);
@@ -183,7 +183,7 @@ export class ConfirmWatch {
     const suspect = this.#suspect;
     if (suspect === undefined || !isProof(confirms)) return;
     this.#suspect = undefined;
-    const consumers = this.host.consuming.link;
+    const consumers = this.needs.consuming.link;
     if (suspect.address === link.endpoint || consumers?.endpoint !== suspect.address) return;
     consumers.destroy(NoConfirmsError.ofConsumers(suspect.address, suspect.waitedMs, link.endpoint));
   }

@@ -18,8 +18,8 @@ import {
 import { checkThatTlsCanGo } from '../relay/tls-for-thread.js';
 import { type ResolvedRpc, resolveRpc, type RpcOptions } from '../rpc/wire/rpc-options.js';
 import type { TopologyOptions } from '../topology/topology.js';
-import type { BrokerAddress } from '../dialling/address-parts.js';
-import { type AddressList, type AddressProvider, BrokerEndpoints } from '../dialling/broker-endpoints.js';
+import type { BrokerAddress } from '../dialling/broker-address.js';
+import { type AddressList, type AddressProvider, EndpointRotation } from '../dialling/endpoint-rotation.js';
 import { type CredentialsOption, type LoginSource, resolveCredentials } from '../dialling/credentials.js';
 import { addressCheck, tlsCheckedFor } from '../dialling/login-check.js';
 import { type ReconnectOptions, type ResolvedReconnect, resolveReconnect } from '../recovery/reconnect-backoff.js';
@@ -126,7 +126,7 @@ const MAX_NAME_LENGTH = 200;
 
 export interface ResolvedConnectionOptions {
   /** One per link: each rotates by itself. */
-  readonly endpoints: () => BrokerEndpoints;
+  readonly endpoints: () => EndpointRotation;
   readonly addressCount: number;
   readonly logins: LoginSource;
   readonly connectionName: string;
@@ -169,7 +169,7 @@ export function resolveConnectionOptions(options: RmqConnectionOptions): Resolve
   const { wish, warnings } = resolveHeartbeat(options.heartbeat);
   const publish = resolveConnectionPublish(options.publish);
   const logins = resolveCredentials(options.credentials);
-  const makeEndpoints = (): BrokerEndpoints => new BrokerEndpoints(urls, 'urls', addressCheck(logins));
+  const makeEndpoints = (): EndpointRotation => new EndpointRotation(urls, 'urls', addressCheck(logins));
   const addressCount = makeEndpoints().count;
   const tls = tlsCheckedFor(logins, resolveTls(options.tls), typeof options.tls !== 'function');
   // What a function returns is checked when it does. Nor does it matter where no address switches TLS on.

@@ -3,7 +3,7 @@
  * Each within a time limit: a link on which the broker answers nothing is no use any more; one that answers others is.
  */
 import { type Clock, withDeadline } from '../base/clock.js';
-import type { Consumer } from '../consuming/attaching/subscription-keeper.js';
+import type { SubscriptionKeeper } from '../consuming/attaching/subscription-keeper.js';
 import { sharedEntities } from '../consuming/options/subscription.js';
 import { asError } from '../errors/reasons.js';
 import { ChannelsExhaustedError } from '../errors/channel-errors.js';
@@ -27,14 +27,14 @@ export class LinkRepairs {
   ) {}
 
   /** First what leads to its queue, since that may be what is missing. Rejects when the link is lost, or out of channels. */
-  async consumer(consumer: Consumer, link: Link): Promise<void> {
-    const { queue } = consumer.wanted;
-    const entities = new Set([...sharedEntities(consumer.wanted), ...this.keeper.topology.leadingTo(queue.name)]);
-    await this.#withinTimeLimit(link, `subscription "${consumer.name}"`, async (place) => {
+  async consumer(keeper: SubscriptionKeeper, link: Link): Promise<void> {
+    const { queue } = keeper.wanted;
+    const entities = new Set([...sharedEntities(keeper.wanted), ...this.keeper.topology.leadingTo(queue.name)]);
+    await this.#withinTimeLimit(link, `subscription "${keeper.name}"`, async (place) => {
       await this.keeper.declare(link, [...entities], place);
-      const attaching = consumer.attach(link);
+      const attaching = keeper.attach(link);
       if (await new Patience(this.clock, this.patienceMs).answered(link, attaching)) return;
-      consumer.hasNoAnswer();
+      keeper.hasNoAnswer();
       attaching.catch(() => undefined); // with the link lost meanwhile, recovery attaches it
     });
   }

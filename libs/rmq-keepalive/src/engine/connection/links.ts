@@ -6,7 +6,7 @@
  */
 import { first, firstValueFrom, type Observable, Subject, takeUntil } from 'rxjs';
 import type { Clock } from '../base/clock.js';
-import type { ConsumerRegistry } from '../consuming/attaching/subscription-keepers.js';
+import type { SubscriptionKeepers } from '../consuming/attaching/subscription-keepers.js';
 import { ChannelsExhaustedError } from '../errors/channel-errors.js';
 import { NotOpenError } from '../errors/connection-errors.js';
 import type { Publishers } from '../publishing/publishers.js';
@@ -19,35 +19,35 @@ import { probeChannels, type ProbeWish } from '../link/channel-probe.js';
 import type { ResolvedConnectionOptions } from './connection-options.js';
 import type { ConnectionState, LinkRole } from '../reporting/lifecycle.js';
 import { CredentialsSource } from '../dialling/credentials-source.js';
-import { LinkSupervisor } from '../recovery/link-keeper.js';
+import { LinkKeeper } from '../recovery/link-keeper.js';
 import type { Link } from '../link/link.js';
 import type { RecoveryProgress, RecoveryStep } from '../recovery/recovery-steps.js';
 
-export interface LinksParts {
+export interface LinksNeeds {
   /** The connection's. */
   readonly name: string;
   readonly options: ResolvedConnectionOptions;
   readonly clock: Clock;
   /** What recovery restores. */
   readonly topology: TopologyKeeper;
-  readonly consumers: ConsumerRegistry;
+  readonly subscriptions: SubscriptionKeepers;
   readonly publishers: Publishers;
   readonly channels: ChannelBudget;
 }
 
-export interface LinksHooks {
+export interface LinksHears {
   /** Whether a link that was not needed so far may still be dialled. */
   mayStart(): boolean;
   /** It is dialled for the first time. */
-  starts(link: LinkSupervisor): void;
-  stateChanged(link: LinkSupervisor, to: ConnectionState): void;
+  starts(keeper: LinkKeeper): void;
+  stateChanged(keeper: LinkKeeper, to: ConnectionState): void;
   lost(link: Link, cause: Error): void;
   event(event: ConnectionEvent): void;
   isClosing(): boolean;
 }
 
 export class Links {
-  readonly all: readonly LinkSupervisor[];
+  readonly all: readonly LinkKeeper[];
   /** Whether the broker confirms anything at all. */
   readonly confirms: ConfirmWatch;
   #saidOutdated = false;
@@ -58,15 +58,15 @@ export class Links {
   #heldUp: Link | undefined;
 
   constructor(
-    private readonly parts: LinksParts,
-    private readonly hooks: LinksHooks,
+    private readonly needs: LinksNeeds,
+    private readonly hears: LinksHears,
   ) {
-    const { logins, connectTimeoutMs } = parts.options;
-    this.#credentials = new CredentialsSource(logins, parts.clock, connectTimeoutMs);
+    const { logins, connectTimeoutMs } = needs.options;
+    this.#credentials = new CredentialsSource(logins, needs.clock, connectTimeoutMs);
     const { declare, attach, openPublishing, headStart } = this.#recoverySteps();
-    this.#avoided = new AvoidedAddresses(parts.clock);
+    this.#avoided = new AvoidedAddresses(needs.clock);
     this.all =
-      parts.options.links === 'shared'
+      needs.options.links === 'shared'
         ? [this.#makeLink('shared', [declare, attach, openPublishing])]
         : [
             this.#makeLink('consuming', [declare, attach]),
@@ -75,12 +75,12 @@ export class Links {
     this.confirms = this.#makeConfirmWatch();
   }
 
-  get consuming(): LinkSupervisor {
-    return this.all[0] as LinkSupervisor;
+  get consuming(): LinkKeeper {
+    return this.all[0] as LinkKeeper;
   }
 
-  get publishing(): LinkSupervisor {
-    return this.all.at(-1) as LinkSupervisor;
+  get publishing(): LinkKeeper {
+    return this.all.at(-1) as LinkKeeper;
   }
 
   /** After every change of a link's state. */
@@ -101,9 +101,9 @@ export class Links {
   /** Asks the broker of a link that is up whether it allows more channels. */
   async probeChannels(wish: ProbeWish, signal: AbortSignal): Promise<number | undefined> {
     const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
-    const supervisor = this.all.find(({ link }) => link !== undefined);
+    const keeper = this.all.find(({ link }) => link !== undefined);
     // Without credentials it cannot be asked now.
-    const dial = await supervisor?.furtherDial(aborted).catch(() => undefined);
+    const dial = await keeper?.furtherDial(aborted).catch(() => undefined);
     return dial && probeChannels({ ...dial, connectionName: `${dial.connectionName} probe` }, wish, signal);
   }
 
@@ -113,23 +113,23 @@ export class Links {
   }
 
   /** Dials it, if that was not done yet. */
-  start(link: LinkSupervisor): void {
-    if (!this.hooks.mayStart() || link.state.name !== 'idle') return;
-    this.hooks.starts(link);
-    link.start();
-    if (link === this.publishing) this.confirms.start();
+  start(keeper: LinkKeeper): void {
+    if (!this.hears.mayStart() || keeper.state.name !== 'idle') return;
+    this.hears.starts(keeper);
+    keeper.start();
+    if (keeper === this.publishing) this.confirms.start();
   }
 
   /** The link itself, started if need be. @throws {@link NotOpenError} when it is not up in time */
-  async whenOpen(supervisor: LinkSupervisor, timeoutMs: number): Promise<Link> {
-    this.start(supervisor);
-    const opened = (): Link | undefined => (supervisor.state.name === 'open' ? supervisor.link : undefined);
+  async whenOpen(keeper: LinkKeeper, timeoutMs: number): Promise<Link> {
+    this.start(keeper);
+    const opened = (): Link | undefined => (keeper.state.name === 'open' ? keeper.link : undefined);
     // Of this very link: the connection counts as open while the other one is and this one was never needed.
-    await this.#until(() => opened() !== undefined || this.hooks.isClosing(), timeoutMs);
+    await this.#until(() => opened() !== undefined || this.hears.isClosing(), timeoutMs);
     const link = opened();
     if (link !== undefined) return link;
-    const { role, state, awayBecause } = supervisor;
-    throw new NotOpenError(`${this.parts.name} ${role}`, timeoutMs, state.name, awayBecause);
+    const { role, state, awayBecause } = keeper;
+    throw new NotOpenError(`${this.needs.name} ${role}`, timeoutMs, state.name, awayBecause);
   }
 
   /** A channel is free: declares what found none in a recovery. */
@@ -145,7 +145,7 @@ export class Links {
   }
 
   #recoverySteps(): Record<'declare' | 'attach' | 'openPublishing' | 'headStart', RecoveryStep> {
-    const { topology, consumers, publishers } = this.parts;
+    const { topology, subscriptions: consumers, publishers } = this.needs;
     return {
       declare: {
         name: 'declaring the topology',
@@ -178,17 +178,17 @@ export class Links {
     // Of both links, and at every reconnect, it is the same one.
     if (event.type === 'amqplib-outdated' && this.#saidOutdated) return;
     if (event.type === 'amqplib-outdated') this.#saidOutdated = true;
-    this.hooks.event(event);
+    this.hears.event(event);
   }
 
-  #makeLink(role: LinkRole, recoverySteps: readonly RecoveryStep[]): LinkSupervisor {
-    const { name, options, clock, channels } = this.parts;
+  #makeLink(role: LinkRole, recoverySteps: readonly RecoveryStep[]): LinkKeeper {
+    const { name, options, clock, channels } = this.needs;
     const { endpoints, connectTimeoutMs, tls, connectionName, clientProperties } = options;
     const { heartbeat, reconnect, recoveryTimeoutMs, maxInboundBytes } = options;
-    const supervisor: LinkSupervisor = new LinkSupervisor(
+    const keeper: LinkKeeper = new LinkKeeper(
       {
         role,
-        endpoints: endpoints(),
+        rotation: endpoints(),
         credentials: this.#credentials,
         avoided: this.#avoided,
         probeEndpoints: endpoints(),
@@ -207,22 +207,22 @@ export class Links {
       },
       {
         stateChanged: (_, to) => {
-          this.hooks.stateChanged(supervisor, to);
+          this.hears.stateChanged(keeper, to);
           this.#changed.next();
         },
-        lost: (link, cause) => this.hooks.lost(link, cause),
+        lost: (link, cause) => this.hears.lost(link, cause),
         givingUp: async (cause, limitMs) => {
-          if (role !== 'publishing') await this.parts.consumers.finishInHand(cause, limitMs);
+          if (role !== 'publishing') await this.needs.subscriptions.finishInHand(cause, limitMs);
         },
         event: (event) => this.#tell(event),
       },
       clock,
     );
-    return supervisor;
+    return keeper;
   }
 
   #makeConfirmWatch(): ConfirmWatch {
-    const { publishers, options, clock } = this.parts;
+    const { publishers, options, clock } = this.needs;
     const { publishing, consuming } = this;
     const host = {
       publishing,
@@ -241,7 +241,7 @@ export class Links {
   async #declareAll(link: Link, progress?: RecoveryProgress): Promise<void> {
     try {
       this.#heldUp = undefined;
-      await this.parts.topology.declareAll(link);
+      await this.needs.topology.declareAll(link);
     } catch (thrown) {
       if (!(thrown instanceof ChannelsExhaustedError)) throw thrown;
       this.#heldUp = link;
@@ -251,9 +251,9 @@ export class Links {
 
   async #untilOwnQueuesAreBack(): Promise<void> {
     const { consuming } = this;
-    const { consumers, options } = this.parts;
+    const { subscriptions: consumers, options } = this.needs;
     const isBack = (): boolean => !['connecting', 'recovering', 'backing-off'].includes(consuming.state.name);
-    if (isBack() || !consumers.all().some((consumer) => consumer.wanted.isOwnQueue)) return;
+    if (isBack() || !consumers.all().some((keeper) => keeper.wanted.isOwnQueue)) return;
     await this.#until(isBack, options.recoveryTimeoutMs / 2);
   }
 
@@ -261,7 +261,7 @@ export class Links {
   async #until(isSo: () => boolean, timeoutMs: number): Promise<void> {
     if (isSo()) return;
     const isOver = new Subject<void>();
-    const timer = this.parts.clock.setTimer(() => isOver.next(), timeoutMs);
+    const timer = this.needs.clock.setTimer(() => isOver.next(), timeoutMs);
     await firstValueFrom(this.#changed.pipe(first(isSo), takeUntil(isOver)), { defaultValue: undefined });
     timer.cancel();
   }

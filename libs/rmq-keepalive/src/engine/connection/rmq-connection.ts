@@ -6,7 +6,7 @@
  */
 import type { Observable } from 'rxjs';
 import { type Clock, systemClock } from '../base/clock.js';
-import { ConsumerRegistry } from '../consuming/attaching/subscription-keepers.js';
+import { SubscriptionKeepers } from '../consuming/attaching/subscription-keepers.js';
 import type { CopyTransport } from '../copies/copy-transport.js';
 import { RmqDeadLetters } from '../dead-letters/dead-letters.js';
 import type {
@@ -48,7 +48,7 @@ import { ConnectionRecord } from './connection-record.js';
 import type { ConnectionState } from '../reporting/lifecycle.js';
 import { EventBus } from '../reporting/event-bus.js';
 import { LinkRepairs } from './link-repairs.js';
-import type { LinkSupervisor } from '../recovery/link-keeper.js';
+import type { LinkKeeper } from '../recovery/link-keeper.js';
 import { LeftOutSubscriptions } from '../consuming/attaching/left-out-subscriptions.js';
 import { LinkCulpritSearch, subscriptionAsked } from '../link/link-culprit-search.js';
 import type { Link } from '../link/link.js';
@@ -84,7 +84,7 @@ export class RmqConnection {
   readonly #startup: Startup;
   readonly #access: AccessWatch;
   readonly #topology: TopologyKeeper;
-  readonly #consumers: ConsumerRegistry;
+  readonly #keepers: SubscriptionKeepers;
   readonly #subscriptions: Subscriptions;
   readonly #publishers: Publishers;
   readonly #rpc: Rpc;
@@ -105,7 +105,7 @@ export class RmqConnection {
         ...this.#subscriptions.accessRefusals(),
         ...this.#topology.refusalsSinceDeclared.filter(({ cause }) => isAccessRefused(cause)),
       ],
-      renewCredentials: () => this.#links.all.forEach((link) => link.renewCredentials()),
+      renewCredentials: () => this.#links.all.forEach((keeper) => keeper.renewCredentials()),
       retry: () => {
         this.#topology.retryNow();
         this.#subscriptions.retryRefused();
@@ -138,7 +138,7 @@ export class RmqConnection {
       clock: this.#clock,
       onOwnLink: (work) => this.#onOwnLink(work),
     });
-    this.#subscriptions = new Subscriptions(this.#topology, this.#repairs, () => this.#consumers, {
+    this.#subscriptions = new Subscriptions(this.#topology, this.#repairs, () => this.#keepers, {
       ackTimeoutMs: this.#options.ackTimeoutMs,
       event: (event) => this.#emit(event),
     });
@@ -175,33 +175,32 @@ export class RmqConnection {
       codec,
       copies,
       link: () => this.#links.whenOpen(this.#links.consuming, LINK_WAIT_MS),
-      queueOf: (subscription) => this.#consumers.all().find(({ name }) => name === subscription)?.wanted.deadLetter,
+      queueOf: (subscription) => this.#keepers.all().find(({ name }) => name === subscription)?.wanted.deadLetter,
     });
-    this.#consumers = new ConsumerRegistry({
+    this.#keepers = new SubscriptionKeepers({
       clock: this.#clock,
       codec,
       event: (event) => this.#emit(event),
       isAnyRefused: (entities) => this.#topology.isAnyRefused(entities),
       troubleWith: (entity) => this.#topology.troubleWith(entity),
       patienceMs: this.#patienceMs,
-      turnsFor: (consumers) =>
-        this.#culprits.turnsFor(consumers, ({ name }) => subscriptionAsked(name), this.#clock.now()),
+      turnsFor: (keepers) => this.#culprits.turnsFor(keepers, ({ name }) => subscriptionAsked(name), this.#clock.now()),
       link: () => this.#links.consuming.link,
-      repair: (consumer, link) => this.#subscriptions.repair(consumer, link),
+      repair: (keeper, link) => this.#subscriptions.repair(keeper, link),
       // All of them: a handler that blocks the loop silences every link.
-      beforeHandler: () => this.#links.all.forEach((link) => link.beforeHandler()),
+      beforeHandler: () => this.#links.all.forEach((keeper) => keeper.beforeHandler()),
       copies,
     });
     this.#channels = new ChannelBudget({
       clock: this.#clock,
       publishers: () => this.#publishers.count,
-      waiting: () => this.#publishers.waitingForChannel + this.#consumers.waitingForChannel,
+      waiting: () => this.#publishers.waitingForChannel + this.#keepers.waitingForChannel,
       freed: () => {
         this.#links.channelFreed();
         this.#publishers.channelFreed();
-        this.#consumers.channelFreed();
+        this.#keepers.channelFreed();
       },
-      overdrawn: (consumers) => this.#consumers.giveUpChannels(consumers),
+      overdrawn: (consumers) => this.#keepers.giveUpChannels(consumers),
       probe: (wish, signal) => this.#links.probeChannels(wish, signal),
     });
     this.#links = new Links(
@@ -210,14 +209,14 @@ export class RmqConnection {
         options: this.#options,
         clock: this.#clock,
         topology: this.#topology,
-        consumers: this.#consumers,
+        subscriptions: this.#keepers,
         publishers: this.#publishers,
         channels: this.#channels,
       },
       {
         mayStart: () => this.#closing?.mayDialToPublish !== false,
-        starts: (link) => this.#linkStarts(link),
-        stateChanged: (link, to) => this.#linkStateChanged(link, to),
+        starts: (keeper) => this.#linkStarts(keeper),
+        stateChanged: (keeper, to) => this.#linkStateChanged(keeper, to),
         lost: (link, cause) => this.#linkLost(link, cause),
         event: (event) => this.#linkEvent(event),
         isClosing: () => this.#closing !== undefined,
@@ -358,11 +357,11 @@ export class RmqConnection {
   ): Subscription {
     if (this.#closing !== undefined)
       throw new ConnectionClosedError('The connection is closed: nothing can be subscribed any more');
-    const consumer = this.#subscriptions.add(options, handler, kind);
+    const keeper = this.#subscriptions.add(options, handler, kind);
     // Also while recovery is under way: it may have passed by already.
-    if (this.#links.consuming.link !== undefined) this.#consumers.scheduleRepair(consumer, 0);
+    if (this.#links.consuming.link !== undefined) this.#keepers.scheduleRepair(keeper, 0);
     else if (this.#isStarted) this.#links.start(this.#links.consuming);
-    return this.#subscriptions.handleOf(consumer);
+    return this.#subscriptions.handleOf(keeper);
   }
 
   /**
@@ -373,7 +372,7 @@ export class RmqConnection {
   async start(): Promise<void> {
     if (this.#closing !== undefined) throw new ConnectionClosedError();
     this.#isStarted = true;
-    const first = this.#consumers.size > 0 ? this.#links.consuming : this.#links.publishing;
+    const first = this.#keepers.size > 0 ? this.#links.consuming : this.#links.publishing;
     this.#links.start(first);
     await this.#startup.untilStarted(first, this.#options.startup);
   }
@@ -391,10 +390,10 @@ export class RmqConnection {
       downAfterMs,
       state: this.#state,
       record: this.#record,
-      links: this.#links.all,
+      keepers: this.#links.all,
       noConfirms: this.#links.confirms.status,
       accessRefused: this.#access.status,
-      consumers: this.#consumers,
+      subscriptions: this.#keepers,
       topology: this.#topology,
       publishers: this.#publishers,
       rpc: this.#rpc,
@@ -429,10 +428,10 @@ export class RmqConnection {
     const closing = new Closing(
       {
         clock: this.#clock,
-        links: this.#links.all,
+        keepers: this.#links.all,
         consuming: this.#links.consuming,
         publishing: this.#links.publishing,
-        consumers: this.#consumers,
+        subscriptions: this.#keepers,
         publishers: this.#publishers,
         rpc: this.#rpc,
         topology: this.#topology,
@@ -458,23 +457,23 @@ export class RmqConnection {
     this.#bus.end();
   }
 
-  #linkStarts(link: LinkSupervisor): void {
+  #linkStarts(keeper: LinkKeeper): void {
     this.#isStarted = true;
-    this.#state.linkStarts(link);
+    this.#state.linkStarts(keeper);
   }
 
-  #linkStateChanged(supervisor: LinkSupervisor, to: ConnectionState): void {
-    if (to.name === 'open') this.#record.linkOpened(supervisor.role);
-    this.#state.sumUp(supervisor, this.#links.all);
+  #linkStateChanged(keeper: LinkKeeper, to: ConnectionState): void {
+    if (to.name === 'open') this.#record.linkOpened(keeper.role);
+    this.#state.sumUp(keeper, this.#links.all);
   }
 
   #linkLost(link: Link, cause: Error): void {
     const { role, asked } = link;
-    const attachedBeside = role === 'publishing' ? 0 : this.#consumers.attachedBeside(asked);
+    const attachedBeside = role === 'publishing' ? 0 : this.#keepers.attachedBeside(asked);
     const culprit = this.#culprits.linkLost({ role, asked, attachedBeside }, cause, this.#clock.now());
     this.#record.linkLost(link, cause);
     this.#topology.linkLost();
-    if (link.role !== 'publishing') this.#consumers.detachAll(cause);
+    if (link.role !== 'publishing') this.#keepers.detachAll(cause);
     if (link.role !== 'consuming') this.#publishers.detachAll(cause);
     this.#record.noteAlarm(this.#links.blockedBecause);
     if (culprit !== undefined) this.#leaveOut(culprit, cause);
@@ -482,9 +481,9 @@ export class RmqConnection {
 
   /** So that all others can work. */
   #leaveOut(culprit: string, cause: Error): void {
-    const consumer = this.#consumers.all().find(({ name }) => subscriptionAsked(name) === culprit);
-    if (consumer === undefined) this.#topology.leaveOut(culprit, cause);
-    else this.#leftOut.add(consumer, cause);
+    const keeper = this.#keepers.all().find(({ name }) => subscriptionAsked(name) === culprit);
+    if (keeper === undefined) this.#topology.leaveOut(culprit, cause);
+    else this.#leftOut.add(keeper, cause);
   }
 
   #onOwnLink<T>(work: (link: Link) => Promise<T>): Promise<T> {

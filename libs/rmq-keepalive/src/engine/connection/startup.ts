@@ -5,11 +5,11 @@ import { ConnectionClosedError, GaveUpError, NotOpenError } from '../errors/conn
 import { lessonOrFailure } from '../link/channel-limit.js';
 import type { ResolvedConnectionOptions } from './connection-options.js';
 import type { EventBus } from '../reporting/event-bus.js';
-import type { LinkSupervisor } from '../recovery/link-keeper.js';
+import type { LinkKeeper } from '../recovery/link-keeper.js';
 import type { LinkRole } from '../reporting/lifecycle.js';
 import type { OverallState } from './overall-state.js';
 
-export interface StartupParts {
+export interface StartupNeeds {
   readonly name: string;
   readonly clock: Clock;
   readonly state: OverallState;
@@ -25,48 +25,48 @@ export interface StartupParts {
 }
 
 export class Startup {
-  constructor(private readonly parts: StartupParts) {}
+  constructor(private readonly needs: StartupNeeds) {}
 
   /**
    * Waits for `link` as the policy wants it.
    * @throws {@link GaveUpError} `fail-fast`, and every address failed once
    */
-  async untilStarted(link: LinkSupervisor, policy: ResolvedConnectionOptions['startup']): Promise<void> {
+  async untilStarted(keeper: LinkKeeper, policy: ResolvedConnectionOptions['startup']): Promise<void> {
     if (policy === 'background') return;
     // Of this very link: the other one may be open already, for a publish that came earlier.
-    const opened = this.#untilLinkOpens(link);
-    await (policy === 'wait' ? opened : this.#openOrGiveUp(link, opened));
+    const opened = this.#untilLinkOpens(keeper);
+    await (policy === 'wait' ? opened : this.#openOrGiveUp(keeper, opened));
   }
 
   /** @throws {@link NotOpenError} after `timeoutMs`; {@link ConnectionClosedError} or {@link GaveUpError} when it never will be */
   async whenOpen(timeoutMs: number | undefined): Promise<void> {
-    const { name, clock, state } = this.parts;
+    const { name, clock, state } = this.needs;
     const isOver = new Subject<void>();
     const timer = timeoutMs === undefined ? undefined : clock.setTimer(() => isOver.next(), timeoutMs);
     const settled = await state.untilSettled(isOver);
     timer?.cancel();
     if (settled?.name === 'open') return;
     if (settled !== undefined) throw this.#closedTooEarly();
-    throw new NotOpenError(name, timeoutMs ?? 0, state.value.name, this.parts.awayBecause());
+    throw new NotOpenError(name, timeoutMs ?? 0, state.value.name, this.needs.awayBecause());
   }
 
   /** Rejects when it never will. */
-  async #untilLinkOpens(link: LinkSupervisor): Promise<void> {
-    const isSettled = (): boolean => ['open', 'closing', 'closed'].includes(link.state.name);
-    if (!isSettled()) await firstValueFrom(this.parts.linkChanged.pipe(first(isSettled)));
-    if (link.state.name !== 'open') throw this.#closedTooEarly();
+  async #untilLinkOpens(keeper: LinkKeeper): Promise<void> {
+    const isSettled = (): boolean => ['open', 'closing', 'closed'].includes(keeper.state.name);
+    if (!isSettled()) await firstValueFrom(this.needs.linkChanged.pipe(first(isSettled)));
+    if (keeper.state.name !== 'open') throw this.#closedTooEarly();
   }
 
-  async #openOrGiveUp(link: LinkSupervisor, opened: Promise<void>): Promise<void> {
-    const { events } = this.parts;
+  async #openOrGiveUp(keeper: LinkKeeper, opened: Promise<void>): Promise<void> {
+    const { events } = this.needs;
     let failed = 0;
     let endListening: (() => void)[] = [];
     const spent = new Promise<never>((_, reject) => {
       const countFailure = (role: LinkRole, cause: Error): void => {
-        if (role !== link.role) return;
+        if (role !== keeper.role) return;
         failed += 1;
         // Asked now: an address provider has answered by now.
-        if (failed >= Math.max(1, link.addressCount)) reject(new GaveUpError(failed, cause));
+        if (failed >= Math.max(1, keeper.addressCount)) reject(new GaveUpError(failed, cause));
       };
       const kindOf = lessonOrFailure();
       // A broker that lets us in and loses us before we are open has failed as well.
@@ -78,7 +78,7 @@ export class Startup {
     try {
       await Promise.race([opened, spent]);
     } catch (thrown) {
-      await this.parts.giveUp(thrown as Error);
+      await this.needs.giveUp(thrown as Error);
       throw thrown;
     } finally {
       for (const end of endListening) end();
@@ -87,7 +87,7 @@ export class Startup {
 
   /** With the reason, if we gave up. */
   #closedTooEarly(): Error {
-    const { name } = this.parts;
-    return this.parts.gaveUpBecause() ?? new ConnectionClosedError(`Connection "${name}" was closed before it opened`);
+    const { name } = this.needs;
+    return this.needs.gaveUpBecause() ?? new ConnectionClosedError(`Connection "${name}" was closed before it opened`);
   }
 }

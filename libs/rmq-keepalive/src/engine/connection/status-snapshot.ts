@@ -1,6 +1,6 @@
 /** Takes the snapshot that status.ts describes. */
-import type { Consumer } from '../consuming/attaching/subscription-keeper.js';
-import type { ConsumerRegistry } from '../consuming/attaching/subscription-keepers.js';
+import type { SubscriptionKeeper } from '../consuming/attaching/subscription-keeper.js';
+import type { SubscriptionKeepers } from '../consuming/attaching/subscription-keepers.js';
 import { reasonOf } from '../errors/reasons.js';
 import type { Publishers } from '../publishing/publishers.js';
 import type { Rpc } from '../rpc/rpc.js';
@@ -14,27 +14,27 @@ import {
 } from '../reporting/status.js';
 import type { TopologyKeeper } from '../topology/topology-keeper.js';
 import type { ConnectionRecord } from './connection-record.js';
-import type { LinkSupervisor } from '../recovery/link-keeper.js';
+import type { LinkKeeper } from '../recovery/link-keeper.js';
 import type { OverallState } from './overall-state.js';
 
-export interface SnapshotSources {
+export interface SnapshotNeeds {
   readonly name: string;
   readonly downAfterMs: number;
   readonly state: OverallState;
   readonly record: ConnectionRecord;
-  readonly links: readonly LinkSupervisor[];
+  readonly keepers: readonly LinkKeeper[];
   readonly noConfirms: ConnectionStatus['noConfirms'];
   readonly accessRefused: ConnectionStatus['accessRefused'];
-  readonly consumers: ConsumerRegistry;
+  readonly subscriptions: SubscriptionKeepers;
   readonly topology: TopologyKeeper;
   readonly publishers: Publishers;
   readonly rpc: Rpc;
 }
 
-export function takeSnapshot(sources: SnapshotSources): ConnectionStatus {
-  const { state, record, consumers, topology, publishers } = sources;
-  const wanted = consumers.all().filter((consumer) => consumer.isWanted);
-  const missing = wanted.filter((consumer) => !consumer.isAttached);
+export function takeSnapshot(sources: SnapshotNeeds): ConnectionStatus {
+  const { state, record, subscriptions: consumers, topology, publishers } = sources;
+  const wanted = consumers.all().filter((keeper) => keeper.isWanted);
+  const missing = wanted.filter((keeper) => !keeper.isAttached);
   return {
     name: sources.name,
     state: state.value,
@@ -45,15 +45,15 @@ export function takeSnapshot(sources: SnapshotSources): ConnectionStatus {
     blocked: record.blocked,
     noConfirms: sources.noConfirms,
     accessRefused: sources.accessRefused,
-    links: sources.links.filter((link) => link.state.name !== 'idle').map(linkStatus),
+    links: sources.keepers.filter((keeper) => keeper.state.name !== 'idle').map(linkStatus),
     lastLoss: record.lastLoss,
     lastFailedAttempt: record.lastFailedAttempt,
     reconnects: record.reconnects,
     consumers: {
       wanted: wanted.length,
       attached: wanted.length - missing.length,
-      missing: missing.map((consumer) => missingConsumer(consumer, state.since)),
-      paused: consumers.all().flatMap((consumer) => (consumer.isPaused && !consumer.isStopped ? [consumer.name] : [])),
+      missing: missing.map((keeper) => missingConsumer(keeper, state.since)),
+      paused: consumers.all().flatMap((keeper) => (keeper.isPaused && !keeper.isStopped ? [keeper.name] : [])),
       stuck: consumers.all().flatMap(stuckDeliveries),
       singleActive: wanted.filter((one) => one.wanted.singleActive && one.isAttached).map(singleActivePart),
       notExclusive: wanted.filter((one) => one.isExclusiveInVain).map(({ name }) => name),
@@ -72,15 +72,15 @@ export function takeSnapshot(sources: SnapshotSources): ConnectionStatus {
       publishFailed: record.publishFailed,
       republished: record.republished,
       ...consumers.counters(),
-      handlersRunning: consumers.all().reduce((sum, consumer) => sum + consumer.running, 0),
+      handlersRunning: consumers.all().reduce((sum, keeper) => sum + keeper.running, 0),
     },
     rpc: sources.rpc.status,
     eventLoop: record.eventLoop,
   };
 }
 
-function missingConsumer(consumer: Consumer, stateSince: number): MissingConsumer {
-  const { name, queueName: queue, missingBecause } = consumer;
+function missingConsumer(keeper: SubscriptionKeeper, stateSince: number): MissingConsumer {
+  const { name, queueName: queue, missingBecause } = keeper;
   if (missingBecause === undefined) {
     return { name, queue, code: 'RMQ_NOT_ATTACHED_YET', message: 'not attached yet', since: stateSince };
   }
@@ -88,27 +88,27 @@ function missingConsumer(consumer: Consumer, stateSince: number): MissingConsume
   return { name, queue, code: codeOf(cause), message: reasonOf(cause), since };
 }
 
-function stuckDeliveries({ name, queueName: queue, stuck }: Consumer): StuckDeliveriesStatus[] {
+function stuckDeliveries({ name, queueName: queue, stuck }: SubscriptionKeeper): StuckDeliveriesStatus[] {
   return stuck.map(({ to, deliveries, since, cause }) => {
     return { name, queue, to, deliveries, since, code: codeOf(cause), message: reasonOf(cause) };
   });
 }
 
-function singleActivePart({ name, queueName: queue, servedSince }: Consumer): SingleActiveStatus {
+function singleActivePart({ name, queueName: queue, servedSince }: SubscriptionKeeper): SingleActiveStatus {
   return { name, queue, role: servedSince === undefined ? 'standby' : 'active', activeSince: servedSince ?? null };
 }
 
-function linkStatus(link: LinkSupervisor): LinkStatus {
-  const plan = link.heartbeatPlan;
-  const ages = link.link === undefined ? undefined : link.lastByteAges();
+function linkStatus(keeper: LinkKeeper): LinkStatus {
+  const plan = keeper.heartbeatPlan;
+  const ages = keeper.link === undefined ? undefined : keeper.lastByteAges();
   return {
-    role: link.role,
-    state: link.state.name,
-    endpoint: link.endpoint ?? null,
-    attempt: link.attempt,
-    credentialsExpireAt: link.credentialsExpireAt ?? null,
+    role: keeper.role,
+    state: keeper.state.name,
+    endpoint: keeper.endpoint ?? null,
+    attempt: keeper.attempt,
+    credentialsExpireAt: keeper.credentialsExpireAt ?? null,
     heartbeatTimeoutSeconds: plan === undefined ? null : plan.timeoutMs / 1000,
-    heartbeatThread: link.heartbeatThread,
+    heartbeatThread: keeper.heartbeatThread,
     heartbeatIntervalMs: plan?.sendAfterMs ?? null,
     lastByteReceivedAgoMs: ages === undefined ? null : Math.round(ages.receivedAgoMs),
     lastByteSentAgoMs: ages === undefined ? null : Math.round(ages.sentAgoMs),

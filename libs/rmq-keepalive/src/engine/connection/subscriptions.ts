@@ -1,6 +1,6 @@
 /** What a connection is subscribed to: each subscription with its topology and its consumer, mended and ended together. */
-import type { Consumer } from '../consuming/attaching/subscription-keeper.js';
-import type { ConsumerRegistry } from '../consuming/attaching/subscription-keepers.js';
+import type { SubscriptionKeeper } from '../consuming/attaching/subscription-keeper.js';
+import type { SubscriptionKeepers } from '../consuming/attaching/subscription-keepers.js';
 import type { BatchOptions } from '../consuming/options/handling-options.js';
 import {
   type BatchHandler,
@@ -32,7 +32,7 @@ export class Subscriptions {
   constructor(
     private readonly topology: TopologyKeeper,
     private readonly repairs: LinkRepairs,
-    private readonly consumers: () => ConsumerRegistry,
+    private readonly consumers: () => SubscriptionKeepers,
     private readonly host: {
       readonly ackTimeoutMs: number;
       event(event: ConnectionEvent): void;
@@ -44,7 +44,7 @@ export class Subscriptions {
     options: SubscriptionOptions<T>,
     handler: DeliveryHandler<T> | BatchHandler<T>,
     kind: SubscriptionKind,
-  ): Consumer {
+  ): SubscriptionKeeper {
     const knownExchange = this.topology.topology.exchangeNamed(subscribedExchange(options));
     const wanted = resolveSubscription(options, handler, {
       ...kind,
@@ -53,50 +53,49 @@ export class Subscriptions {
     });
     const entities = sharedEntities(wanted);
     this.topology.add(entities, `subscription "${wanted.name}"`);
-    let consumer: Consumer;
+    let keeper: SubscriptionKeeper;
     try {
-      consumer = this.consumers().add(wanted);
+      keeper = this.consumers().add(wanted);
     } catch (thrown) {
       this.topology.remove(entities);
       throw thrown;
     }
     for (const doubt of wanted.doubts)
       this.host.event({ type: 'subscription-doubtful', subscription: wanted.name, doubt });
-    return consumer;
+    return keeper;
   }
 
   named(name: string): Subscription | undefined {
-    const consumer = this.consumers().named(name);
-    return consumer === undefined ? undefined : this.handleOf(consumer);
+    const keeper = this.consumers().named(name);
+    return keeper === undefined ? undefined : this.handleOf(keeper);
   }
 
-  handleOf(consumer: Consumer): Subscription {
-    return subscriptionHandle(consumer, () => this.#end(consumer));
+  handleOf(keeper: SubscriptionKeeper): Subscription {
+    return subscriptionHandle(keeper, () => this.#end(keeper));
   }
 
   /** Attaches it on a link that lives. */
-  async repair(consumer: Consumer, link: Link): Promise<void> {
+  async repair(keeper: SubscriptionKeeper, link: Link): Promise<void> {
     try {
-      await this.repairs.consumer(consumer, link);
+      await this.repairs.consumer(keeper, link);
     } catch {
       // With the link lost, recovery attaches everything; on one that lives (out of channels, say) it is tried again.
-      if (link.isUp) this.consumers().scheduleRepair(consumer, FAILED_REPAIR_RETRY_MS);
+      if (link.isUp) this.consumers().scheduleRepair(keeper, FAILED_REPAIR_RETRY_MS);
     }
   }
 
   /** What was refused could be declared after all: those who waited for that queue can have it. */
   healed(entity: string): void {
-    for (const consumer of this.consumers().all())
-      if (entityName(consumer.wanted.queue) === entity && !consumer.isAttached)
-        this.consumers().scheduleRepair(consumer, 0);
+    for (const keeper of this.consumers().all())
+      if (entityName(keeper.wanted.queue) === entity && !keeper.isAttached) this.consumers().scheduleRepair(keeper, 0);
   }
 
   /** Consumers that the broker refuses now, and did not before. */
   accessRefusals(): AccessRefusal[] {
     return this.consumers()
       .all()
-      .flatMap((consumer) => {
-        const { name, wasAttached, missingBecause } = consumer;
+      .flatMap((keeper) => {
+        const { name, wasAttached, missingBecause } = keeper;
         const isRefused = wasAttached && missingBecause !== undefined && isAccessRefused(missingBecause.cause);
         return isRefused ? [{ entity: `consumer "${name}"`, cause: missingBecause.cause }] : [];
       });
@@ -104,15 +103,15 @@ export class Subscriptions {
 
   /** What the broker refuses may not be refused any more. */
   retryRefused(): void {
-    for (const consumer of this.consumers().all()) {
-      const cause = consumer.missingBecause?.cause;
-      if (cause !== undefined && isAccessRefused(cause)) this.consumers().scheduleRepair(consumer, 0);
+    for (const keeper of this.consumers().all()) {
+      const cause = keeper.missingBecause?.cause;
+      if (cause !== undefined && isAccessRefused(cause)) this.consumers().scheduleRepair(keeper, 0);
     }
   }
 
-  async #end(consumer: Consumer): Promise<void> {
-    const isKnown = this.consumers().named(consumer.name) === consumer;
-    if (isKnown) this.topology.remove(sharedEntities(consumer.wanted));
-    await this.consumers().end(consumer);
+  async #end(keeper: SubscriptionKeeper): Promise<void> {
+    const isKnown = this.consumers().named(keeper.name) === keeper;
+    if (isKnown) this.topology.remove(sharedEntities(keeper.wanted));
+    await this.consumers().end(keeper);
   }
 }

@@ -20,7 +20,7 @@ export interface ListOptions {
 }
 
 /** @internal */
-export interface DeadLettersHost {
+export interface DeadLettersNeeds {
   readonly clock: Clock;
   readonly codec: Codec;
   readonly copies: CopyTransport;
@@ -49,7 +49,7 @@ const MAX_LIST_BYTES = 64 * 1024 * 1024;
  */
 export class RmqDeadLetters {
   /** @internal Made by `RmqConnection`. */
-  constructor(private readonly host: DeadLettersHost) {}
+  constructor(private readonly needs: DeadLettersNeeds) {}
 
   /**
    * Looks at the oldest letters without removing them; at most 64 MiB of bodies. A queue that does not exist is empty.
@@ -89,7 +89,7 @@ export class RmqDeadLetters {
    */
   async replay(from: DeadLetterSource, options: ReplayOptions = {}): Promise<ReplayReport> {
     const checked = checkedReplay(options);
-    return this.#reading(from, (reader) => new Replay(reader, this.host.copies, checked).run());
+    return this.#reading(from, (reader) => new Replay(reader, this.needs.copies, checked).run());
   }
 
   /**
@@ -103,8 +103,8 @@ export class RmqDeadLetters {
 
   async #reading<T>(from: DeadLetterSource, work: (reader: DeadLetterReader) => Promise<T>): Promise<T> {
     const queue = this.#queueOf(from);
-    const { codec, copies, clock } = this.host;
-    const link = await this.host.link();
+    const { codec, copies, clock } = this.needs;
+    const link = await this.needs.link();
     // The broker ends the whole connection (540) for taking something from a stream, and for purging one.
     if ((await askForQueueType(link, queue, clock)) === 'stream')
       throw new DeadLettersUnreachableError(queue, new Error(A_STREAM));
@@ -123,7 +123,7 @@ export class RmqDeadLetters {
         `${shown(from)} is not a dead-letter queue`,
         "Give its name, e.g. 'orders.dead', or { subscription: 'orders' }",
       );
-    const queue = this.host.queueOf(subscription);
+    const queue = this.needs.queueOf(subscription);
     if (typeof queue === 'string') return queue;
     throw new OptionsError(
       'dead letters',

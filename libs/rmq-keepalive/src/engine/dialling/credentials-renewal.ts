@@ -24,7 +24,7 @@ export interface RenewableLink {
   destroy(cause: Error): void;
 }
 
-export interface RenewalHooks {
+export interface RenewalHears {
   renewed(expiresAt: number | undefined): void;
   failed(cause: Error, retryInMs: number): void;
   /** The link is about to be given up: finishes what is in hand on it, within `limitMs`. */
@@ -46,7 +46,7 @@ export class CredentialsRenewal {
     private readonly link: RenewableLink,
     private login: PasswordLogin,
     private readonly source: CredentialsSource,
-    private readonly hooks: RenewalHooks,
+    private readonly hears: RenewalHears,
     private readonly clock: Clock,
     private readonly options: { readonly timeoutMs: number; readonly random: () => number },
   ) {}
@@ -127,14 +127,14 @@ export class CredentialsRenewal {
     if (fresh.password !== login.password) {
       if (!(await this.#tellBroker(fresh.password))) return;
       this.login = fresh;
-      this.hooks.renewed(fresh.expiresAt);
+      this.hears.renewed(fresh.expiresAt);
     } else this.login = fresh;
     this.start();
   }
 
   async #changeUser(): Promise<void> {
     const cause = new CredentialsChangedError('the provider gave another user');
-    await this.hooks.givingUp(cause, answerTimeoutMs(this.leftMs, this.options.timeoutMs));
+    await this.hears.givingUp(cause, answerTimeoutMs(this.leftMs, this.options.timeoutMs));
     if (!this.#isEnded) this.link.destroy(cause);
   }
 
@@ -162,7 +162,7 @@ export class CredentialsRenewal {
 
   #failed(cause: Error): void {
     const retryInMs = askAgainDelayMs(this.leftMs, this.options.random);
-    this.hooks.failed(cause, retryInMs);
+    this.hears.failed(cause, retryInMs);
     this.#renewIn(retryInMs);
   }
 }

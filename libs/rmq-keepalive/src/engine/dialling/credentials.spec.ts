@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 import { NoCredentialsError } from '../errors/connection-errors.js';
 import { OptionsError } from '../errors/options-error.js';
 import { systemClock } from '../base/clock.js';
-import { parseBrokerUrl } from './broker-endpoints.js';
+import { parseBrokerUrl } from './endpoint-rotation.js';
 import { resolveConnectionOptions } from '../connection/connection-options.js';
 import { type CredentialsProvider, PasswordLogin, readCredentials, resolveCredentials } from './credentials.js';
 import { CredentialsSource } from './credentials-source.js';

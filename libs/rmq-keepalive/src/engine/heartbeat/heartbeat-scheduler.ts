@@ -32,7 +32,7 @@ export interface HeartbeatLink {
   sendHeartbeat(): void;
 }
 
-export interface HeartbeatHooks {
+export interface HeartbeatHears {
   /** Nothing came in for `silentForMs`, and the sockets were polled before we said so. Called once; then we are stopped. */
   peerDead(silentForMs: number): void;
   /** Our timer fired late: the event loop was blocked, or the process stopped. */
@@ -63,7 +63,7 @@ export class HeartbeatScheduler {
     private readonly link: HeartbeatLink,
     private readonly plan: HeartbeatPlan,
     private readonly clock: Clock,
-    private readonly hooks: HeartbeatHooks,
+    private readonly hears: HeartbeatHears,
     private readonly runTimes: () => RunTimes = processRunTimes,
   ) {
     this.armed = { times: runTimes(), forMs: 0 };
@@ -130,7 +130,7 @@ export class HeartbeatScheduler {
         this.arm();
     }
     // Last, so that a listener that throws cannot leave us without a timer.
-    if (stall !== undefined) this.hooks.loopStalled?.(stall);
+    if (stall !== undefined) this.hears.loopStalled?.(stall);
   };
 
   private stallIn(lateMs: number): Stall | undefined {
@@ -148,7 +148,7 @@ export class HeartbeatScheduler {
     this.look();
     if (this.lookedAt < peerDeadAt(this.activity, this.plan)) return this.arm();
     this.stop();
-    this.hooks.peerDead(this.lookedAt - this.activity.lastReceivedAt);
+    this.hears.peerDead(this.lookedAt - this.activity.lastReceivedAt);
   }
 
   private look(): void {

@@ -12,7 +12,7 @@ import { AmqpPublishingChannel } from './amqp-publishing-channel.js';
 import { readContentHeadersOf } from '../wire/content-headers.js';
 import type { LinkChannels } from './link-channels.js';
 import type { Dial } from '../dialling/dialling.js';
-import type { Link, PublishingChannel, PublishingChannelEvents } from './link.js';
+import type { Link, PublishingChannel, PublishingChannelHears } from './link.js';
 import type { LinkRole } from '../reporting/lifecycle.js';
 
 /** The part of amqplib's connection that its types do not show: socket, negotiated timeout, heartbeat frame. */
@@ -157,7 +157,7 @@ export class AmqpLink implements Link {
     });
   }
 
-  async openPublishingChannel(confirms: 'on' | 'off', events: PublishingChannelEvents): Promise<PublishingChannel> {
+  async openPublishingChannel(confirms: 'on' | 'off', events: PublishingChannelHears): Promise<PublishingChannel> {
     this.#assertUp();
     const channel = await this.channels.openWith(async () => {
       this.#assertUp();

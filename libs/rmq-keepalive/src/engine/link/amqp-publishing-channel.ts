@@ -11,7 +11,7 @@
 import type { Duplex } from 'node:stream';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import { closeChannel, guard } from './guarded-channel.js';
-import type { PublishingChannel, PublishingChannelEvents } from './link.js';
+import type { PublishingChannel, PublishingChannelHears } from './link.js';
 
 /** The socket that amqplib writes to as well. */
 export interface Wire {
@@ -36,7 +36,7 @@ export class AmqpPublishingChannel implements PublishingChannel {
   readonly #channel: Channel;
   readonly #stream: Duplex;
 
-  constructor(channel: Channel, wire: Wire, events: PublishingChannelEvents) {
+  constructor(channel: Channel, wire: Wire, events: PublishingChannelHears) {
     this.#channel = channel;
     this.#stream = wire.stream;
     this.number = (channel as unknown as { ch: number }).ch;

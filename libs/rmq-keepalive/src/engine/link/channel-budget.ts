@@ -18,7 +18,7 @@ import { type ChannelCounts, type ChannelUse, countOf, NO_CHANNELS, overdraft, r
 import { LinkChannels } from './link-channels.js';
 import type { LinkRole } from '../reporting/lifecycle.js';
 
-export interface ChannelBudgetHost {
+export interface ChannelBudgetNeeds {
   readonly clock: Clock;
   /** Publishers that were made, the main one included. */
   publishers(): number;
@@ -54,16 +54,16 @@ export class ChannelBudget {
   #isEnded = false;
 
   constructor(
-    private readonly host: ChannelBudgetHost,
+    private readonly needs: ChannelBudgetNeeds,
     private readonly random: () => number = Math.random,
   ) {}
 
   /** @param limit what connection.tune agreed on */
   forLink(role: LinkRole, limit: number): LinkChannels {
-    const { clock } = this.host;
+    const { clock } = this.needs;
     const channels: LinkChannels = new LinkChannels(limit, role !== 'consuming', {
       clock,
-      publishers: () => this.host.publishers(),
+      publishers: () => this.needs.publishers(),
       roomFor: (use) => (this.#learned === undefined ? Infinity : roomFor(use, this.#share(this.#learned.fits))),
       isWorking: () => this.#taken().work > 0,
       exhausted: (who) => this.#exhausted(who, channels),
@@ -101,17 +101,17 @@ export class ChannelBudget {
   async #untilItCanBeOpened(): Promise<void> {
     if (this.#learned === undefined) return;
     await this.#probing;
-    const now = this.host.clock.now();
+    const now = this.needs.clock.now();
     this.#closings = this.#closings.filter(({ at }) => now - at < FORGOTTEN_AFTER_MS);
     const lingering = this.#closings.reduce((sum, { count }) => sum + count, 0);
     const last = this.#closings.at(-1);
     if (last === undefined || this.#open + lingering < this.#learned.fits) return;
     const waitMs = last.at + FORGOTTEN_AFTER_MS - now;
-    await new Promise<void>((resolve) => this.host.clock.setTimer(resolve, waitMs));
+    await new Promise<void>((resolve) => this.needs.clock.setTimer(resolve, waitMs));
   }
 
   #closed(count: number): void {
-    if (this.#learned !== undefined && count > 0) this.#closings.push({ at: this.host.clock.now(), count });
+    if (this.#learned !== undefined && count > 0) this.#closings.push({ at: this.needs.clock.now(), count });
   }
 
   /** Nothing is asked for any more. What is free is still given to those who finish their work. */
@@ -128,7 +128,7 @@ export class ChannelBudget {
   }
 
   #share(limit: number): Parameters<typeof roomFor>[1] {
-    return { limit, taken: this.#taken(), publishers: this.host.publishers() };
+    return { limit, taken: this.#taken(), publishers: this.needs.publishers() };
   }
 
   #exhausted(who: string, channels: LinkChannels): ChannelsExhaustedError {
@@ -146,7 +146,7 @@ export class ChannelBudget {
     setImmediate(() => {
       this.#isFreedDue = false;
       for (const channels of this.#links) channels.serve();
-      this.host.freed();
+      this.needs.freed();
     });
   }
 
@@ -160,23 +160,23 @@ export class ChannelBudget {
   #settle(): void {
     if (this.#learned === undefined || this.#isEnded) return;
     const consumers = overdraft(this.#share(this.#learned.fits));
-    if (consumers > 0) this.host.overdrawn(consumers);
+    if (consumers > 0) this.needs.overdrawn(consumers);
     this.#freedSoon();
   }
 
   #probeSoon(): void {
     if (this.#probeTimer !== undefined || this.#probing !== undefined || this.#isEnded) return;
     const delayMs = probeDelayMs(this.#probesInVain, this.random);
-    this.#probeTimer = this.host.clock.setTimer(() => this.#probeNow(), delayMs, 'background');
+    this.#probeTimer = this.needs.clock.setTimer(() => this.#probeNow(), delayMs, 'background');
   }
 
   #probeNow(): void {
     this.#probeTimer = undefined;
-    if (this.#isEnded || this.host.waiting() === 0) return;
+    if (this.#isEnded || this.needs.waiting() === 0) return;
     const probing = this.#probe().catch(() => undefined); // it could not be asked, and will be again
     this.#probing = probing.finally(() => {
       this.#probing = undefined;
-      if (this.host.waiting() > 0) this.#probeSoon();
+      if (this.needs.waiting() > 0) this.#probeSoon();
     });
   }
 
@@ -184,10 +184,10 @@ export class ChannelBudget {
     const learned = this.#learned;
     if (learned === undefined) return;
     const abort = (this.#abort = new AbortController());
-    const timer = this.host.clock.setTimer(() => abort.abort(), PROBE_TIMEOUT_MS);
+    const timer = this.needs.clock.setTimer(() => abort.abort(), PROBE_TIMEOUT_MS);
     const unused = Math.max(0, learned.fits - this.#open);
-    const wish = { unused, more: Math.min(MAX_MORE, this.host.waiting() + ROOM_TO_MOVE) };
-    const answered = this.host.probe(wish, abort.signal).finally(() => timer.cancel());
+    const wish = { unused, more: Math.min(MAX_MORE, this.needs.waiting() + ROOM_TO_MOVE) };
+    const answered = this.needs.probe(wish, abort.signal).finally(() => timer.cancel());
     const more = (await answered) ?? 0;
     this.#closed(unused + more);
     this.#probesInVain = more > 0 ? 0 : this.#probesInVain + 1;

@@ -22,7 +22,7 @@ export interface ChannelPlace {
   release(): void;
 }
 
-export interface LinkChannelsHost {
+export interface LinkChannelsNeeds {
   readonly clock: Clock;
   /** Publishers that were made. */
   publishers(): number;
@@ -63,7 +63,7 @@ export class LinkChannels {
     /** How many channels the link may have, from connection.tune. */
     readonly limit: number,
     private readonly isForPublishing: boolean,
-    private readonly host: LinkChannelsHost,
+    private readonly needs: LinkChannelsNeeds,
   ) {}
 
   get taken(): ChannelCounts {
@@ -77,9 +77,9 @@ export class LinkChannels {
 
   roomFor(use: ChannelUse): number {
     const { limit } = this;
-    const publishers = this.isForPublishing ? this.host.publishers() : 0;
+    const publishers = this.isForPublishing ? this.needs.publishers() : 0;
     if (this.#isOver) return 0;
-    return Math.min(roomFor(use, { limit, taken: this.#taken, publishers }), this.host.roomFor(use));
+    return Math.min(roomFor(use, { limit, taken: this.#taken, publishers }), this.needs.roomFor(use));
   }
 
   tryTake(use: ChannelUse): ChannelPlace | undefined {
@@ -95,7 +95,7 @@ export class LinkChannels {
 
   /** The error for whoever has no place. */
   exhausted(who: string): ChannelsExhaustedError {
-    return this.host.exhausted(who);
+    return this.needs.exhausted(who);
   }
 
   /** For a while: one place is kept free for that, so it may have to be waited for. @throws {@link ChannelsExhaustedError} after 10 s */
@@ -103,9 +103,9 @@ export class LinkChannels {
     if (this.#isOver) throw new ConnectionClosedError('The link is gone');
     const place = this.#waiting.size === 0 ? this.tryTake('work') : undefined;
     if (place !== undefined) return place;
-    if (!this.host.isWorking()) throw this.exhausted(who);
+    if (!this.needs.isWorking()) throw this.exhausted(who);
     return new Promise((resolve, reject) => {
-      const timer = this.host.clock.setTimer(() => {
+      const timer = this.needs.clock.setTimer(() => {
         this.#waiting.delete(waiter);
         reject(this.exhausted(who));
       }, PATIENCE_MS);
@@ -116,14 +116,14 @@ export class LinkChannels {
 
   /** The way to every channel, so that it is known how many there are. */
   async openWith<C extends EventEmitter>(create: () => Promise<C>): Promise<C> {
-    await this.host.beforeOpening();
+    await this.needs.beforeOpening();
     const channel = await create();
     this.#open += 1;
     channel.once('close', () => {
       // With the connection: how many there were is what its end teaches.
       if (this.#isRefused) return;
       this.#open -= 1;
-      this.host.closed(1);
+      this.needs.closed(1);
     });
     return channel;
   }
@@ -134,7 +134,7 @@ export class LinkChannels {
     if (limit === undefined) return;
     this.#isRefused = true;
     // What was opened and ended by bytes of one read is known to us a little later.
-    setImmediate(() => this.host.refused(limit));
+    setImmediate(() => this.needs.refused(limit));
   }
 
   /** Something has become free: whoever waits for a place to work gets it. */
@@ -157,7 +157,7 @@ export class LinkChannels {
       waiter.reject(new ConnectionClosedError('The link is gone'));
     }
     this.#waiting.clear();
-    this.host.ended();
+    this.needs.ended();
   }
 
   #place(use: ChannelUse): ChannelPlace {
@@ -166,7 +166,7 @@ export class LinkChannels {
     this.#taken[use] += 1;
     const giveBack = (): void => {
       this.#taken[use] -= 1;
-      if (!this.#isOver) this.host.freed();
+      if (!this.#isOver) this.needs.freed();
     };
     return {
       channels: this,

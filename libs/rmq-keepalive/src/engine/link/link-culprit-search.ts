@@ -27,7 +27,7 @@ export interface LostLink {
 }
 
 /** In which order things are asked for on the next link. */
-export interface Turns<T> {
+export interface AskingOrder<T> {
   /** At the same time. */
   readonly together: readonly T[];
   /** After that, each when the one before was answered. */
@@ -73,7 +73,7 @@ export class LinkCulpritSearch {
   }
 
   /** How `items` are asked for on the link that came up now. */
-  turnsFor<T>(items: readonly T[], nameOf: (item: T) => string, now: number): Turns<T> {
+  turnsFor<T>(items: readonly T[], nameOf: (item: T) => string, now: number): AskingOrder<T> {
     if (!this.#isFresh(now)) this.#forget();
     if (!this.#areAllTried && this.#suspects.size === 0) return { together: items, oneByOne: [] };
     const isAlone = (item: T): boolean => this.#areAllTried || this.#suspects.has(nameOf(item));

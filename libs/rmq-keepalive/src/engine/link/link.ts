@@ -26,7 +26,7 @@ export interface Link {
   answers(): Promise<boolean>;
   openChannel(): Promise<Channel>;
   /** A channel that does nothing but publish and hear replies; `confirms: 'off'` for one that the broker does not confirm on. */
-  openPublishingChannel(confirms: 'on' | 'off', events: PublishingChannelEvents): Promise<PublishingChannel>;
+  openPublishingChannel(confirms: 'on' | 'off', events: PublishingChannelHears): Promise<PublishingChannel>;
   sendHeartbeat(): void;
   /** Ends the session at once: the socket is destroyed, nothing is said to the broker. The loss is reported with `cause`. */
   destroy(cause: Error): void;
@@ -53,7 +53,7 @@ export interface PublishingChannel {
   close(): Promise<void>;
 }
 
-export interface PublishingChannelEvents {
+export interface PublishingChannelHears {
   /** basic.ack: this tag, or all up to it. */
   confirmed(tag: number, multiple: boolean): void;
   /** basic.nack, likewise. */

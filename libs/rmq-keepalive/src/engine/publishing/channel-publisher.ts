@@ -1,4 +1,4 @@
-/** The {@link RmqPublisher} of a connection: checks, encodes, and hands over to its dispatcher. */
+/** The {@link RmqPublisher} of a connection: checks, encodes, and hands over to its outbox sender. */
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../base/clock.js';
 import type { Codec } from '../codec/codec.js';
@@ -6,7 +6,7 @@ import { type EventContract, isEventContract, validateAgainst } from '../contrac
 import { OptionsError } from '../errors/options-error.js';
 import { PublishAbortedError, type PublishAddress, PublishRefusedError } from '../errors/publish-errors.js';
 import { shown } from '../base/option-checks.js';
-import type { Dispatcher } from './outbox-sender.js';
+import type { OutboxSender } from './outbox-sender.js';
 import { encodePayload } from './encode-payload.js';
 import { Outgoing, type OutgoingMessage } from './outgoing-message.js';
 import { type ManyToPublish, type PublishManyOptions, publishMany, type PublishReport } from './publish-many.js';
@@ -17,17 +17,17 @@ import { Readiness, type WhenReadyOptions } from './readiness.js';
 export class ChannelPublisher extends RmqPublisher {
   readonly #codec: Codec;
   readonly #defaults: ResolvedPublishDefaults;
-  readonly #dispatcher: Dispatcher;
+  readonly #sender: OutboxSender;
   readonly #clock: Clock;
   readonly #readiness: Readiness;
 
-  constructor(codec: Codec, defaults: ResolvedPublishDefaults, dispatcher: Dispatcher, clock: Clock) {
+  constructor(codec: Codec, defaults: ResolvedPublishDefaults, sender: OutboxSender, clock: Clock) {
     super();
     this.#codec = codec;
     this.#defaults = defaults;
-    this.#dispatcher = dispatcher;
+    this.#sender = sender;
     this.#clock = clock;
-    this.#readiness = new Readiness(dispatcher, clock);
+    this.#readiness = new Readiness(sender, clock);
   }
 
   override publish(
@@ -53,7 +53,7 @@ export class ChannelPublisher extends RmqPublisher {
   }
 
   override get writable(): boolean {
-    return this.#dispatcher.room > 0;
+    return this.#sender.room > 0;
   }
 
   override whenReady(options: WhenReadyOptions = {}): Promise<void> {
@@ -61,14 +61,14 @@ export class ChannelPublisher extends RmqPublisher {
   }
 
   override flush(deadlineMs: number): Promise<number> {
-    return this.#dispatcher.flush(deadlineMs);
+    return this.#sender.flush(deadlineMs);
   }
 
   override send(message: OutgoingMessage): Promise<void> {
     return new Promise((resolve, reject) => {
       const { signal } = message;
       if (signal?.aborted === true) throw new PublishAbortedError(addressOf(message), signal.reason, false);
-      this.#dispatcher.send(this.#outgoing(message, resolve, reject));
+      this.#sender.send(this.#outgoing(message, resolve, reject));
     });
   }
 
@@ -76,7 +76,7 @@ export class ChannelPublisher extends RmqPublisher {
     try {
       checkPublish(exchange, routingKey, options);
       const { messageId = freshId() } = options;
-      const refusal = this.#dispatcher.refusalOf({ exchange, routingKey, messageId });
+      const refusal = this.#sender.refusalOf({ exchange, routingKey, messageId });
       if (refusal !== undefined) return Promise.reject(refusal);
       return this.send(this.#encoded({ exchange, routingKey, messageId }, payload, options));
     } catch (thrown) {
@@ -135,7 +135,7 @@ export class ChannelPublisher extends RmqPublisher {
   #outgoing(message: OutgoingMessage, resolve: () => void, reject: (error: Error) => void): Outgoing {
     const deadline = this.#clock.now() + message.timeoutMs;
     try {
-      return new Outgoing(message, deadline, this.#dispatcher.settled, resolve, reject);
+      return new Outgoing(message, deadline, this.#sender.settled, resolve, reject);
     } catch (thrown) {
       throw new PublishRefusedError(addressOf(message), thrown, 'AMQP');
     }

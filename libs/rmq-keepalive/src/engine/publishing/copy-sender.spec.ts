@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { type PublishAddress, PublishNackedError, PublishRefusedError } from '../errors/publish-errors.js';
-import { CopyLane } from './copy-sender.js';
+import { CopySender } from './copy-sender.js';
 import type { OutgoingMessage } from './publisher.js';
 
 const ADDRESS: PublishAddress = { exchange: '', routingKey: 'orders.dead', messageId: 'm1' };
@@ -17,17 +17,17 @@ function copies() {
       if (fails.with !== undefined) throw fails.with;
     },
   });
-  const lane = new CopyLane(senderNamed('shared'), (lacksChannel) => {
+  const copies = new CopySender(senderNamed('shared'), (lacksChannel) => {
     own.lacksChannel = lacksChannel;
-    return { sender: senderNamed('own'), dispatcher: own };
+    return { sender: senderNamed('own'), channel: own };
   });
   return {
     way,
     own,
     async send(error?: Error): Promise<void> {
       fails.with = error;
-      if (error === undefined) await lane.send(MESSAGE);
-      else await expect(lane.send(MESSAGE)).rejects.toBe(error);
+      if (error === undefined) await copies.send(MESSAGE);
+      else await expect(copies.send(MESSAGE)).rejects.toBe(error);
     },
   };
 }

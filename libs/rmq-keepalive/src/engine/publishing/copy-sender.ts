@@ -9,24 +9,24 @@
  * connections never need that channel. On a link without a channel for it they go on sharing.
  */
 import { PublishRefusedError } from '../errors/publish-errors.js';
-import type { Dispatcher } from './outbox-sender.js';
+import type { OutboxSender } from './outbox-sender.js';
 import type { OutgoingMessage } from './outgoing-message.js';
 import type { RmqPublisher } from './publisher.js';
 
 type Sender = Pick<RmqPublisher, 'send'>;
 
-export interface OwnLane {
+export interface OwnChannel {
   readonly sender: Sender;
-  readonly dispatcher: Pick<Dispatcher, 'hasChannel'>;
+  readonly channel: Pick<OutboxSender, 'hasChannel'>;
 }
 
-export class CopyLane {
-  #own: OwnLane | undefined;
+export class CopySender {
+  #own: OwnChannel | undefined;
   #lacksChannel = false;
 
   constructor(
     private readonly shared: Sender,
-    private readonly open: (lacksChannel: () => void) => OwnLane,
+    private readonly open: (lacksChannel: () => void) => OwnChannel,
   ) {}
 
   /** Resolves on the confirm. */
@@ -41,7 +41,7 @@ export class CopyLane {
 
   get #sender(): Sender {
     if (this.#own === undefined) return this.shared;
-    if (this.#own.dispatcher.hasChannel) this.#lacksChannel = false;
+    if (this.#own.channel.hasChannel) this.#lacksChannel = false;
     return this.#lacksChannel ? this.shared : this.#own.sender;
   }
 }

@@ -28,8 +28,8 @@ import type { Outgoing, Settled } from './outgoing-message.js';
 import { type ConfirmTraffic, PublishSession } from './publish-session.js';
 import type { ReplyConsumer } from './reply-consumer.js';
 
-/** What the dispatcher needs of the connection around it. */
-export interface PublisherHost {
+/** An outbox sender asks this of the connection around it. */
+export interface OutboxSenderNeeds {
   /** Starts the publishing link if nobody has needed it yet. */
   needLink(): void;
   /** Why nothing gets through, while nothing does: the last failed attempt, the loss, the node that confirms nothing. */
@@ -48,7 +48,7 @@ export interface PublisherHost {
   returned(message: ReturnedPublish): void;
 }
 
-export interface DispatcherOptions {
+export interface OutboxSenderOptions {
   readonly bounds: ResolvedOutbox;
   /** `off`: a message is settled when it was handed to the socket. */
   readonly confirms: 'on' | 'off';
@@ -76,8 +76,8 @@ const REOPEN_AFTER_MS = 5_000;
 /** Channel closes that follow each other more closely are one trouble: a missing exchange, say. */
 const SAME_TROUBLE_MS = 60_000;
 
-export class Dispatcher {
-  readonly #host: PublisherHost;
+export class OutboxSender {
+  readonly #needs: OutboxSenderNeeds;
   readonly #clock: Clock;
   readonly #outbox: Outbox<Outgoing>;
   readonly #confirms: 'on' | 'off';
@@ -107,8 +107,8 @@ export class Dispatcher {
   /** Called whenever more may be accepted or sent than before. */
   #eased: () => void = () => undefined;
 
-  constructor(options: DispatcherOptions, host: PublisherHost, clock: Clock) {
-    this.#host = host;
+  constructor(options: OutboxSenderOptions, needs: OutboxSenderNeeds, clock: Clock) {
+    this.#needs = needs;
     this.#clock = clock;
     this.#missing = new MissingChannel(clock);
     this.#outbox = new Outbox(options.bounds);
@@ -155,7 +155,7 @@ export class Dispatcher {
     const refusal = this.#outbox.refusal;
     if (refusal === undefined || this.isOver) return undefined;
     const error = new OutboxFullError(address, refusal);
-    this.#host.failed(error);
+    this.#needs.failed(error);
     return error;
   }
 
@@ -175,7 +175,7 @@ export class Dispatcher {
 
   /** The error behind the {@link obstacle}, if there is one. */
   get hindrance(): Error | undefined {
-    return this.#host.hindrance() ?? this.#missing.reason?.cause;
+    return this.#needs.hindrance() ?? this.#missing.reason?.cause;
   }
 
   /** Sets who is told whenever there may be less in the way than before. */
@@ -197,7 +197,7 @@ export class Dispatcher {
 
   /** Wants a link and a channel, if there is none. */
   need(): void {
-    this.#host.needLink();
+    this.#needs.needLink();
     if (this.#isNeeded) return;
     this.#isNeeded = true;
     const link = this.#link;
@@ -285,7 +285,7 @@ export class Dispatcher {
     this.#missing.over();
     const republished = this.#toRepublish;
     this.#toRepublish = 0;
-    if (republished > 0) this.#host.republished(republished);
+    if (republished > 0) this.#needs.republished(republished);
     this.#pump();
     this.#eased();
   }
@@ -303,7 +303,7 @@ export class Dispatcher {
   #open(link: Link, isCurrent: () => boolean): Promise<PublishSession> {
     const events = {
       eased: () => void (isCurrent() && this.#pump()),
-      returned: (message: ReturnedPublish) => this.#host.returned(message),
+      returned: (message: ReturnedPublish) => this.#needs.returned(message),
       closed: (cause: Error | undefined) => void (isCurrent() && this.#channelClosed(cause)),
     };
     return PublishSession.open(link, this.#confirms, events, this.#replies);
@@ -418,11 +418,11 @@ export class Dispatcher {
     const now = this.#clock.now();
     this.#closes = now - this.#closedAt < SAME_TROUBLE_MS ? this.#closes + 1 : 1;
     this.#closedAt = now;
-    this.#host.failedUnheard(new ChannelClosedError('the publisher without confirms', cause), this.#closes);
+    this.#needs.failedUnheard(new ChannelClosedError('the publisher without confirms', cause), this.#closes);
   }
 
   #repair(link: Link, exchanges: ReadonlySet<string>): void {
-    const attached = this.#host.repair(link, exchanges, async () => {
+    const attached = this.#needs.repair(link, exchanges, async () => {
       if (link === this.#link) await this.attach(link);
     });
     attached.catch((thrown: unknown) => this.#retryLater(link, asError(thrown)));
@@ -431,7 +431,7 @@ export class Dispatcher {
   /** With the link lost, its recovery does it. */
   #retryLater(link: Link, cause: Error): void {
     if (link !== this.#link || !link.isUp || this.#isClosed) return;
-    if (this.#missing.because(cause)) this.#host.noChannel(cause, REOPEN_AFTER_MS);
+    if (this.#missing.because(cause)) this.#needs.noChannel(cause, REOPEN_AFTER_MS);
     this.#missing.retryIn(REOPEN_AFTER_MS, () => this.#reopen());
   }
 
@@ -484,9 +484,9 @@ export class Dispatcher {
     if (entry.tag !== undefined) this.#session?.forget(entry.tag);
     else if (error !== undefined) this.#someGaveUp = true;
     this.#outbox.release(entry);
-    if (error === undefined) this.#host.published(this.#confirms === 'on' ? entry.exchange : undefined);
+    if (error === undefined) this.#needs.published(this.#confirms === 'on' ? entry.exchange : undefined);
     // A first dead letter finds no queue: no publish of the user's has failed.
-    else if (!entry.isCopy) this.#host.failed(error);
+    else if (!entry.isCopy) this.#needs.failed(error);
     if (this.#outbox.messages === 0 && this.#whenEmpty.size > 0) this.#tellIsEmpty();
     this.#eased();
   };

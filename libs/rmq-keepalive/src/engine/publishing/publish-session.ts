@@ -12,7 +12,7 @@ import type { Outgoing } from './outgoing-message.js';
 import { PublishFrames } from '../wire/publish-frames.js';
 import type { ReplyConsumer } from './reply-consumer.js';
 
-export interface SessionEvents {
+export interface SessionHears {
   /** More may be sent than before: confirms came, or the socket can take more. */
   eased(): void;
   /** Without confirms: no queue was bound for it. */
@@ -40,7 +40,7 @@ const WRITE_AT_BYTES = 64 * 1024;
 
 export class PublishSession {
   readonly #confirms: 'on' | 'off';
-  readonly #events: SessionEvents;
+  readonly #events: SessionHears;
   readonly #ledger = new ConfirmLedger<Outgoing>();
   /** Without confirms: not yet handed to the socket. */
   #unwritten: Outgoing[] = [];
@@ -54,7 +54,7 @@ export class PublishSession {
   #sentBefore = 0;
   #sentBeforeConfirmed = 0;
 
-  private constructor(confirms: 'on' | 'off', events: SessionEvents) {
+  private constructor(confirms: 'on' | 'off', events: SessionHears) {
     this.#confirms = confirms;
     this.#events = events;
   }
@@ -66,7 +66,7 @@ export class PublishSession {
   static async open(
     link: Link,
     confirms: 'on' | 'off',
-    events: SessionEvents,
+    events: SessionHears,
     replies?: ReplyConsumer,
   ): Promise<PublishSession> {
     const session = new PublishSession(confirms, events);

@@ -4,8 +4,13 @@ import type { Codec } from '../codec/codec.js';
 import type { Link } from '../link/link.js';
 import { checkOptionsObject } from '../base/option-checks.js';
 import { ChannelPublisher } from './channel-publisher.js';
-import { CopyLane, type OwnLane } from './copy-sender.js';
-import { Dispatcher, type DispatcherOptions, type PublisherHost, type PublisherStatus } from './outbox-sender.js';
+import { CopySender, type OwnChannel } from './copy-sender.js';
+import {
+  OutboxSender,
+  type OutboxSenderOptions,
+  type OutboxSenderNeeds,
+  type PublisherStatus,
+} from './outbox-sender.js';
 import { type OutboxOptions, type ResolvedOutbox, resolveOutbox, UNBOUNDED } from './outbox.js';
 import { type PublisherDefaults, type ResolvedPublishDefaults, resolvePublishDefaults } from './publish-options.js';
 import type { ConfirmTraffic } from './publish-session.js';
@@ -32,26 +37,26 @@ interface Defaults {
   readonly publish: ResolvedPublishDefaults;
 }
 
-type OpenOptions = Omit<DispatcherOptions, 'opens' | 'bounds'> & Partial<Pick<DispatcherOptions, 'bounds'>>;
+type OpenOptions = Omit<OutboxSenderOptions, 'opens' | 'bounds'> & Partial<Pick<OutboxSenderOptions, 'bounds'>>;
 
 export class Publishers {
   /** The one that is injected by its class. Its channel is opened with every link. */
   readonly main: RmqPublisher;
-  readonly #dispatchers = new Set<Dispatcher>();
-  readonly #copies: CopyLane;
+  readonly #senders = new Set<OutboxSender>();
+  readonly #copies: CopySender;
   #link: Link | undefined;
   readonly #codec: Codec;
   readonly #defaults: Defaults;
-  readonly #host: PublisherHost;
+  readonly #needs: OutboxSenderNeeds;
   readonly #clock: Clock;
 
-  constructor(codec: Codec, defaults: Defaults, host: PublisherHost, clock: Clock) {
+  constructor(codec: Codec, defaults: Defaults, needs: OutboxSenderNeeds, clock: Clock) {
     this.#codec = codec;
     this.#defaults = defaults;
-    this.#host = host;
+    this.#needs = needs;
     this.#clock = clock;
     this.main = this.#add({ bounds: defaults.outbox, confirms: 'on', opens: 'at-once' }, defaults.publish);
-    this.#copies = new CopyLane(this.main, (lacksChannel) => this.#openCopyLane(lacksChannel));
+    this.#copies = new CopySender(this.main, (lacksChannel) => this.#openCopyLane(lacksChannel));
   }
 
   /** A copy of ours. Resolves on the confirm. */
@@ -74,37 +79,37 @@ export class Publishers {
    */
   open(
     { bounds = { ...this.#defaults.outbox, whenFull: 'reject' }, ...options }: OpenOptions,
-    told: Pick<PublisherHost, 'published' | 'failed' | 'returned'>,
-  ): Dispatcher {
-    const host: PublisherHost = { ...this.#host, republished: () => undefined, ...told };
-    return this.#addDispatcher({ ...options, bounds, opens: 'on-demand' }, host);
+    told: Pick<OutboxSenderNeeds, 'published' | 'failed' | 'returned'>,
+  ): OutboxSender {
+    const needs: OutboxSenderNeeds = { ...this.#needs, republished: () => undefined, ...told };
+    return this.#addDispatcher({ ...options, bounds, opens: 'on-demand' }, needs);
   }
 
   /** Ends one that {@link open} made, while the others go on. Resolves when the broker has read what it sent. */
-  async release(dispatcher: Dispatcher): Promise<void> {
-    this.#dispatchers.delete(dispatcher);
-    dispatcher.close();
-    await dispatcher.release();
+  async release(sender: OutboxSender): Promise<void> {
+    this.#senders.delete(sender);
+    sender.close();
+    await sender.release();
   }
 
   get waitingForChannel(): number {
-    return [...this.#dispatchers].filter(({ isWaitingForChannel }) => isWaitingForChannel).length;
+    return [...this.#senders].filter(({ isWaitingForChannel }) => isWaitingForChannel).length;
   }
 
   /** Those that lack a channel on a link that lives, while somebody waits for it. */
-  get missing(): readonly NonNullable<Dispatcher['missing']>[] {
-    return [...this.#dispatchers].flatMap(({ missing }) => missing ?? []);
+  get missing(): readonly NonNullable<OutboxSender['missing']>[] {
+    return [...this.#senders].flatMap(({ missing }) => missing ?? []);
   }
 
   /** How many there are, in use or not: each of them may want a channel. */
   get count(): number {
-    return this.#dispatchers.size;
+    return this.#senders.size;
   }
 
   /** All of them that are in use together; the bounds too. */
   get status(): PublisherStatus & { readonly maxMessages: number; readonly maxBytes: number } {
     const sum = { queued: 0, inFlight: 0, waiting: 0, bytes: 0, maxMessages: 0, maxBytes: 0 };
-    for (const { status, bounds, isInUse } of this.#dispatchers) {
+    for (const { status, bounds, isInUse } of this.#senders) {
       if (!isInUse) continue;
       sum.queued += status.queued;
       sum.inFlight += status.inFlight;
@@ -120,7 +125,7 @@ export class Publishers {
   /** Of all that the broker confirms on the present link together. */
   get confirms(): ConfirmTraffic {
     const sum = { inFlight: 0, acks: 0, nacks: 0, sentBefore: 0, sentBeforeConfirmed: 0 };
-    for (const { confirms } of this.#dispatchers) {
+    for (const { confirms } of this.#senders) {
       if (confirms === undefined) continue;
       sum.inFlight += confirms.inFlight;
       sum.acks += confirms.acks;
@@ -134,68 +139,71 @@ export class Publishers {
   /** A recovery step: opens the channels and sends again what was never confirmed. Rejects without one for the main publisher. */
   async attachAll(link: Link): Promise<void> {
     this.#link = link;
-    const [main, ...further] = this.#dispatchers;
-    await Promise.all([main?.attachOrWait(link), ...further.map((dispatcher) => dispatcher.attachOrRetry(link))]);
+    const [main, ...further] = this.#senders;
+    await Promise.all([main?.attachOrWait(link), ...further.map((sender) => sender.attachOrRetry(link))]);
   }
 
   /** Whoever waits for a channel of the link tries again. The main one comes first. */
   channelFreed(): void {
-    for (const dispatcher of this.#dispatchers) dispatcher.channelFreed();
+    for (const sender of this.#senders) sender.channelFreed();
   }
 
   /** The link is gone. */
   detachAll(cause: Error): void {
     this.#link = undefined;
-    for (const dispatcher of this.#dispatchers) dispatcher.detach(cause);
+    for (const sender of this.#senders) sender.detach(cause);
   }
 
   /** The broker's alarm began or is over. */
   resume(): void {
-    for (const dispatcher of this.#dispatchers) dispatcher.resume();
+    for (const sender of this.#senders) sender.resume();
   }
 
   /** No link comes up any more. */
   beginClosing(): void {
-    for (const dispatcher of this.#dispatchers) dispatcher.beginClosing();
+    for (const sender of this.#senders) sender.beginClosing();
   }
 
   async flush(deadlineMs: number): Promise<void> {
-    await Promise.all([...this.#dispatchers].map((dispatcher) => dispatcher.flush(deadlineMs)));
+    await Promise.all([...this.#senders].map((sender) => sender.flush(deadlineMs)));
   }
 
   /** Nothing more is accepted; what is left is rejected. @returns how many that were */
   close(): number {
-    return [...this.#dispatchers].reduce((sum, dispatcher) => sum + dispatcher.close(), 0);
+    return [...this.#senders].reduce((sum, sender) => sum + sender.close(), 0);
   }
 
   /** After {@link close}: so that the broker has read all that was written before the link ends. */
   async closeChannels(): Promise<void> {
-    await Promise.all([...this.#dispatchers].map((dispatcher) => dispatcher.closeChannel()));
+    await Promise.all([...this.#senders].map((sender) => sender.closeChannel()));
   }
 
   /** Unbounded: the prefetch of the subscriptions bounds what is copied. */
-  #openCopyLane(lacksChannel: () => void): OwnLane {
-    const host: PublisherHost = {
-      ...this.#host,
+  #openCopyLane(lacksChannel: () => void): OwnChannel {
+    const needs: OutboxSenderNeeds = {
+      ...this.#needs,
       noChannel: (cause, retryInMs) => {
         lacksChannel();
-        this.#host.noChannel(cause, retryInMs);
+        this.#needs.noChannel(cause, retryInMs);
       },
     };
-    const dispatcher = this.#addDispatcher({ bounds: UNBOUNDED, confirms: 'on', opens: 'on-demand' }, host);
-    return { dispatcher, sender: new ChannelPublisher(this.#codec, this.#defaults.publish, dispatcher, this.#clock) };
+    const sender = this.#addDispatcher({ bounds: UNBOUNDED, confirms: 'on', opens: 'on-demand' }, needs);
+    return {
+      channel: sender,
+      sender: new ChannelPublisher(this.#codec, this.#defaults.publish, sender, this.#clock),
+    };
   }
 
-  #add(options: DispatcherOptions, defaults: ResolvedPublishDefaults): RmqPublisher {
-    const dispatcher = this.#addDispatcher(options, this.#host);
-    return new ChannelPublisher(this.#codec, defaults, dispatcher, this.#clock);
+  #add(options: OutboxSenderOptions, defaults: ResolvedPublishDefaults): RmqPublisher {
+    const sender = this.#addDispatcher(options, this.#needs);
+    return new ChannelPublisher(this.#codec, defaults, sender, this.#clock);
   }
 
-  #addDispatcher(options: DispatcherOptions, host: PublisherHost): Dispatcher {
-    const dispatcher = new Dispatcher(options, host, this.#clock);
-    this.#dispatchers.add(dispatcher);
+  #addDispatcher(options: OutboxSenderOptions, needs: OutboxSenderNeeds): OutboxSender {
+    const sender = new OutboxSender(options, needs, this.#clock);
+    this.#senders.add(sender);
     // Opens nothing yet: it only gets to know the link.
-    if (this.#link !== undefined) void dispatcher.attach(this.#link);
-    return dispatcher;
+    if (this.#link !== undefined) void sender.attach(this.#link);
+    return sender;
   }
 }

@@ -9,10 +9,10 @@ import type { Clock, Timer } from '../base/clock.js';
 import { ConnectionClosedError } from '../errors/connection-errors.js';
 import { NotReadyError } from '../errors/publish-errors.js';
 import { type Abortable, AbortWatch } from '../base/abort-watch.js';
-import type { Dispatcher } from './outbox-sender.js';
+import type { OutboxSender } from './outbox-sender.js';
 
 export class Readiness {
-  readonly #dispatcher: Dispatcher;
+  readonly #sender: OutboxSender;
   readonly #clock: Clock;
   readonly #aborts = new AbortWatch();
   /** In the order of asking. */
@@ -21,10 +21,10 @@ export class Readiness {
   #placesTaken = 0;
   #turnEndIsDue = false;
 
-  constructor(dispatcher: Dispatcher, clock: Clock) {
-    this.#dispatcher = dispatcher;
+  constructor(sender: OutboxSender, clock: Clock) {
+    this.#sender = sender;
     this.#clock = clock;
-    dispatcher.onEased(() => {
+    sender.onEased(() => {
       if (this.#waiting.size > 0) this.#atTurnEnd();
     });
   }
@@ -33,7 +33,7 @@ export class Readiness {
     signal?.throwIfAborted();
     this.#assertNotOver();
     if (this.#waiting.size === 0 && this.#takePlace()) return;
-    this.#dispatcher.need();
+    this.#sender.need();
     this.#atTurnEnd();
     await this.#untilLetGo(signal, timeoutMs);
     this.#assertNotOver();
@@ -51,13 +51,7 @@ export class Readiness {
         if (timeoutMs === undefined) return;
         timer = this.#clock.setTimer(
           () =>
-            reject(
-              new NotReadyError(
-                timeoutMs,
-                this.#dispatcher.obstacle ?? 'others were first',
-                this.#dispatcher.hindrance,
-              ),
-            ),
+            reject(new NotReadyError(timeoutMs, this.#sender.obstacle ?? 'others were first', this.#sender.hindrance)),
           timeoutMs,
         );
       });
@@ -70,7 +64,7 @@ export class Readiness {
   }
 
   #takePlace(): boolean {
-    if (this.#dispatcher.obstacle !== undefined || this.#dispatcher.room <= this.#placesTaken) return false;
+    if (this.#sender.obstacle !== undefined || this.#sender.room <= this.#placesTaken) return false;
     this.#placesTaken += 1;
     this.#atTurnEnd();
     return true;
@@ -83,7 +77,7 @@ export class Readiness {
       this.#turnEndIsDue = false;
       this.#placesTaken = 0;
       for (const letGo of this.#waiting) {
-        if (!this.#dispatcher.isOver && !this.#takePlace()) return;
+        if (!this.#sender.isOver && !this.#takePlace()) return;
         this.#waiting.delete(letGo);
         letGo();
       }
@@ -91,7 +85,7 @@ export class Readiness {
   }
 
   #assertNotOver(): void {
-    if (this.#dispatcher.isOver)
+    if (this.#sender.isOver)
       throw new ConnectionClosedError('The connection is closed: nothing can be published any more');
   }
 }

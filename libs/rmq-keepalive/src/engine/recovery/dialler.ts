@@ -33,7 +33,7 @@ import { HostAddresses } from '../dialling/host-addresses.js';
 import type { LinkRole } from '../reporting/lifecycle.js';
 import { OpenRefusals } from '../dialling/open-refusals.js';
 
-export interface ManagedLinkEvents {
+export interface DiallerHears {
   /** Asked before every attempt; the attempt starts when it resolves. A rejection counts as a failed attempt. */
   nextDial(): Promise<Dial>;
   up(link: AmqpLink): void;
@@ -47,7 +47,7 @@ export interface ManagedLinkEvents {
 const MANAGER_DELAY_SECONDS = 0.001;
 const STOP_TIMEOUT_MS = 200;
 
-export class ManagedLink {
+export class Dialler {
   readonly #manager: AmqpConnectionManager;
   readonly #hosts = new HostAddresses();
   #current: AmqpLink | undefined;
@@ -64,7 +64,7 @@ export class ManagedLink {
     private readonly role: LinkRole,
     private readonly clock: Clock,
     private readonly budget: ChannelBudget,
-    private readonly events: ManagedLinkEvents,
+    private readonly events: DiallerHears,
   ) {
     this.#refusals = new OpenRefusals(clock);
     this.#manager = connect(undefined, {

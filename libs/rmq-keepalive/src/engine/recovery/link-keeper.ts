@@ -33,7 +33,7 @@ import { type Stall, type StallKind, stallKind } from '../heartbeat/stall-kind.j
 import type { AmqpLink } from '../link/amqp-link.js';
 import type { AvoidedAddresses } from '../dialling/avoided-addresses.js';
 import type { BrokerEndpoint } from '../dialling/broker-endpoint.js';
-import type { BrokerEndpoints } from '../dialling/broker-endpoints.js';
+import type { EndpointRotation } from '../dialling/endpoint-rotation.js';
 import type { ChannelBudget } from '../link/channel-budget.js';
 import { channelLimitIn } from '../link/channel-limit.js';
 import type { ConnectionEvent } from '../reporting/events.js';
@@ -43,16 +43,16 @@ import { CredentialsRenewal } from '../dialling/credentials-renewal.js';
 import type { CredentialsSource } from '../dialling/credentials-source.js';
 import type { Dial } from '../dialling/dialling.js';
 import type { Link } from '../link/link.js';
-import { ManagedLink } from './dialler.js';
+import { Dialler } from './dialler.js';
 import { reconnectDelayMs, type ResolvedReconnect } from './reconnect-backoff.js';
 import { onOwnLink } from './own-link.js';
 import { type RecoveryStep, recover } from './recovery-steps.js';
 
-export interface LinkSupervisorOptions {
+export interface LinkKeeperOptions {
   readonly role: LinkRole;
-  readonly endpoints: BrokerEndpoints;
+  readonly rotation: EndpointRotation;
   /** In a rotation of their own: of links that are opened for one question. */
-  readonly probeEndpoints: BrokerEndpoints;
+  readonly probeEndpoints: EndpointRotation;
   readonly credentials: CredentialsSource;
   readonly dial: Omit<Dial, 'endpoint' | 'login' | 'heartbeat' | 'relay'>;
   /** Passed over as long as every other address has its turn. */
@@ -64,7 +64,7 @@ export interface LinkSupervisorOptions {
   readonly channels: ChannelBudget;
 }
 
-export interface LinkSupervisorHooks {
+export interface LinkKeeperHears {
   stateChanged(from: ConnectionState, to: ConnectionState): void;
   /** The link is of no use any more. Called before the state changes, so that whoever holds channels lets go of them. */
   lost(link: Link, cause: Error): void;
@@ -86,9 +86,9 @@ const YOUNG_DEATH_DELAY_MS = 200;
 /** What a stall has cost is seen with the first look at the sockets after it. */
 const STALL_IS_OVER_MS = 1_000;
 
-export class LinkSupervisor {
+export class LinkKeeper {
   #state: ConnectionState = { name: 'idle' };
-  #managed: ManagedLink | undefined;
+  #dialler: Dialler | undefined;
   #heartbeats: HeartbeatScheduler | undefined;
   #plan: HeartbeatPlan | undefined;
   #login: Login | undefined;
@@ -109,8 +109,8 @@ export class LinkSupervisor {
   #awayBecause: Error | undefined;
 
   constructor(
-    private readonly options: LinkSupervisorOptions,
-    private readonly hooks: LinkSupervisorHooks,
+    private readonly options: LinkKeeperOptions,
+    private readonly hears: LinkKeeperHears,
     private readonly clock: Clock,
     private readonly random: () => number = Math.random,
   ) {}
@@ -125,7 +125,7 @@ export class LinkSupervisor {
 
   /** How many addresses are known; with a provider, in its last answer. */
   get addressCount(): number {
-    return this.options.endpoints.count;
+    return this.options.rotation.count;
   }
 
   get attempt(): number {
@@ -151,7 +151,7 @@ export class LinkSupervisor {
 
   /** The link while it is up, also during recovery. */
   get link(): Link | undefined {
-    const link = this.#managed?.link;
+    const link = this.#dialler?.link;
     return link?.isUp ? link : undefined;
   }
 
@@ -211,14 +211,14 @@ export class LinkSupervisor {
   }
 
   start(): void {
-    if (this.#managed !== undefined || this.#state.name !== 'idle') return;
-    this.#managed = new ManagedLink(this.role, this.clock, this.options.channels, {
+    if (this.#dialler !== undefined || this.#state.name !== 'idle') return;
+    this.#dialler = new Dialler(this.role, this.clock, this.options.channels, {
       nextDial: () => this.#nextDial(),
       up: (link) => void this.#up(link),
       attemptFailed: (cause) => this.#attemptFailed(cause),
       lost: (link, cause) => this.#lost(link, cause),
-      blocked: (reason) => this.hooks.event({ type: 'blocked', role: this.role, reason }),
-      unblocked: () => this.hooks.event({ type: 'unblocked', role: this.role }),
+      blocked: (reason) => this.hears.event({ type: 'blocked', role: this.role, reason }),
+      unblocked: () => this.hears.event({ type: 'unblocked', role: this.role }),
     });
   }
 
@@ -234,7 +234,7 @@ export class LinkSupervisor {
     this.beginClosing();
     this.#heartbeats?.stop();
     this.#renewal?.stop();
-    await this.#managed?.stop(deadlineMs);
+    await this.#dialler?.stop(deadlineMs);
     if (this.#state.name === 'closing') this.#moveTo({ name: 'closed', cause });
   }
 
@@ -246,11 +246,11 @@ export class LinkSupervisor {
     this.#moveTo({ name: 'connecting', attempt: this.#attempt });
     // Whoever hears of it may close the connection at once.
     if (this.#isEnding) return this.#noFurtherDial();
-    const { dial, endpoints } = this.options;
+    const { dial, rotation } = this.options;
     const ending = new Promise<never>((_, reject) => (this.#abandonDial = () => reject(new ConnectionClosedError())));
     const endpoint = await withDeadline(
       this.clock,
-      Promise.race([endpoints.next((address) => this.#isAvoided(address)), ending]),
+      Promise.race([rotation.next((address) => this.#isAvoided(address)), ending]),
       dial.timeoutMs,
       () => new NoAddressError(`the address provider did not answer within ${dial.timeoutMs} ms`),
     );
@@ -274,8 +274,8 @@ export class LinkSupervisor {
 
   /** When the others cannot be reached either, a node without its peers is as good as any. */
   #isAvoided(address: string): boolean {
-    const { avoided, endpoints } = this.options;
-    return this.#attempt <= endpoints.count && avoided.has(address);
+    const { avoided, rotation } = this.options;
+    return this.#attempt <= rotation.count && avoided.has(address);
   }
 
   /** The manager is stopped while it waits for this. A rejection would make it ask again at once. */
@@ -300,14 +300,14 @@ export class LinkSupervisor {
     this.#moveTo({ name: 'recovering', attempt: this.#attempt });
     this.#startHeartbeats(link);
     this.#startRenewal(link);
-    this.hooks.event({
+    this.hears.event({
       type: 'link-opened',
       role: this.role,
       endpoint: link.endpoint,
       attempt: this.#attempt,
       heartbeatTimeoutSeconds: link.negotiatedHeartbeatSeconds,
     });
-    if (link.hasOutdatedAmqplib) this.hooks.event({ type: 'amqplib-outdated' });
+    if (link.hasOutdatedAmqplib) this.hears.event({ type: 'amqplib-outdated' });
     try {
       const report = await recover(link, this.options.recoverySteps, this.clock, this.options.recoveryTimeoutMs);
       if (!link.isUp || this.#state.name !== 'recovering') return;
@@ -316,7 +316,7 @@ export class LinkSupervisor {
       this.#outageSince = undefined;
       this.#openedAt = this.clock.now();
       this.#moveTo({ name: 'open', since: this.clock.wallClock() });
-      this.hooks.event({
+      this.hears.event({
         type: 'recovered',
         role: this.role,
         endpoint: link.endpoint,
@@ -351,11 +351,11 @@ export class LinkSupervisor {
       this.#login,
       credentials,
       {
-        renewed: (expiresAt) => this.hooks.event({ type: 'credentials-renewed', role, expiresAt: expiresAt ?? null }),
-        givingUp: (cause, limitMs) => this.hooks.givingUp(cause, limitMs),
+        renewed: (expiresAt) => this.hears.event({ type: 'credentials-renewed', role, expiresAt: expiresAt ?? null }),
+        givingUp: (cause, limitMs) => this.hears.givingUp(cause, limitMs),
         failed: (cause, retryInMs) => {
           const expiresAt = renewal.expiresAt ?? null;
-          this.hooks.event({ type: 'credentials-missing', role, cause, retryInMs, expiresAt });
+          this.hears.event({ type: 'credentials-missing', role, cause, retryInMs, expiresAt });
         },
       },
       clock,
@@ -372,7 +372,7 @@ export class LinkSupervisor {
     this.#lastStall = { forMs: stalledForMs, endedAt: this.clock.now(), heartbeatsKept, kind };
     const thread = this.heartbeatThread;
     const advice = kind === 'process-stopped' ? undefined : stallAdvice(stalledForMs, plan, { thread, heartbeatsKept });
-    this.hooks.event({ type: 'event-loop-stalled', kind, stalledForMs, thread, heartbeatsKept, advice });
+    this.hears.event({ type: 'event-loop-stalled', kind, stalledForMs, thread, heartbeatsKept, advice });
   }
 
   /** A link that the broker ended during a long stall of ours was lost by the stall. */
@@ -394,7 +394,7 @@ export class LinkSupervisor {
     if (this.#isEnding) return;
     const retryInMs = this.#backOff(cause);
     if (retryInMs === undefined) return;
-    this.hooks.event({ type: 'attempt-failed', role: this.role, attempt: this.#attempt, cause, retryInMs });
+    this.hears.event({ type: 'attempt-failed', role: this.role, attempt: this.#attempt, cause, retryInMs });
   }
 
   #lost(link: AmqpLink, reported: Error): void {
@@ -403,12 +403,12 @@ export class LinkSupervisor {
     this.#heartbeats?.stop();
     this.#renewal?.stop();
     this.#renewal = undefined;
-    this.hooks.lost(link, cause);
+    this.hears.lost(link, cause);
     if (this.#isEnding) return;
     const wasOpen = this.#state.name === 'open';
     if (wasOpen) this.#noteDeath();
     const retryInMs = this.#backOff(cause);
-    if (retryInMs !== undefined) this.hooks.event({ type: 'link-lost', role: this.role, cause, retryInMs });
+    if (retryInMs !== undefined) this.hears.event({ type: 'link-lost', role: this.role, cause, retryInMs });
   }
 
   #noteDeath(): void {
@@ -467,7 +467,7 @@ export class LinkSupervisor {
   #giveUp(cause: Error): void {
     const gaveUp = new GaveUpError(this.#attempt, cause);
     void this.close(0, gaveUp);
-    this.hooks.event({ type: 'gave-up', cause: gaveUp });
+    this.hears.event({ type: 'gave-up', cause: gaveUp });
   }
 
   get #isEnding(): boolean {
@@ -479,6 +479,6 @@ export class LinkSupervisor {
     this.#state = nextState(from, next);
     if (next.name === 'backing-off') this.#awayBecause = next.cause;
     if (next.name === 'open') this.#awayBecause = undefined;
-    this.hooks.stateChanged(from, next);
+    this.hears.stateChanged(from, next);
   }
 }

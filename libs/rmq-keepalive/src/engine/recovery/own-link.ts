@@ -5,7 +5,7 @@ import type { AmqpLink } from '../link/amqp-link.js';
 import type { ChannelBudget } from '../link/channel-budget.js';
 import type { Dial } from '../dialling/dialling.js';
 import type { Link } from '../link/link.js';
-import { ManagedLink } from './dialler.js';
+import { Dialler } from './dialler.js';
 import type { LinkRole } from '../reporting/lifecycle.js';
 
 export interface OwnLinkOptions {
@@ -24,7 +24,7 @@ const CLOSE_MS = 1_000;
 export async function onOwnLink<T>(options: OwnLinkOptions, work: (link: Link) => Promise<T>): Promise<T> {
   const { role, clock, channels, signal } = options;
   let isDialled = false;
-  let managed: ManagedLink | undefined;
+  let dialler: Dialler | undefined;
   let endWaiting = (): void => undefined;
   try {
     return await new Promise<T>((resolve, reject) => {
@@ -32,7 +32,7 @@ export async function onOwnLink<T>(options: OwnLinkOptions, work: (link: Link) =
       if (signal.aborted) return aborted();
       signal.addEventListener('abort', aborted, { once: true });
       endWaiting = () => signal.removeEventListener('abort', aborted);
-      managed = new ManagedLink(role, clock, channels, {
+      dialler = new Dialler(role, clock, channels, {
         nextDial: () => {
           // One attempt only; the manager is stopped while it waits for another.
           if (isDialled) return new Promise<never>(() => undefined);
@@ -48,6 +48,6 @@ export async function onOwnLink<T>(options: OwnLinkOptions, work: (link: Link) =
     });
   } finally {
     endWaiting();
-    await managed?.stop(signal.aborted ? 0 : CLOSE_MS);
+    await dialler?.stop(signal.aborted ? 0 : CLOSE_MS);
   }
 }

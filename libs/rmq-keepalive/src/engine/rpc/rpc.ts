@@ -28,7 +28,7 @@ export interface CallsOptions {
   maxCalls?: number;
 }
 
-export interface RpcParts {
+export interface RpcNeeds {
   readonly publishers: Publishers;
   readonly clock: Clock;
   readonly codec: Codec;
@@ -45,15 +45,15 @@ export interface AnswerHabits {
 export class Rpc {
   /** The one that is always there; its channel is opened with the first call. */
   readonly client: RmqRpcClient;
-  readonly #parts: RpcParts;
+  readonly #needs: RpcNeeds;
   readonly #asking = new Set<Calls>();
   #replies: Replies | undefined;
   readonly #answering: ResponderCounters = { expired: 0, replyToRefused: 0, failed: 0, streaming: 0 };
 
-  constructor(parts: RpcParts) {
-    this.#parts = parts;
-    const { codec, clock, maxMessageBytes } = parts;
-    const { timeoutMs, maxCalls } = parts.options;
+  constructor(needs: RpcNeeds) {
+    this.#needs = needs;
+    const { codec, clock, maxMessageBytes } = needs;
+    const { timeoutMs, maxCalls } = needs.options;
     const openCalls = (late: (message: ConsumeMessage) => void): Calls =>
       this.openCalls({ name: 'rpc', maxCalls }, late);
     this.client = new ChannelRpcClient({ openCalls, codec, clock, timeoutMs, maxMessageBytes });
@@ -61,7 +61,7 @@ export class Rpc {
 
   /** A channel for calls of its own; opened with the first of them. @throws {@link OptionsError} */
   openCalls(options: CallsOptions, late?: (message: ConsumeMessage) => void): Calls {
-    const { publishers, clock } = this.#parts;
+    const { publishers, clock } = this.#needs;
     const calls = new Calls({ ...resolveCalls(options), late }, publishers, clock, () => this.#asking.delete(calls));
     this.#asking.add(calls);
     return calls;
@@ -79,7 +79,7 @@ export class Rpc {
     { describeError = () => undefined }: AnswerHabits = {},
   ): { subscription: SubscriptionOptions<never>; handle: DeliveryHandler; answers: FailureAnswers } {
     const { subscription, ...wanted } = resolveAnswers(options);
-    const { codec, clock, maxMessageBytes } = this.#parts;
+    const { codec, clock, maxMessageBytes } = this.#needs;
     const { replies } = this;
     const counters = this.#answering;
     const { handle, answers } = new Responder(
@@ -110,9 +110,9 @@ export class Rpc {
   }
 
   #openReplies(): Replies {
-    const { publishers, clock } = this.#parts;
+    const { publishers, clock } = this.#needs;
     // Each stream that is sent is a call. The concurrency of the handlers is the bound of both, and a reply that was refused
-    // would leave its asker waiting.
+    // would leave its caller waiting.
     const options = { name: 'replies', replyQueue: DIRECT_REPLY_TO, maxCalls: Infinity, outbox: UNBOUNDED };
     const calls = new Calls(options, publishers, clock, () => undefined);
     calls.reserveChannel();

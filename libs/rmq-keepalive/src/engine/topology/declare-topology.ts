@@ -13,7 +13,7 @@ import { LinkLostError } from '../errors/connection-errors.js';
 import { closeChannel, openGuardedChannel } from '../link/guarded-channel.js';
 import type { ChannelPlace } from '../link/link-channels.js';
 import type { Link } from '../link/link.js';
-import type { Turns } from '../link/link-culprit-search.js';
+import type { AskingOrder } from '../link/link-culprit-search.js';
 import type { Patience } from '../link/patience.js';
 import { type Entity, entityName } from './topology.js';
 
@@ -22,7 +22,7 @@ const MAX_LANES = 16;
 /** For errors: who wants a channel. */
 export const WHO_DECLARES = 'declaring the topology';
 
-export interface DeclareHooks {
+export interface DeclareHears {
   readonly declared: (entity: Entity) => void;
   readonly refused: (entity: Entity, cause: TopologyRefusedError | ChannelsExhaustedError) => void;
   /** The link answers, and not for this one. `declared` or `refused` follows if the answer comes after all. */
@@ -30,22 +30,22 @@ export interface DeclareHooks {
 }
 
 export interface Declaring {
-  readonly hooks: DeclareHooks;
+  readonly hears: DeclareHears;
   readonly patience: Patience;
   /** Of the caller's; else one is taken. */
   readonly place?: ChannelPlace;
 }
 
 /** @param waves declared one wave after the other, each in its turns */
-export async function declareInWaves(link: Link, waves: readonly Turns<Entity>[], how: Declaring): Promise<void> {
-  const lanes = new Lanes(link, await link.channels.takeForWork(WHO_DECLARES), how);
+export async function declareInWaves(link: Link, waves: readonly AskingOrder<Entity>[], how: Declaring): Promise<void> {
+  const channels = new DeclaringChannels(link, await link.channels.takeForWork(WHO_DECLARES), how);
   try {
     for (const { together, oneByOne } of waves) {
-      await lanes.declare(together);
-      for (const entity of oneByOne) await lanes.declare([entity]);
+      await channels.declare(together);
+      for (const entity of oneByOne) await channels.declare([entity]);
     }
   } finally {
-    await lanes.close();
+    await channels.close();
   }
 }
 
@@ -54,13 +54,13 @@ export async function declareEntities(link: Link, entities: readonly Entity[], h
   if (entities.length === 0) return;
   const { place } = how;
   const taken = place ?? (await link.channels.takeForWork(WHO_DECLARES));
-  const lane = new Lane(link, taken, how);
+  const channel = new DeclaringChannel(link, taken, how);
   const waiting = [...entities];
   try {
-    await lane.declareSome(waiting);
+    await channel.declareSome(waiting);
     refuseAll(link, waiting, how);
   } finally {
-    await lane.close();
+    await channel.close();
     if (place === undefined) taken.release();
   }
 }
@@ -69,22 +69,22 @@ export async function declareEntities(link: Link, entities: readonly Entity[], h
 export async function declareOrThrow(
   link: Link,
   entities: readonly Entity[],
-  how: Omit<Declaring, 'hooks'>,
+  how: Omit<Declaring, 'hears'>,
 ): Promise<void> {
   let refusal: Error | undefined;
   const failed = (_: Entity, cause: Error): void => void (refusal ??= cause);
-  const hooks = { declared: () => undefined, refused: failed, unanswered: failed };
-  await declareEntities(link, entities, { ...how, hooks });
+  const hears = { declared: () => undefined, refused: failed, unanswered: failed };
+  await declareEntities(link, entities, { ...how, hears });
   if (refusal !== undefined) throw refusal;
 }
 
 /** For want of a channel. */
-export function refuseAll(link: Link, entities: readonly Entity[], { hooks }: Declaring): void {
-  for (const entity of entities) hooks.refused(entity, link.channels.exhausted(entityName(entity)));
+export function refuseAll(link: Link, entities: readonly Entity[], { hears }: Declaring): void {
+  for (const entity of entities) hears.refused(entity, link.channels.exhausted(entityName(entity)));
 }
 
-class Lanes {
-  readonly #lanes: Lane[];
+class DeclaringChannels {
+  readonly #lanes: DeclaringChannel[];
   readonly #places: ChannelPlace[];
 
   /** @param first without further ones it takes longer, and no more */
@@ -94,20 +94,20 @@ class Lanes {
     private readonly how: Declaring,
   ) {
     this.#places = [first];
-    this.#lanes = [new Lane(link, first, how)];
+    this.#lanes = [new DeclaringChannel(link, first, how)];
   }
 
   async declare(entities: readonly Entity[]): Promise<void> {
     const waiting = [...entities];
     const wanted = Math.min(MAX_LANES, Math.ceil(waiting.length / 2));
     while (this.#lanes.length < wanted && this.#hasFurtherLane());
-    await Promise.all(this.#lanes.map((lane) => lane.declareSome(waiting)));
+    await Promise.all(this.#lanes.map((channel) => channel.declareSome(waiting)));
     // All channels wait for their answers.
     refuseAll(this.link, waiting, this.how);
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#lanes.map((lane) => lane.close()));
+    await Promise.all(this.#lanes.map((channel) => channel.close()));
     for (const place of this.#places) place.release();
   }
 
@@ -115,12 +115,12 @@ class Lanes {
     const place = this.link.channels.tryTake('work');
     if (place === undefined) return false;
     this.#places.push(place);
-    this.#lanes.push(new Lane(this.link, place, this.how));
+    this.#lanes.push(new DeclaringChannel(this.link, place, this.how));
     return true;
   }
 }
 
-class Lane {
+class DeclaringChannel {
   #channel: Channel | undefined;
   /** What the place at hand is still needed for, after the lane has left it. */
   #pending: Promise<void> | undefined;
@@ -139,14 +139,14 @@ class Lane {
   }
 
   async #declare(entity: Entity): Promise<void> {
-    const { hooks, patience } = this.how;
+    const { hears, patience } = this.how;
     const channel = (this.#channel ??= await this.#open());
     const name = entityName(entity);
     const answered = this.link.asking(name);
     const answer = declareOn(channel, entity).then(
       () => {
         answered();
-        hooks.declared(entity);
+        hears.declared(entity);
       },
       async (thrown: unknown) => {
         if (!this.link.isUp) throw new LinkLostError(thrown);
@@ -154,13 +154,13 @@ class Lane {
         // As a rule the broker has closed the channel; when amqplib itself refused (an argument it cannot encode) it lives on.
         this.#leave(channel);
         await closeChannel(channel);
-        hooks.refused(entity, new TopologyRefusedError(name, asError(thrown)));
+        hears.refused(entity, new TopologyRefusedError(name, asError(thrown)));
       },
     );
     if (await patience.answered(this.link, answer)) return;
     this.#leave(channel);
     this.#closeAfter(answer, channel);
-    hooks.unanswered(entity, new NoAnswerYetError(name));
+    hears.unanswered(entity, new NoAnswerYetError(name));
   }
 
   async close(): Promise<void> {

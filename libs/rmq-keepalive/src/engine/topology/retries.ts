@@ -1,7 +1,7 @@
 /** Asks again every so often, for as long as there is anything to ask for; one round at a time. */
 import type { Clock, Timer } from '../base/clock.js';
 
-export interface RetriesHost {
+export interface RetriesNeeds {
   readonly clock: Clock;
   /** From the end of one round to the next one. */
   readonly everyMs: number;
@@ -15,12 +15,12 @@ export class Retries {
   #isUnderWay = false;
   #isEnded = false;
 
-  constructor(private readonly host: RetriesHost) {}
+  constructor(private readonly needs: RetriesNeeds) {}
 
   /** Call whenever there may be something to retry. */
   arm(): void {
-    if (this.#timer !== undefined || this.#isUnderWay || this.#isEnded || !this.host.isAnyToRetry()) return;
-    this.#timer = this.host.clock.setTimer(() => void this.#round(), this.host.everyMs);
+    if (this.#timer !== undefined || this.#isUnderWay || this.#isEnded || !this.needs.isAnyToRetry()) return;
+    this.#timer = this.needs.clock.setTimer(() => void this.#round(), this.needs.everyMs);
   }
 
   /** Not beside a round that is under way: the next one follows it in its time, so that nothing is asked for twice in a row. */
@@ -39,7 +39,7 @@ export class Retries {
   async #round(): Promise<void> {
     this.#timer = undefined;
     this.#isUnderWay = true;
-    await this.host.retry();
+    await this.needs.retry();
     this.#isUnderWay = false;
     this.arm();
   }

@@ -7,7 +7,7 @@
 import { type Clock, withDeadline } from '../base/clock.js';
 import type { ChannelPlace } from '../link/link-channels.js';
 import type { Link } from '../link/link.js';
-import type { Turns } from '../link/link-culprit-search.js';
+import type { AskingOrder } from '../link/link-culprit-search.js';
 import { Patience } from '../link/patience.js';
 import { Watchdog } from '../recovery/recovery-steps.js';
 import { ChannelsExhaustedError, ClosesTheLinkError, type NoAnswerYetError } from '../errors/channel-errors.js';
@@ -15,7 +15,7 @@ import { RecoveryStalledError } from '../errors/connection-errors.js';
 import {
   declareEntities,
   declareInWaves,
-  type DeclareHooks,
+  type DeclareHears,
   declareOrThrow,
   type Declaring,
   refuseAll,
@@ -30,7 +30,7 @@ const REFUSED_RETRY_MS = 5_500;
 /** An entity of which nobody knows the declaration any more is not asked for again so soon. */
 const STRAY_FORGOTTEN_MS = 60_000;
 
-export interface TopologyKeeperHost {
+export interface TopologyKeeperNeeds {
   readonly clock: Clock;
   /** A broker that answers nothing for so long while we ask again is no use any more, and neither is the link to it. */
   readonly stallTimeoutMs: number;
@@ -41,7 +41,7 @@ export interface TopologyKeeperHost {
   /** Calls `work` with a link that nothing else is on. Rejects when it cannot be dialled, or is lost. */
   onOwnLink(work: (link: Link) => Promise<void>): Promise<void>;
   /** Which of them are asked for one at a time. */
-  turnsFor(entities: readonly Entity[]): Turns<Entity>;
+  turnsFor(entities: readonly Entity[]): AskingOrder<Entity>;
   refused(entity: string, cause: EntityTrouble): void;
   healed(entity: string): void;
   /** An answer came: recovery is making progress. */
@@ -66,8 +66,8 @@ export class TopologyKeeper {
   #watchdog: Watchdog | undefined;
   #isEnded = false;
 
-  constructor(private readonly host: TopologyKeeperHost) {
-    const { clock } = host;
+  constructor(private readonly needs: TopologyKeeperNeeds) {
+    const { clock } = needs;
     const retries = (how: Unavailability, retry: () => Promise<void>): Retries =>
       new Retries({
         clock,
@@ -129,7 +129,7 @@ export class TopologyKeeper {
   leaveOut(name: string, thrown: Error): void {
     const cause = new ClosesTheLinkError(name, thrown);
     const entity = this.#topology.all.find((known) => entityName(known) === name);
-    if (entity === undefined) this.#strays.set(name, { cause, at: this.host.clock.now() });
+    if (entity === undefined) this.#strays.set(name, { cause, at: this.needs.clock.now() });
     else this.#becameUnavailable(entity, 'left-out', cause);
     this.#armRetry();
   }
@@ -141,7 +141,7 @@ export class TopologyKeeper {
     const revision = this.#revision;
     if (this.#declaredRevision === revision) return;
     const { exchanges, queues, bindings } = this.#topology;
-    const waves = [exchanges, queues, bindings].map((wave) => this.host.turnsFor(this.#withoutLeftOut(wave)));
+    const waves = [exchanges, queues, bindings].map((wave) => this.needs.turnsFor(this.#withoutLeftOut(wave)));
     const work = declareInWaves(link, waves, this.#declaring());
     this.#underWay = work;
     try {
@@ -170,7 +170,7 @@ export class TopologyKeeper {
     for (const entity of entities) {
       const stray = this.#strays.get(entityName(entity));
       if (stray === undefined) continue;
-      if (this.host.clock.now() - stray.at < STRAY_FORGOTTEN_MS) throw stray.cause;
+      if (this.needs.clock.now() - stray.at < STRAY_FORGOTTEN_MS) throw stray.cause;
       this.#strays.delete(entityName(entity));
     }
     await declareOrThrow(link, entities, this.#declaring(place));
@@ -178,7 +178,7 @@ export class TopologyKeeper {
 
   /** What is refused may not be any more: it is asked for now. */
   retryNow(): void {
-    if (this.host.link() !== undefined) this.#refusedRetries.now();
+    if (this.needs.link() !== undefined) this.#refusedRetries.now();
   }
 
   end(): void {
@@ -188,27 +188,27 @@ export class TopologyKeeper {
     this.#watchdog?.end();
   }
 
-  readonly #hooks: DeclareHooks = {
+  readonly #hears: DeclareHears = {
     declared: (entity) => {
-      this.host.advanced();
+      this.needs.advanced();
       if (this.#topology.has(entity)) this.#onceDeclared.add(entityName(entity));
-      if (this.#unavailable.delete(entity)) this.host.healed(entityName(entity));
+      if (this.#unavailable.delete(entity)) this.needs.healed(entityName(entity));
     },
     refused: (entity, cause) => {
-      this.host.advanced();
+      this.needs.advanced();
       // The broker's own words are worth more.
       if (cause instanceof ChannelsExhaustedError && this.#unavailable.has(entity)) return;
       this.#becameUnavailable(entity, 'refused', cause);
       this.#armRetry();
     },
     unanswered: (entity, cause: NoAnswerYetError) => {
-      this.host.advanced();
+      this.needs.advanced();
       this.#becameUnavailable(entity, 'unanswered', cause);
     },
   };
 
-  #declaring(place?: ChannelPlace, hooks = this.#hooks): Declaring {
-    return { hooks, patience: new Patience(this.host.clock, this.host.patienceMs), place };
+  #declaring(place?: ChannelPlace, hears = this.#hears): Declaring {
+    return { hears, patience: new Patience(this.needs.clock, this.needs.patienceMs), place };
   }
 
   #withoutLeftOut(entities: readonly Entity[]): Entity[] {
@@ -218,7 +218,7 @@ export class TopologyKeeper {
   #becameUnavailable(entity: Entity, how: Unavailability, cause: EntityTrouble): void {
     // Taken back while the broker was asked.
     if (!this.#topology.has(entity)) return;
-    if (this.#unavailable.add(entity, how, cause)) this.host.refused(entityName(entity), cause);
+    if (this.#unavailable.add(entity, how, cause)) this.needs.refused(entityName(entity), cause);
   }
 
   #armRetry(): void {
@@ -227,31 +227,31 @@ export class TopologyKeeper {
   }
 
   async #retryLeftOut(): Promise<void> {
-    if (this.host.link() === undefined) return;
+    if (this.needs.link() === undefined) return;
     // One after the other: each may cost the link that it is asked for on.
     for (const entity of this.#unavailable.of('left-out')) {
       if (this.#isEnded) return;
       // Taken back meanwhile.
       if (!this.#unavailable.is(entity, 'left-out')) continue;
       // Lost over it again, silent, or not to be had now: it stays left out, and that was said.
-      await this.host.onOwnLink((ownLink) => this.#declareAlone(ownLink, entity)).catch(() => undefined);
+      await this.needs.onOwnLink((ownLink) => this.#declareAlone(ownLink, entity)).catch(() => undefined);
     }
   }
 
   /** Within a time limit: nobody else watches that link. */
   async #declareAlone(link: Link, entity: Entity): Promise<void> {
-    const { clock, stallTimeoutMs } = this.host;
-    const { declared, refused } = this.#hooks;
+    const { clock, stallTimeoutMs } = this.needs;
+    const { declared, refused } = this.#hears;
     // An answer that stays away is not waited for: the link ends, and the end of a link is no answer.
     let tell = (word: () => void): void => word();
-    const hooks: DeclareHooks = {
+    const hears: DeclareHears = {
       declared: (it) => tell(() => declared(it)),
       refused: (it, cause) => tell(() => refused(it, cause)),
       unanswered: () => undefined,
     };
     const stalled = (): Error => new RecoveryStalledError('declaring what was left out', stallTimeoutMs);
     try {
-      const asked = declareEntities(link, [entity], this.#declaring(undefined, hooks));
+      const asked = declareEntities(link, [entity], this.#declaring(undefined, hears));
       await withDeadline(clock, asked, stallTimeoutMs, stalled);
     } finally {
       tell = () => undefined;
@@ -259,17 +259,17 @@ export class TopologyKeeper {
   }
 
   async #retryRefused(): Promise<void> {
-    const link = this.host.link();
+    const link = this.needs.link();
     // Without a channel, or with the link lost meanwhile, they are asked for the next time.
     const place = await link?.channels.takeForWork(WHO_DECLARES).catch(() => undefined);
     if (link === undefined || place === undefined) return;
-    const { clock, stallTimeoutMs } = this.host;
+    const { clock, stallTimeoutMs } = this.needs;
     const stalled = new RecoveryStalledError('declaring what was refused before', stallTimeoutMs);
     const watchdog = new Watchdog(clock, stallTimeoutMs, () => link.destroy(stalled));
     this.#watchdog = watchdog;
-    const hooks = feeding(watchdog, this.#hooks);
+    const hears = feeding(watchdog, this.#hears);
     try {
-      await declareEntities(link, this.#unavailable.of('refused'), this.#declaring(place, hooks));
+      await declareEntities(link, this.#unavailable.of('refused'), this.#declaring(place, hears));
     } catch {
       // The link was lost meanwhile: its own recovery declares everything.
     } finally {
@@ -279,7 +279,7 @@ export class TopologyKeeper {
   }
 }
 
-function feeding(watchdog: Watchdog, { declared, refused, unanswered }: DeclareHooks): DeclareHooks {
+function feeding(watchdog: Watchdog, { declared, refused, unanswered }: DeclareHears): DeclareHears {
   const fed =
     <Told extends unknown[]>(hook: (...told: Told) => void) =>
     (...told: Told): void => {

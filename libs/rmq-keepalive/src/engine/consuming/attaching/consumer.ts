@@ -1,5 +1,6 @@
 /**
- * What belongs to one channel of a subscription and dies with it: tags, acks on their way, the consumer tag.
+ * One live attachment of a subscription: its channel with everything that dies with it: tags, acks on their way, the
+ * consumer tag.
  *
  * Danger: nothing of it may ever be used on the next channel, where the same tags mean other messages.
  */
@@ -9,7 +10,7 @@ import type { Link } from '../../link/link.js';
 import { AckLedger } from './ack-ledger.js';
 import type { CopySignatures } from '../../copies/copy-signatures.js';
 import { Delivery, type DeliveryOrigin } from '../delivery/delivery.js';
-import type { DeliveryHandling } from '../handling/intake.js';
+import type { Intake } from '../handling/intake.js';
 import type { Holding } from '../handling/holding.js';
 import { lineFacts } from '../handling/line-facts.js';
 import { LineWatch } from '../handling/line-watch.js';
@@ -17,7 +18,7 @@ import type { SettlementKind } from '../delivery/settlement.js';
 import type { StreamPosition } from '../options/stream-position.js';
 import type { LineVerdict } from '../handling/time-in-line.js';
 
-export interface AttachmentHost {
+export interface ConsumerNeeds {
   readonly subscription: string;
   readonly clock: Clock;
   readonly needsSettling: boolean;
@@ -33,7 +34,7 @@ export interface AttachmentHost {
   /** These came too late: their messages come again. */
   stale(kind: SettlementKind, count: number): void;
   /** Another prefetch is due; with fewer, what waits goes back. */
-  prefetchIsDue(attachment: Attachment, verdict: DueVerdict): void;
+  prefetchIsDue(consumer: Consumer, verdict: DueVerdict): void;
 }
 
 interface Arrival {
@@ -47,7 +48,7 @@ export type DueVerdict = Exclude<LineVerdict, { kind: 'keep' }>;
 const AS_OLD_MS = 1_000;
 const AS_OLD_SHARE = 0.05;
 
-export class Attachment implements DeliveryOrigin {
+export class Consumer implements DeliveryOrigin {
   /** Set while the consumer is attached. */
   consumerTag: string | undefined;
   attachedAt = 0;
@@ -70,12 +71,12 @@ export class Attachment implements DeliveryOrigin {
     readonly channel: Channel,
     /** The broker's name of the queue, once it is known. */
     public queueName: string,
-    readonly handling: DeliveryHandling,
-    private readonly host: AttachmentHost,
+    readonly intake: Intake,
+    private readonly needs: ConsumerNeeds,
   ) {
     this.#watch = new LineWatch(
-      host.clock,
-      () => host.holding.looksEveryMs,
+      needs.clock,
+      () => needs.holding.looksEveryMs,
       () => this.#look(),
     );
   }
@@ -91,15 +92,15 @@ export class Attachment implements DeliveryOrigin {
   }
 
   get signatures(): CopySignatures {
-    return this.host.signatures;
+    return this.needs.signatures;
   }
 
   get needsSettling(): boolean {
-    return this.host.needsSettling;
+    return this.needs.needsSettling;
   }
 
   get takesBack(): boolean {
-    return this.host.position === undefined;
+    return this.needs.position === undefined;
   }
 
   /** Epoch ms of the first delivery. */
@@ -110,14 +111,14 @@ export class Attachment implements DeliveryOrigin {
   /** The age of the oldest delivery that nobody has settled. */
   get oldestInHandMs(): number | undefined {
     const { oldest } = this.#ledger;
-    return oldest === undefined ? undefined : this.host.clock.now() - oldest.arrivedAt;
+    return oldest === undefined ? undefined : this.needs.clock.now() - oldest.arrivedAt;
   }
 
   /** What came with the oldest delivery that nobody has settled, or soon after it. */
   asOldAsOldest(): Set<Delivery> {
     const { oldest, unsettled } = this.#ledger;
     if (oldest === undefined) return new Set();
-    const now = this.host.clock.now();
+    const now = this.needs.clock.now();
     const until = oldest.arrivedAt + Math.max(AS_OLD_MS, (now - oldest.arrivedAt) * AS_OLD_SHARE);
     return new Set(unsettled.filter(({ arrivedAt }) => arrivedAt <= until).map(({ delivery }) => delivery));
   }
@@ -129,26 +130,26 @@ export class Attachment implements DeliveryOrigin {
 
   /** All that was not begun, and what has waited too long for something else. Its time begins anew with its next delivery. */
   handBackWaiting(): number {
-    return this.handBackAside() + this.handling.handBackNotBegun();
+    return this.handBackAside() + this.intake.handBackNotBegun();
   }
 
   /** What has waited too long for something other than a handler. */
   handBackAside(): number {
-    const now = this.host.clock.now();
-    const tooOld = this.#line().aside.filter(({ arrivedAt }) => this.host.holding.isTooOld(now - arrivedAt));
+    const now = this.needs.clock.now();
+    const tooOld = this.#line().aside.filter(({ arrivedAt }) => this.needs.holding.isTooOld(now - arrivedAt));
     for (const { delivery } of tooOld) delivery.leave();
     return tooOld.length;
   }
 
   /** Resolves with whether nothing runs, as soon as that is so; or as soon as something has waited too long, or the channel is gone. */
   async idleInTime(): Promise<boolean> {
-    const { clock, holding } = this.host;
+    const { clock, holding } = this.needs;
     const [oldestMs = 0] = this.#line().waitingForMs;
     let timer: Timer | undefined;
     const isTooOld = new Promise<false>((resolve) => {
       timer = clock.setTimer(() => resolve(false), holding.tooOldInMs(oldestMs), 'background');
     });
-    const isIdle = this.handling.untilIdle().then(() => true);
+    const isIdle = this.intake.untilIdle().then(() => true);
     const isInTime = await Promise.race([isIdle, isTooOld, this.#ended.then(() => false)]);
     timer?.cancel();
     return isInTime;
@@ -159,9 +160,9 @@ export class Attachment implements DeliveryOrigin {
     // Read before the end of its link is: the broker delivers it again, and has perhaps done so already.
     if (!this.link.isUp) return;
     if (!this.#hasHeard) this.#heardFirst();
-    const at = this.host.clock.now();
-    this.#servedSince ??= this.host.clock.wallClock();
-    const delivery = new Delivery(this.queueName, this.host.subscription, message, this);
+    const at = this.needs.clock.now();
+    this.#servedSince ??= this.needs.clock.wallClock();
+    const delivery = new Delivery(this.queueName, this.needs.subscription, message, this);
     if (this.needsSettling) this.#ledger.arrived(message.fields.deliveryTag, { delivery, arrivedAt: at });
     if (this.#undecided !== undefined) this.#undecided.push({ delivery, at });
     else if (this.#looksLikeStream(delivery)) void this.#decide({ delivery, at });
@@ -169,26 +170,26 @@ export class Attachment implements DeliveryOrigin {
   }
 
   #take({ delivery, at }: Arrival): void {
-    this.host.position?.arrived(delivery.streamOffset);
-    this.handling.arrived(delivery, at);
+    this.needs.position?.arrived(delivery.streamOffset);
+    this.intake.arrived(delivery, at);
   }
 
   /** A stream never says `redelivered`. Others may carry the header of one, copied or made up. */
   #looksLikeStream({ streamOffset, isBack }: Delivery): boolean {
     if (streamOffset === undefined || isBack || !this.needsSettling) return false;
-    return this.host.position === undefined && !this.#isNoStream;
+    return this.needs.position === undefined && !this.#isNoStream;
   }
 
   async #decide(first: Arrival): Promise<void> {
     this.#undecided = [first];
-    this.#isNoStream = !(await this.host.askIfStream(this.link, this.queueName));
+    this.#isNoStream = !(await this.needs.askIfStream(this.link, this.queueName));
     const arrivals = this.#undecided.splice(0);
     this.#undecided = undefined;
     // Else they come again.
     if (this.#isEnded) return;
     for (const arrival of arrivals) this.#take(arrival);
     // Cancelled meanwhile: nobody else gives back what is not begun any more.
-    if (this.consumerTag === undefined) this.handling.handBackNotBegun();
+    if (this.consumerTag === undefined) this.intake.handBackNotBegun();
   }
 
   /** Resolves when a message has come, or the channel is gone. */
@@ -199,18 +200,18 @@ export class Attachment implements DeliveryOrigin {
 
   settle(delivery: Delivery, kind: SettlementKind): void {
     const { deliveryTag } = delivery;
-    if (kind === 'requeue' && this.handling.keeps(delivery)) return;
+    if (kind === 'requeue' && this.intake.keeps(delivery)) return;
     if (kind === 'ack' || (kind === 'reject' && !this.takesBack)) this.#ack(deliveryTag);
     else {
       this.#giveBack(delivery, kind);
       this.#ledger.settledOtherwise(deliveryTag);
-      this.host.settled(kind, 1);
+      this.needs.settled(kind, 1);
     }
-    this.handling.settled(delivery);
+    this.intake.settled(delivery);
   }
 
   stale(_: Delivery, kind: SettlementKind): void {
-    this.host.stale(kind, 1);
+    this.needs.stale(kind, 1);
   }
 
   replaced(successor: Delivery): void {
@@ -223,15 +224,15 @@ export class Attachment implements DeliveryOrigin {
     const { upTo, covered, single } = this.#ledger.takeAcks();
     const count = covered + single.length;
     if (count === 0) return;
-    if (!this.isLive) return this.host.stale('ack', count);
+    if (!this.isLive) return this.needs.stale('ack', count);
     try {
       if (upTo !== undefined) this.channel.ack(named(upTo), covered > 1);
       for (const tag of single) this.channel.ack(named(tag));
     } catch {
       // The channel has ended in this very turn; what went out is lost with it.
-      return this.host.stale('ack', count);
+      return this.needs.stale('ack', count);
     }
-    this.host.settled('ack', count);
+    this.needs.settled('ack', count);
   }
 
   /** Resolves when the broker has read what was settled so far, or the channel is gone. */
@@ -246,7 +247,7 @@ export class Attachment implements DeliveryOrigin {
     this.#acksRead = undefined;
     this.flush();
     if (!this.#isLive) return;
-    const answered = this.channel.prefetch(this.host.holding.prefetch).then(
+    const answered = this.channel.prefetch(this.needs.holding.prefetch).then(
       () => undefined,
       () => undefined, // the channel ended first
     );
@@ -273,11 +274,11 @@ export class Attachment implements DeliveryOrigin {
     if (this.#isEnded) return;
     this.#isEnded = true;
     this.channelIsGone();
-    if (this.#undecided !== undefined) this.host.takeForStream(this.queueName);
+    if (this.#undecided !== undefined) this.needs.takeForStream(this.queueName);
     const unsettled = this.#ledger.unsettled.map(({ delivery }) => delivery);
     // All of them: after a pause the one that came first need not be the lowest.
-    for (const { streamOffset } of unsettled) this.host.position?.mustComeAgain(streamOffset);
-    this.handling.detached(cause, unsettled);
+    for (const { streamOffset } of unsettled) this.needs.position?.mustComeAgain(streamOffset);
+    this.intake.detached(cause, unsettled);
   }
 
   #heardFirst(): void {
@@ -289,21 +290,21 @@ export class Attachment implements DeliveryOrigin {
   #look(): boolean {
     // Without a consumer all that waits was given back, or will be; the next one begins anew.
     if (!this.isLive || this.consumerTag === undefined) return false;
-    this.host.holding.isLeftUs(this.oldestInHandMs ?? 0);
-    if (this.handling.beginsNoMore) {
+    this.needs.holding.isLeftUs(this.oldestInHandMs ?? 0);
+    if (this.intake.beginsNoMore) {
       // It comes to us again, with its time begun anew.
-      if (this.host.holding.isTooOld(this.#line().waitingForMs[0] ?? 0)) this.handling.handBackNotBegun();
+      if (this.needs.holding.isTooOld(this.#line().waitingForMs[0] ?? 0)) this.intake.handBackNotBegun();
       return true;
     }
     const facts = this.#line();
-    const verdict = this.host.holding.verdict(facts);
-    if (verdict.kind !== 'keep') this.host.prefetchIsDue(this, verdict);
-    return facts.waitingForMs.length > 0 || facts.aside.length > 0 || this.host.holding.isShrunk;
+    const verdict = this.needs.holding.verdict(facts);
+    if (verdict.kind !== 'keep') this.needs.prefetchIsDue(this, verdict);
+    return facts.waitingForMs.length > 0 || facts.aside.length > 0 || this.needs.holding.isShrunk;
   }
 
   #line(): ReturnType<typeof lineFacts> {
-    const { clock, holding } = this.host;
-    return lineFacts(this.#ledger.unsettled, this.handling.whereabouts(), {
+    const { clock, holding } = this.needs;
+    return lineFacts(this.#ledger.unsettled, this.intake.whereabouts(), {
       now: clock.now(),
       usualRunMs: holding.usualRunMs,
     });
@@ -317,7 +318,7 @@ export class Attachment implements DeliveryOrigin {
 
   /** By nack, which quorum queues of RabbitMQ 4.3 do not count as a failed delivery; they count what basic.reject gives back. */
   #giveBack(delivery: Delivery, kind: 'requeue' | 'reject'): void {
-    const { position } = this.host;
+    const { position } = this.needs;
     if (position !== undefined) {
       position.mustComeAgain(delivery.streamOffset);
       // A stream takes nothing back; until it is acked its time goes on there.

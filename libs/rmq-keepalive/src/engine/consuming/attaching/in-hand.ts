@@ -1,11 +1,11 @@
-/** What one subscription has in hand, over all its attachments: those that end leave handlers behind that still run. */
+/** The deliveries that one subscription has in hand, over all its consumers: one that ends leaves handlers behind that still run. */
 import type { Channel } from 'amqplib';
 import type { Link } from '../../link/link.js';
 import { ConnectionClosedError } from '../../errors/connection-errors.js';
-import { Attachment, type AttachmentHost } from './consumer.js';
+import { Consumer, type ConsumerNeeds } from './consumer.js';
 import { Deduplication } from '../deduplication/deduplication.js';
 import type { Delivery } from '../delivery/delivery.js';
-import { DeliveryHandling, type HandlingHost } from '../handling/intake.js';
+import { Intake, type IntakeNeeds } from '../handling/intake.js';
 import { FailedDeliveries, type FailureHost } from '../failures/failed-deliveries.js';
 import type { StuckLine } from '../failures/stuck-deliveries.js';
 import { Holding } from '../handling/holding.js';
@@ -15,36 +15,36 @@ import { StreamPosition } from '../options/stream-position.js';
 import type { WantedSubscription } from '../options/subscription.js';
 import { noCounts } from '../delivery/counters.js';
 
-export type WorkloadHost = HandlingHost & FailureHost;
+export type InHandNeeds = IntakeNeeds & FailureHost;
 
-export class Workload {
+export class InHand {
   readonly counters = noCounts();
   readonly holding: Holding;
   #position: StreamPosition | undefined;
   /** Live ones, and ended ones with handlers that run. */
-  readonly #attachments = new Set<Attachment>();
+  readonly #consumers = new Set<Consumer>();
   readonly #failures: FailedDeliveries;
   readonly #deduplication: Deduplication | undefined;
-  readonly #attachmentHost: AttachmentHost;
+  readonly #consumerNeeds: ConsumerNeeds;
 
   constructor(
     private readonly wanted: WantedSubscription,
-    private readonly host: WorkloadHost,
-    prefetchIsDue: AttachmentHost['prefetchIsDue'],
+    private readonly needs: InHandNeeds,
+    prefetchIsDue: ConsumerNeeds['prefetchIsDue'],
   ) {
-    this.holding = new Holding(wanted, host.clock);
+    this.holding = new Holding(wanted, needs.clock);
     const { name: subscription, ack, isStream, streamOffset = 'next' } = wanted;
     this.#position = isStream ? new StreamPosition(streamOffset) : undefined;
-    this.#failures = new FailedDeliveries(wanted, host, this.counters, () => this.#position !== undefined);
+    this.#failures = new FailedDeliveries(wanted, needs, this.counters, () => this.#position !== undefined);
     this.#deduplication =
-      wanted.deduplicate && new Deduplication(subscription, wanted.deduplicate, host, this.counters);
+      wanted.deduplicate && new Deduplication(subscription, wanted.deduplicate, needs, this.counters);
     const positionNow = (): StreamPosition | undefined => this.#position;
-    this.#attachmentHost = {
+    this.#consumerNeeds = {
       subscription,
-      clock: host.clock,
+      clock: needs.clock,
       needsSettling: ack !== 'none',
       holding: this.holding,
-      signatures: host.copies.signatures,
+      signatures: needs.copies.signatures,
       get position() {
         return positionNow();
       },
@@ -68,7 +68,7 @@ export class Workload {
 
   get running(): number {
     let running = 0;
-    for (const { handling } of this.#attachments) running += handling.running;
+    for (const { intake } of this.#consumers) running += intake.running;
     return running;
   }
 
@@ -79,27 +79,21 @@ export class Workload {
 
   /** Whether anything is under way that may still publish or settle. */
   get isBusy(): boolean {
-    return [...this.#attachments].some(({ handling }) => handling.unfinished > 0);
+    return [...this.#consumers].some(({ intake }) => intake.unfinished > 0);
   }
 
-  /** For a channel that was just opened. {@link Attachment.end} is the way out. */
-  open(link: Link, channel: Channel): Attachment {
+  /** For a channel that was just opened. {@link Consumer.end} is the way out. */
+  open(link: Link, channel: Channel): Consumer {
     this.#holdAnew();
     const around = (delivery: Delivery, handle: () => unknown): unknown =>
       this.#deduplication === undefined ? handle() : this.#deduplication.around(delivery, handle);
-    const handling = new DeliveryHandling(this.wanted, this.host, this.#failures, around, this.holding, {
+    const intake = new Intake(this.wanted, this.needs, this.#failures, around, this.holding, {
       dropped: () => this.#dropped(),
-      waits: () => attachment.waits(),
+      waits: () => consumer.waits(),
     });
-    const attachment: Attachment = new Attachment(
-      link,
-      channel,
-      this.wanted.queue.name,
-      handling,
-      this.#attachmentHost,
-    );
-    this.#attachments.add(attachment);
-    return attachment;
+    const consumer: Consumer = new Consumer(link, channel, this.wanted.queue.name, intake, this.#consumerNeeds);
+    this.#consumers.add(consumer);
+    return consumer;
   }
 
   #holdAnew(): void {
@@ -108,21 +102,21 @@ export class Workload {
     const { prefetch: to, pace } = this.holding;
     if (to === from) return;
     const { name: subscription } = this.wanted;
-    this.host.event({ type: 'prefetch-changed', subscription, from, to, handedBack: 0, ...pace });
+    this.needs.event({ type: 'prefetch-changed', subscription, from, to, handedBack: 0, ...pace });
   }
 
   /** What was not begun yet, or arrives from now on, is not begun any more; {@link handBackNotBegun} follows. */
   beginNoMore(): void {
-    for (const { handling } of this.#attachments) handling.beginNoMore();
+    for (const { intake } of this.#consumers) intake.beginNoMore();
   }
 
   handBackNotBegun(): void {
-    for (const { handling } of this.#attachments) handling.handBackNotBegun();
+    for (const { intake } of this.#consumers) intake.handBackNotBegun();
   }
 
-  /** The other way round. */
+  /** Ends {@link beginNoMore}: handlers begin again. */
   beginAgain(): void {
-    for (const { handling } of this.#attachments) handling.beginAgain();
+    for (const { intake } of this.#consumers) intake.beginAgain();
   }
 
   /** For good: what failed and could not be moved by now is given back. */
@@ -132,42 +126,42 @@ export class Workload {
     this.#deduplication?.stop();
   }
 
-  /** An attachment has ended; it is kept in mind until its handlers have. */
-  async ended(attachment: Attachment): Promise<void> {
-    await attachment.handling.untilIdle();
-    this.#attachments.delete(attachment);
+  /** A consumer has ended; it is kept in mind until its handlers have. */
+  async ended(consumer: Consumer): Promise<void> {
+    await consumer.intake.untilIdle();
+    this.#consumers.delete(consumer);
   }
 
   /** Whether a handler is at work; what was said of other deliveries may still be on its way, for long perhaps. */
   get isHandling(): boolean {
-    return [...this.#attachments].some(({ handling }) => handling.isHandling);
+    return [...this.#consumers].some(({ intake }) => intake.isHandling);
   }
 
   /** Resolves when none is. */
   async untilQuiet(): Promise<void> {
-    await Promise.all([...this.#attachments].map(({ handling }) => handling.untilQuiet()));
+    await Promise.all([...this.#consumers].map(({ intake }) => intake.untilQuiet()));
   }
 
   /** Resolves when no handler runs any more. */
   async untilIdle(): Promise<void> {
-    await Promise.all([...this.#attachments].map(({ handling }) => handling.untilIdle()));
+    await Promise.all([...this.#consumers].map(({ intake }) => intake.untilIdle()));
   }
 
   /** The time is over: every delivery that is not settled is given back. Returns how many. */
   handBackRunning(): number {
     const cause = new ConnectionClosedError('The connection is closing, and the time for handlers to finish is over');
-    const attachments = [...this.#attachments];
+    const consumers = [...this.#consumers];
     // Before: a delivery that is given back counts as done where its handler has returned.
-    const inHand = attachments.flatMap(({ handling }) => handling.inHand);
+    const inHand = consumers.flatMap(({ intake }) => intake.inHand);
     for (const delivery of inHand) if (!delivery.isSettled) this.#deduplication?.handedBack(delivery);
-    const handedBack = attachments.reduce((sum, attachment) => sum + attachment.handBackAll(), 0);
+    const handedBack = consumers.reduce((sum, consumer) => sum + consumer.handBackAll(), 0);
     for (const delivery of inHand) delivery.abort(cause);
     return handedBack;
   }
 
   /** Without an answer what it looks like counts: a stream that is given a message back may end the connection for it. */
   async #askIfStream(link: Link, queue: string): Promise<boolean> {
-    const type = await askForQueueType(link, queue, this.host.clock);
+    const type = await askForQueueType(link, queue, this.needs.clock);
     const isStream = type === undefined || type === 'stream';
     if (isStream) this.#takeForStream(queue);
     return isStream;
@@ -176,7 +170,7 @@ export class Workload {
   #takeForStream(queue: string): void {
     if (this.#position !== undefined) return;
     this.#position = new StreamPosition('next');
-    this.host.event({ type: 'stream-found', subscription: this.wanted.name, queue });
+    this.needs.event({ type: 'stream-found', subscription: this.wanted.name, queue });
   }
 
   #settled(kind: SettlementKind, count: number): void {
@@ -188,13 +182,13 @@ export class Workload {
   #stale(settlement: SettlementKind, count: number): void {
     const { name: subscription } = this.wanted;
     this.counters.staleSettlements += count;
-    for (let i = 0; i < count; i++) this.host.event({ type: 'stale-settlement', subscription, settlement });
+    for (let i = 0; i < count; i++) this.needs.event({ type: 'stale-settlement', subscription, settlement });
   }
 
   #dropped(): void {
     const dropped = (this.counters.dropped += 1);
     // The first, the tenth, the hundredth ...: whoever drops thousands a second shall not log thousands a second.
     if (!Number.isInteger(Math.log10(dropped))) return;
-    this.host.event({ type: 'deliveries-dropped', subscription: this.wanted.name, dropped });
+    this.needs.event({ type: 'deliveries-dropped', subscription: this.wanted.name, dropped });
   }
 }

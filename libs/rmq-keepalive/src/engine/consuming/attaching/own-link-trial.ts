@@ -12,7 +12,7 @@ import type { Channel, ConsumeMessage } from 'amqplib';
 import type { Clock } from '../../base/clock.js';
 import { closeChannel, openGuardedChannel } from '../../link/guarded-channel.js';
 import type { Link } from '../../link/link.js';
-import type { Consumer } from './subscription-keeper.js';
+import type { SubscriptionKeeper } from './subscription-keeper.js';
 import { firstMessage } from './first-message.js';
 
 /** Together with those that found it, far from the limit of a quorum queue. */
@@ -23,13 +23,13 @@ export class OwnLinkTrial {
   #readyBefore = 0;
 
   constructor(
-    private readonly consumer: Consumer,
+    private readonly keeper: SubscriptionKeeper,
     private readonly clock: Clock,
   ) {}
 
   /** Resolves with whether the subscription may come back. Rejects when the link is lost over it, or its queue is refused. */
   async run(link: Link): Promise<boolean> {
-    const place = await link.channels.takeForWork(`the trial of subscription "${this.consumer.name}"`);
+    const place = await link.channels.takeForWork(`the trial of subscription "${this.keeper.name}"`);
     try {
       let tellClosed: (cause: Error | undefined) => void = () => undefined;
       const closed = new Promise<never>((_, reject) => {
@@ -63,12 +63,12 @@ export class OwnLinkTrial {
 
   /** Nobody knows how a queue was declared that is somebody else's to declare. */
   get #wouldDeleteItsQueue(): boolean {
-    const { isOwnQueue, ifQueueMissing, queue } = this.consumer.wanted;
+    const { isOwnQueue, ifQueueMissing, queue } = this.keeper.wanted;
     return !isOwnQueue && (ifQueueMissing === 'wait' || queue.options.autoDelete === true);
   }
 
   async #queueOn(channel: Channel): Promise<string> {
-    const { wanted } = this.consumer;
+    const { wanted } = this.keeper;
     if (!wanted.isOwnQueue) return wanted.queue.name;
     const { queue } = await channel.assertQueue(wanted.queue.name, wanted.queue.options);
     for (const { exchange, routingKey, arguments: args } of wanted.bindings)
@@ -77,8 +77,8 @@ export class OwnLinkTrial {
   }
 
   async #consumeOne(channel: Channel, queueName: string): Promise<void> {
-    const { consumer } = this;
-    const { exclusive } = consumer.wanted;
+    const { keeper } = this;
+    const { exclusive } = keeper.wanted;
     let message: ConsumeMessage | undefined;
     let tellHeard = (): void => undefined;
     const heard = new Promise<void>((resolve) => (tellHeard = resolve));
@@ -89,14 +89,14 @@ export class OwnLinkTrial {
         tellHeard();
       },
       // Never without acks: the message would be gone.
-      { arguments: consumer.consumerArguments, exclusive, noAck: false },
+      { arguments: keeper.consumerArguments, exclusive, noAck: false },
     );
     const newConsumer = { channel, queueName, isLive: true, hasHeard: message !== undefined, heard: () => heard };
     await firstMessage(newConsumer, this.clock);
     // First: given back before that, it would come here again at once.
     await channel.cancel(consumerTag);
-    if (message === undefined || isOfStream(message) || consumer.wanted.isStream) return;
-    consumer.noteReturn(message);
+    if (message === undefined || isOfStream(message) || keeper.wanted.isStream) return;
+    keeper.noteReturn(message);
     channel.nack(message, false, true);
   }
 }

@@ -8,15 +8,15 @@
  * new one is left: so it keeps its order.
  * Danger: with a single active consumer the new one stands behind those of other processes, and one of these is served as soon
  * as the old one is cancelled. So that is done when nothing of ours runs any more, and only to hold fewer: to hold more again
- * the next attachment is waited for.
+ * it waits for the next consumer.
  */
 import type { ConnectionEvent } from '../../reporting/events.js';
-import type { Attachment, DueVerdict } from './consumer.js';
+import type { Consumer, DueVerdict } from './consumer.js';
 import type { Holding } from '../handling/holding.js';
 import { isSingleActive } from '../options/one-consumer-options.js';
 import type { WantedSubscription } from '../options/subscription.js';
 
-export interface PrefetchChangeHost {
+export interface PrefetchChangeNeeds {
   /** With the new prefetch, on the same channel; `undefined`: it is not wanted any more. */
   consume(): Promise<{ tag: string; isCancelled: boolean } | undefined>;
   isWanted(): boolean;
@@ -55,70 +55,70 @@ export class PrefetchChange {
   constructor(
     private readonly wanted: WantedSubscription,
     private readonly holding: Holding,
-    private readonly host: PrefetchChangeHost,
+    private readonly needs: PrefetchChangeNeeds,
   ) {}
 
   /**
    * Waits, where that is needed, until {@link make} can follow; does not throw. What waits begins no more meanwhile.
    * @returns whether it shall follow
    */
-  async prepare(attachment: Attachment, verdict: DueVerdict): Promise<boolean> {
-    const order = this.#orderFor(attachment);
+  async prepare(consumer: Consumer, verdict: DueVerdict): Promise<boolean> {
+    const order = this.#orderFor(consumer);
     if (verdict.kind === 'grow') {
       if (order === 'when-idle') this.holding.changeLater(verdict.prefetch);
       return order !== 'when-idle' && order !== 'never';
     }
     if (order !== 'when-idle') return true;
     // That may last: it goes back as it is, and comes again with its time begun anew.
-    if (attachment.handBackAside() > 0) return false;
-    attachment.handling.beginNoMore();
-    if (await attachment.idleInTime()) return true;
-    if (this.host.isWanted() && attachment.isLive && attachment.consumerTag !== undefined) {
-      attachment.handBackWaiting();
-      attachment.handling.beginAgain();
+    if (consumer.handBackAside() > 0) return false;
+    consumer.intake.beginNoMore();
+    if (await consumer.idleInTime()) return true;
+    if (this.needs.isWanted() && consumer.isLive && consumer.consumerTag !== undefined) {
+      consumer.handBackWaiting();
+      consumer.intake.beginAgain();
     }
     return false;
   }
 
   /** Does not throw: if the channel ends meanwhile, that is told by itself. */
-  async make(attachment: Attachment, verdict: DueVerdict): Promise<void> {
-    const { handling } = attachment;
-    const order = this.#orderFor(attachment);
+  async make(consumer: Consumer, verdict: DueVerdict): Promise<void> {
+    const { intake } = consumer;
+    const order = this.#orderFor(consumer);
     // Paused and resumed since then: there will be another verdict.
-    if (order === 'when-idle' && (!handling.beginsNoMore || handling.unfinished > 0)) return;
+    if (order === 'when-idle' && (!intake.beginsNoMore || intake.unfinished > 0)) return;
     const from = this.holding.prefetch;
-    if (verdict.kind === 'shrink') handling.beginNoMore();
+    if (verdict.kind === 'shrink') intake.beginNoMore();
     if (order !== 'never') this.holding.change(verdict.prefetch);
     let handedBack: number;
     try {
-      if (order === 'old-first') await attachment.channel.cancel(attachment.consumerTag as string);
-      if (order === 'new-first' || order === 'when-idle') await this.#exchange(attachment);
-      handedBack = verdict.kind === 'shrink' ? attachment.handBackWaiting() : 0;
+      if (order === 'old-first') await consumer.channel.cancel(consumer.consumerTag as string);
+      if (order === 'new-first' || order === 'when-idle') await this.#exchange(consumer);
+      handedBack = verdict.kind === 'shrink' ? consumer.handBackWaiting() : 0;
       // Not if the broker has cancelled it meanwhile.
-      if (this.host.isWanted() && attachment.consumerTag !== undefined) handling.beginAgain();
-      if (order === 'old-first') await this.#exchange(attachment);
+      if (this.needs.isWanted() && consumer.consumerTag !== undefined) intake.beginAgain();
+      if (order === 'old-first') await this.#exchange(consumer);
     } catch {
       return;
     }
     if (this.holding.prefetch === from) return;
     const { name: subscription } = this.wanted;
     const { prefetch: to, pace } = this.holding;
-    this.host.event({ type: 'prefetch-changed', subscription, from, to, handedBack, ...pace });
+    this.needs.event({ type: 'prefetch-changed', subscription, from, to, handedBack, ...pace });
   }
 
-  #orderFor({ takesBack }: Attachment): ExchangeOrder {
+  #orderFor({ takesBack }: Consumer): ExchangeOrder {
     return exchangeOrder({ ...this.wanted, takesBack });
   }
 
   /** Cancels the old consumer as well, where that is not gone. */
-  async #exchange(attachment: Attachment): Promise<void> {
-    const { channel, consumerTag: old } = attachment;
-    const consumer = await this.host.consume();
-    if (consumer === undefined || old === undefined) return;
+  async #exchange(consumer: Consumer): Promise<void> {
+    const { channel, consumerTag: old } = consumer;
+    const begun = await this.needs.consume();
+    if (begun === undefined || old === undefined) return;
     // The broker may have cancelled the old one meanwhile; then all of this channel is given up.
-    if (attachment.consumerTag !== old) return void (await channel.cancel(consumer.tag));
-    attachment.consumerTag = consumer.tag;
-    if (consumer.isCancelled) return this.host.cancelled();
+    if (consumer.consumerTag !== old) return void (await channel.cancel(begun.tag));
+    consumer.consumerTag = begun.tag;
+    if (begun.isCancelled) return this.needs.cancelled();
     // Once more where it is gone already: the broker consents to the cancel of a consumer that it does not know.
     await channel.cancel(old);
   }

@@ -1,4 +1,4 @@
-import type { Consumer } from './subscription-keeper.js';
+import type { SubscriptionKeeper } from './subscription-keeper.js';
 
 /** A subscription in the hands of the application: `connection.subscribe()` gives it, `connection.subscription(name)` finds it. */
 export interface Subscription {
@@ -19,20 +19,23 @@ export interface Subscription {
   unsubscribe(): Promise<void>;
 }
 
-export function subscriptionHandle(consumer: Consumer, end: (consumer: Consumer) => Promise<void>): Subscription {
+export function subscriptionHandle(
+  keeper: SubscriptionKeeper,
+  end: (keeper: SubscriptionKeeper) => Promise<void>,
+): Subscription {
   return {
-    name: consumer.name,
+    name: keeper.name,
     get queue() {
-      return consumer.queueName;
+      return keeper.queueName;
     },
     get isAttached() {
-      return consumer.isAttached;
+      return keeper.isAttached;
     },
     get isPaused() {
-      return consumer.isPaused;
+      return keeper.isPaused;
     },
-    pause: () => consumer.pause(),
-    resume: () => consumer.resume(),
-    unsubscribe: () => end(consumer),
+    pause: () => keeper.pause(),
+    resume: () => keeper.resume(),
+    unsubscribe: () => end(keeper),
   };
 }

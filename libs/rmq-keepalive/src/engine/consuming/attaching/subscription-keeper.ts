@@ -1,9 +1,10 @@
 /**
- * One subscription's live attachment: its channel and its consumer tag.
+ * Keeps one subscription attached: a keeper outlives links, channels and consumers.
  *
- * Duty: whatever ends the attachment (link, channel error, broker cancel), be attached again, and be named until then.
+ * Duty: whatever ends the consumer (link, channel error, broker cancel), attach another one, and name the subscription as
+ * missing until then.
  * Danger: a channel error must not touch other subscriptions; a delivery must never be settled on a later channel.
- * Choice: one channel each; everything that belongs to one channel hangs on one `Attachment` object, which dies with it.
+ * Choice: one channel each; everything that belongs to one channel hangs on one `Consumer` object, which dies with it.
  * The place for a channel is kept from one channel to the next, for as long as the subscription can use one.
  */
 import type { ConsumeMessage } from 'amqplib';
@@ -23,7 +24,7 @@ import {
 } from '../../errors/channel-errors.js';
 import { ConnectionClosedError, LinkLostError } from '../../errors/connection-errors.js';
 import type { Entity } from '../../topology/topology.js';
-import type { Attachment, DueVerdict } from './consumer.js';
+import type { Consumer, DueVerdict } from './consumer.js';
 import { isPlausibleTimeout } from '../options/ack-timeout.js';
 import { canChangePrefetch, PrefetchChange } from './prefetch-change.js';
 import { type RefusalKind, retryAfterLossMs, retryAfterRefusalMs } from './attach-retries.js';
@@ -32,27 +33,27 @@ import type { StuckLine } from '../failures/stuck-deliveries.js';
 import { firstMessage } from './first-message.js';
 import { isRefusedOffset } from './queue-type.js';
 import { sharedEntities, type WantedSubscription } from '../options/subscription.js';
-import { Workload, type WorkloadHost } from './in-hand.js';
+import { InHand, type InHandNeeds } from './in-hand.js';
 import { NOT_FOUND } from '../../errors/reply-codes.js';
 import type { ConsumerCounters } from '../delivery/counters.js';
 
-export interface ConsumerHost extends WorkloadHost {
+export interface SubscriptionKeeperNeeds extends InHandNeeds {
   /** Whether the broker refuses to declare any of these. */
   isAnyRefused(entities: readonly Entity[]): boolean;
   /** Why it is not declared, as far as is known. */
   troubleWith(entity: Entity): Error | undefined;
   /** The consumer has to be attached again while its link lives; call back `attach` after `delayMs`. */
-  needsRepair(consumer: Consumer, delayMs: number): void;
+  needsRepair(keeper: SubscriptionKeeper, delayMs: number): void;
   /** Its link has no channel for it. Call back `attach` when one is free. */
-  needsChannel(consumer: Consumer): void;
+  needsChannel(keeper: SubscriptionKeeper): void;
   /** It was paused, and what ran has ended. */
-  isIdle(consumer: Consumer): void;
+  isIdle(keeper: SubscriptionKeeper): void;
 }
 
-export class Consumer {
-  #attachment: Attachment | undefined;
+export class SubscriptionKeeper {
+  #consumer: Consumer | undefined;
   /** Cancelled by the broker, with the places of their channels, on which what ran at that time goes on. */
-  readonly #cancelledAttachments = new Map<Attachment, ChannelPlace | undefined>();
+  readonly #cancelledConsumers = new Map<Consumer, ChannelPlace | undefined>();
   #attaching: { link: Link; done: Promise<void> } | undefined;
   #refusals = 0;
   #strayQueue: { link: Link; name: string } | undefined;
@@ -61,7 +62,7 @@ export class Consumer {
   #wasAttached = false;
   #missingBecause: { cause: Error; since: number } | undefined;
   #isLeftOut = false;
-  /** `shrunk`: with a prefetch of 1. `over`: no more, as soon as the attachment that is under way stands. */
+  /** `shrunk`: with a prefetch of 1. `over`: no more, as soon as the consumer that is under way is attached. */
   #trial: 'none' | 'shrunk' | 'over' = 'none';
   /** The attempt to attach that is under way has no answer, while the link answers others. */
   #hasNoAnswer = false;
@@ -69,15 +70,15 @@ export class Consumer {
   #place: ChannelPlace | undefined;
   #cancelling: Promise<void> = Promise.resolve();
   #handedOver: Promise<void> = Promise.resolve();
-  readonly #work: Workload;
+  readonly #inHand: InHand;
   readonly #exclusivity: Exclusivity;
 
   constructor(
     readonly wanted: WantedSubscription,
-    private readonly host: ConsumerHost,
+    private readonly needs: SubscriptionKeeperNeeds,
   ) {
-    this.#work = new Workload(wanted, host, (attachment, verdict) => void this.#prefetchIsDue(attachment, verdict));
-    this.#exclusivity = new Exclusivity(wanted, host);
+    this.#inHand = new InHand(wanted, needs, (consumer, verdict) => void this.#prefetchIsDue(consumer, verdict));
+    this.#exclusivity = new Exclusivity(wanted, needs);
   }
 
   get name(): string {
@@ -86,15 +87,15 @@ export class Consumer {
 
   /** The broker's name of the queue while attached to a server-named one. */
   get queueName(): string {
-    return this.#attachment?.queueName ?? this.wanted.queue.name;
+    return this.#consumer?.queueName ?? this.wanted.queue.name;
   }
 
   get isAttached(): boolean {
-    return this.#attachment?.consumerTag !== undefined;
+    return this.#consumer?.consumerTag !== undefined;
   }
 
   get consumerTag(): string | undefined {
-    return this.#attachment?.consumerTag;
+    return this.#consumer?.consumerTag;
   }
 
   get isStopped(): boolean {
@@ -116,7 +117,7 @@ export class Consumer {
   }
 
   get counters(): Readonly<ConsumerCounters> {
-    return this.#work.counters;
+    return this.#inHand.counters;
   }
 
   /** Why it is not attached, if it is not. */
@@ -124,9 +125,9 @@ export class Consumer {
     return this.isAttached ? undefined : this.#missingBecause;
   }
 
-  /** Epoch ms since when it has been given deliveries on its present attachment. */
+  /** Epoch ms since when its present consumer has been given deliveries. */
   get servedSince(): number | undefined {
-    return this.isAttached ? this.#attachment?.servedSince : undefined;
+    return this.isAttached ? this.#consumer?.servedSince : undefined;
   }
 
   /** It wants to be exclusive, and its queue lets others consume as well. */
@@ -136,7 +137,7 @@ export class Consumer {
 
   /** What cannot be moved now, and where to. */
   get stuck(): readonly StuckLine[] {
-    return this.#work.stuck;
+    return this.#inHand.stuck;
   }
 
   /** Whether it has been attached at any time. */
@@ -145,11 +146,11 @@ export class Consumer {
   }
 
   get running(): number {
-    return this.#work.running;
+    return this.#inHand.running;
   }
 
   get isBusy(): boolean {
-    return this.#work.isBusy;
+    return this.#inHand.isBusy;
   }
 
   /**
@@ -178,15 +179,15 @@ export class Consumer {
   async #attachOn(link: Link): Promise<void> {
     const answered = link.asking(subscriptionAsked(this.name));
     try {
-      const attachment = await this.#openAttachment(link);
-      await this.#consume(attachment);
+      const consumer = await this.#openAttachment(link);
+      await this.#consume(consumer);
       answered();
     } catch (thrown) {
       if (!link.isUp) throw new LinkLostError(thrown);
       answered();
       if (thrown instanceof ChannelsExhaustedError) return this.#withoutChannel(thrown);
       this.#leaveStuckChannel();
-      if (isRefusedOffset(thrown)) this.#work.isNoStream();
+      if (isRefusedOffset(thrown)) this.#inHand.isNoStream();
       this.#refused(asError(thrown));
     }
   }
@@ -200,12 +201,12 @@ export class Consumer {
     const answered = link.asking(subscriptionAsked(this.name));
     if (canChangePrefetch(this.wanted)) {
       this.#trial = 'shrunk';
-      this.#work.holding.change(1);
+      this.#inHand.holding.change(1);
     }
     try {
       await this.attach(link);
-      const attachment = this.#attachment;
-      if (attachment !== undefined && this.isAttached) await firstMessage(attachment, this.host.clock);
+      const consumer = this.#consumer;
+      if (consumer !== undefined && this.isAttached) await firstMessage(consumer, this.needs.clock);
     } finally {
       if ((this.#trial as string) === 'over') this.#growAgain();
     }
@@ -223,9 +224,9 @@ export class Consumer {
   #growAgain(): void {
     this.#trial = 'none';
     const { prefetch } = this.wanted;
-    const attachment = this.#attachment;
-    if (attachment === undefined || !this.isAttached) this.#work.holding.change(prefetch);
-    else void this.#prefetchIsDue(attachment, { kind: 'grow', prefetch });
+    const consumer = this.#consumer;
+    if (consumer === undefined || !this.isAttached) this.#inHand.holding.change(prefetch);
+    else void this.#prefetchIsDue(consumer, { kind: 'grow', prefetch });
   }
 
   /** The connection is closed over it. It is named, and not attached any more until {@link comeBack}. */
@@ -233,20 +234,20 @@ export class Consumer {
     this.#isLeftOut = true;
     const cause = new ClosesTheLinkError(subscriptionAsked(this.name), thrown);
     this.#missing(cause);
-    this.host.event({ type: 'consumer-refused', subscription: this.name, queue: this.queueName, cause });
+    this.needs.event({ type: 'consumer-refused', subscription: this.name, queue: this.queueName, cause });
   }
 
   /** It was looked at in a trial of ours, and given back. */
   noteReturn({ properties, fields: { exchange, routingKey }, content: body }: ConsumeMessage): void {
     const messageId = typeof properties.messageId === 'string' ? properties.messageId : undefined;
-    this.host.ownReturns.add({ messageId, exchange, routingKey, body });
+    this.needs.ownReturns.add({ messageId, exchange, routingKey, body });
   }
 
   /** It costs the link no more. */
   comeBack(): void {
     if (!this.#isLeftOut) return;
     this.#isLeftOut = false;
-    this.host.needsRepair(this, 0);
+    this.needs.needsRepair(this, 0);
   }
 
   /** The broker answers others, and not this attempt to attach, which goes on. */
@@ -256,7 +257,7 @@ export class Consumer {
     const isNews = !this.#hasNoAnswer;
     this.#hasNoAnswer = true;
     this.#missing(cause);
-    if (isNews) this.host.event({ type: 'consumer-refused', subscription: this.name, queue: this.queueName, cause });
+    if (isNews) this.needs.event({ type: 'consumer-refused', subscription: this.name, queue: this.queueName, cause });
   }
 
   /**
@@ -264,17 +265,17 @@ export class Consumer {
    * and amqplib waits on it for the answer to what it never asked: nothing else is ever asked on that channel.
    */
   #leaveStuckChannel(): void {
-    const attachment = this.#attachment;
-    if (attachment === undefined || !attachment.isLive) return;
-    void this.#closeInOrder(attachment);
+    const consumer = this.#consumer;
+    if (consumer === undefined || !consumer.isLive) return;
+    void this.#closeInOrder(consumer);
   }
 
   /** For the acks. Its end is told by itself. */
-  async #closeInOrder(attachment: Attachment): Promise<void> {
+  async #closeInOrder(consumer: Consumer): Promise<void> {
     const place = this.#place;
-    this.#attachment = this.#place = undefined;
-    attachment.flush();
-    await closeChannel(attachment.channel);
+    this.#consumer = this.#place = undefined;
+    consumer.flush();
+    await closeChannel(consumer.channel);
     place?.release();
   }
 
@@ -287,14 +288,14 @@ export class Consumer {
   /** No more deliveries, ever; what runs goes on. Idempotent. */
   async cancel(): Promise<void> {
     this.#isStopped = true;
-    this.#work.beginNoMore();
+    this.#inHand.beginNoMore();
     await this.#handOver();
     this.endWaits();
   }
 
   /** What waits, for a dead-letter queue out of reach, say, is given back: not before the cancel, or it comes to us again. */
   endWaits(): void {
-    this.#work.stop();
+    this.#inHand.stop();
   }
 
   /** No more deliveries until {@link resume}; what runs goes on, what waits is given back. Idempotent. */
@@ -304,36 +305,36 @@ export class Consumer {
     this.#missingBecause = undefined;
     // With the resume it is tried again like any other.
     this.#isLeftOut = false;
-    this.#work.beginNoMore();
-    this.host.event({ type: 'subscription-paused', subscription: this.name });
+    this.#inHand.beginNoMore();
+    this.needs.event({ type: 'subscription-paused', subscription: this.name });
     await this.#handOver();
-    void this.untilIdle().then(() => this.host.isIdle(this));
+    void this.untilIdle().then(() => this.needs.isIdle(this));
   }
 
   /** Its channel is needed more elsewhere: what runs is finished first. Then it waits for another one. */
   async giveUpChannel(): Promise<void> {
-    const attachment = this.#attachment;
-    if (!this.isWanted || attachment === undefined) return;
-    this.#work.beginNoMore();
+    const consumer = this.#consumer;
+    if (!this.isWanted || consumer === undefined) return;
+    this.#inHand.beginNoMore();
     await this.#cancelConsumer();
     await this.untilIdle();
-    if (this.#attachment === attachment && attachment.isLive) await this.#closeInOrder(attachment);
+    if (this.#consumer === consumer && consumer.isLive) await this.#closeInOrder(consumer);
     // Paused meanwhile, or ended: that has its own way on.
     if (!this.isWanted) return;
-    this.#work.beginAgain();
-    if (!this.isAttached && attachment.link.isUp) this.#withoutChannel(attachment.link.channels.exhausted(this.#who));
+    this.#inHand.beginAgain();
+    if (!this.isAttached && consumer.link.isUp) this.#withoutChannel(consumer.link.channels.exhausted(this.#who));
   }
 
   /** Its link is given up for another one: what runs is finished, and the broker has read its acks. The next link attaches it. */
   async finishInHand(cause: Error): Promise<void> {
-    const attachment = this.#attachment;
-    if (!this.isWanted || attachment === undefined) return;
-    this.#work.beginNoMore();
+    const consumer = this.#consumer;
+    if (!this.isWanted || consumer === undefined) return;
+    this.#inHand.beginNoMore();
     await this.#cancelConsumer();
     if (this.isWanted) this.#missing(cause);
     await this.untilIdle();
-    if (this.#attachment === attachment && attachment.isLive) await this.#closeInOrder(attachment);
-    if (this.isWanted) this.#work.beginAgain();
+    if (this.#consumer === consumer && consumer.isLive) await this.#closeInOrder(consumer);
+    if (this.isWanted) this.#inHand.beginAgain();
   }
 
   get #who(): string {
@@ -349,24 +350,24 @@ export class Consumer {
   /** While it is paused and has nothing in hand, others can use its channel. */
   async giveUpIdleChannel(): Promise<void> {
     await this.#cancelling;
-    const attachment = this.#attachment;
+    const consumer = this.#consumer;
     if (!this.#isPaused) return;
-    if (attachment === undefined || !attachment.isLive) return this.#freePlace();
-    if (!this.isBusy && attachment.oldestInHandMs === undefined) await this.#closeInOrder(attachment);
+    if (consumer === undefined || !consumer.isLive) return this.#freePlace();
+    if (!this.isBusy && consumer.oldestInHandMs === undefined) await this.#closeInOrder(consumer);
   }
 
   /** Idempotent. */
   async resume(): Promise<void> {
     if (this.#isStopped || !this.#isPaused) return;
     this.#isPaused = false;
-    this.host.event({ type: 'subscription-resumed', subscription: this.name });
+    this.needs.event({ type: 'subscription-resumed', subscription: this.name });
     // A pause that is not over yet would cancel the consumer that we attach now.
     await this.#cancelling;
     if (!this.isWanted) return;
     // Where it was not handed over yet.
-    this.#work.handBackNotBegun();
-    this.#work.beginAgain();
-    this.host.needsRepair(this, 0);
+    this.#inHand.handBackNotBegun();
+    this.#inHand.beginAgain();
+    this.needs.needsRepair(this, 0);
   }
 
   /**
@@ -374,8 +375,8 @@ export class Consumer {
    * Nobody waits for it here, since a handler may be the one who asks.
    */
   async #handOver(): Promise<void> {
-    if (!this.wanted.singleActive || !this.#work.isHandling) return this.#cancelConsumer();
-    this.#handedOver = this.#work.untilQuiet().then(() => {
+    if (!this.wanted.singleActive || !this.#inHand.isHandling) return this.#cancelConsumer();
+    this.#handedOver = this.#inHand.untilQuiet().then(() => {
       // Resumed meanwhile.
       if (this.isWanted) return;
       return new Promise((resolve) => void this.#cancelConsumer(resolve));
@@ -385,30 +386,30 @@ export class Consumer {
   /** One after the other: between two of them the consumer may have been attached again. */
   #cancelConsumer(isSent: () => void = () => undefined): Promise<void> {
     return (this.#cancelling = this.#cancelling.then(async () => {
-      // An attachment under way stops before it consumes, or cancels at once; one without an answer, when that comes.
+      // An attempt under way stops before it consumes, or cancels at once; one without an answer, when that comes.
       if (!this.#hasNoAnswer) await this.#attaching?.done.catch(() => undefined);
-      const attachment = this.#attachment;
-      const tag = attachment?.consumerTag;
-      if (attachment !== undefined && tag !== undefined && attachment.isLive) {
-        attachment.consumerTag = undefined;
+      const consumer = this.#consumer;
+      const tag = consumer?.consumerTag;
+      if (consumer !== undefined && tag !== undefined && consumer.isLive) {
+        consumer.consumerTag = undefined;
         // If the channel ends first, there is nothing left to cancel.
-        const answered = attachment.channel.cancel(tag).catch(() => undefined);
+        const answered = consumer.channel.cancel(tag).catch(() => undefined);
         isSent();
         await answered;
       } else isSent();
-      this.#work.handBackNotBegun();
+      this.#inHand.handBackNotBegun();
     }));
   }
 
   /** Resolves when no handler runs any more; of one that is handed over then, when the broker was told. */
   async untilIdle(): Promise<void> {
-    await this.#work.untilIdle();
+    await this.#inHand.untilIdle();
     await this.#handedOver;
   }
 
   /** Gives back every delivery whose handler still runs. Returns how many. */
   handBackRunning(): number {
-    return this.#work.handBackRunning();
+    return this.#inHand.handBackRunning();
   }
 
   /** Closing in order makes sure that the last acks are with the broker: wait for it before the link is closed. */
@@ -418,18 +419,18 @@ export class Consumer {
 
   async #closeChannel(): Promise<void> {
     const cause = new ConnectionClosedError(`Subscription "${this.name}" has ended`);
-    const cancelled = [...this.#cancelledAttachments.keys()];
-    await Promise.all([this.#closeCurrent(cause), ...cancelled.map((attachment) => this.#closeCancelled(attachment))]);
+    const cancelled = [...this.#cancelledConsumers.keys()];
+    await Promise.all([this.#closeCurrent(cause), ...cancelled.map((consumer) => this.#closeCancelled(consumer))]);
   }
 
   async #closeCurrent(cause: Error): Promise<void> {
-    const attachment = this.#attachment;
-    if (attachment === undefined || !attachment.isLive) {
-      this.#attachment = undefined;
+    const consumer = this.#consumer;
+    if (consumer === undefined || !consumer.isLive) {
+      this.#consumer = undefined;
       return this.#freePlace();
     }
-    await this.#closeInOrder(attachment);
-    this.#end(attachment, cause);
+    await this.#closeInOrder(consumer);
+    this.#end(consumer, cause);
   }
 
   #freePlace(): void {
@@ -437,123 +438,123 @@ export class Consumer {
     this.#place = undefined;
   }
 
-  async #openAttachment(link: Link): Promise<Attachment> {
-    const current = this.#attachment;
+  async #openAttachment(link: Link): Promise<Consumer> {
+    const current = this.#consumer;
     if (current !== undefined && current.isLive && current.link === link) return current;
     if (!this.reservePlace(link)) throw link.channels.exhausted(this.#who);
-    const opening: { attachment?: Attachment; cause?: Error; ended?: true } = {};
+    const opening: { consumer?: Consumer; cause?: Error; ended?: true } = {};
     const channel = await openGuardedChannel(link, (cause) => {
       opening.ended = true;
       opening.cause = cause;
-      if (opening.attachment !== undefined) this.#channelEnded(opening.attachment, cause);
+      if (opening.consumer !== undefined) this.#channelEnded(opening.consumer, cause);
     });
     if (opening.ended)
       throw (
         opening.cause ?? new ChannelClosedError(`subscription "${this.name}"`, 'it ended while it was being opened')
       );
-    opening.attachment = this.#work.open(link, channel);
-    this.#attachment = opening.attachment;
-    return opening.attachment;
+    opening.consumer = this.#inHand.open(link, channel);
+    this.#consumer = opening.consumer;
+    return opening.consumer;
   }
 
-  async #consume(attachment: Attachment): Promise<void> {
-    const { channel } = attachment;
+  async #consume(consumer: Consumer): Promise<void> {
+    const { channel } = consumer;
     const { wanted } = this;
-    const trouble = wanted.singleActive && this.host.troubleWith(wanted.queue);
+    const trouble = wanted.singleActive && this.needs.troubleWith(wanted.queue);
     if (trouble) throw new NotSingleActiveError(trouble);
     if (wanted.isOwnQueue) {
-      await this.#deleteStrayQueue(attachment);
+      await this.#deleteStrayQueue(consumer);
       const { queue } = await channel.assertQueue(wanted.queue.name, wanted.queue.options);
-      attachment.queueName = queue;
-      if (wanted.queue.name === '') this.#strayQueue = { link: attachment.link, name: queue };
+      consumer.queueName = queue;
+      if (wanted.queue.name === '') this.#strayQueue = { link: consumer.link, name: queue };
     }
-    if (wanted.isOwnQueue || wanted.ifQueueMissing === 'wait') await this.#bind(attachment);
-    const consumer = await this.#beginConsuming(attachment);
-    if (consumer === undefined) return;
+    if (wanted.isOwnQueue || wanted.ifQueueMissing === 'wait') await this.#bind(consumer);
+    const begun = await this.#beginConsuming(consumer);
+    if (begun === undefined) return;
     if (!this.isWanted) {
-      await channel.cancel(consumer.tag);
+      await channel.cancel(begun.tag);
       // What came meanwhile: the cancel that gives such back may be over by now.
-      this.#work.handBackNotBegun();
+      this.#inHand.handBackNotBegun();
       return;
     }
-    this.#attached(attachment, consumer.tag);
-    if (consumer.isCancelled) this.#cancelled(attachment);
+    this.#attached(consumer, begun.tag);
+    if (begun.isCancelled) this.#cancelled(consumer);
   }
 
   /** `undefined`: it is not wanted any more. */
-  async #beginConsuming(attachment: Attachment): Promise<{ tag: string; isCancelled: boolean } | undefined> {
+  async #beginConsuming(consumer: Consumer): Promise<{ tag: string; isCancelled: boolean } | undefined> {
     const { wanted } = this;
-    const { channel } = attachment;
-    await channel.prefetch(this.#work.holding.prefetch);
+    const { channel } = consumer;
+    await channel.prefetch(this.#inHand.holding.prefetch);
     if (!this.isWanted) return undefined;
-    const consumer: { tag?: string; isCancelled: boolean } = { isCancelled: false };
+    const begun: { tag?: string; isCancelled: boolean } = { isCancelled: false };
     const { consumerTag } = await channel.consume(
-      attachment.queueName,
+      consumer.queueName,
       (message) => {
         if (message !== null) {
-          this.#work.counters.delivered += 1;
-          attachment.arrived(message);
-        } else if (consumer.tag === undefined || attachment.consumerTag !== consumer.tag) consumer.isCancelled = true;
-        else this.#cancelled(attachment);
+          this.#inHand.counters.delivered += 1;
+          consumer.arrived(message);
+        } else if (begun.tag === undefined || consumer.consumerTag !== begun.tag) begun.isCancelled = true;
+        else this.#cancelled(consumer);
       },
       { arguments: this.consumerArguments, exclusive: wanted.exclusive, noAck: wanted.ack === 'none' },
     );
-    if (!attachment.isLive)
+    if (!consumer.isLive)
       throw new ChannelClosedError(`subscription "${this.name}"`, 'it ended right after basic.consume');
-    consumer.tag = consumerTag;
+    begun.tag = consumerTag;
     // Both may be read in the same turn as the broker's consent, before this function goes on.
-    return consumer as { tag: string; isCancelled: boolean };
+    return begun as { tag: string; isCancelled: boolean };
   }
 
-  async #prefetchIsDue(attachment: Attachment, verdict: DueVerdict): Promise<void> {
-    const change = new PrefetchChange(this.wanted, this.#work.holding, {
-      consume: () => this.#beginConsuming(attachment),
+  async #prefetchIsDue(consumer: Consumer, verdict: DueVerdict): Promise<void> {
+    const change = new PrefetchChange(this.wanted, this.#inHand.holding, {
+      consume: () => this.#beginConsuming(consumer),
       isWanted: () => this.isWanted,
-      cancelled: () => this.#cancelled(attachment),
-      event: (event) => this.host.event(event),
+      cancelled: () => this.#cancelled(consumer),
+      event: (event) => this.needs.event(event),
     });
-    if (!(await change.prepare(attachment, verdict))) return;
+    if (!(await change.prepare(consumer, verdict))) return;
     // In turn with pauses and ends, which do the same kind of thing to the same consumer.
     this.#cancelling = this.#cancelling.then(async () => {
-      if (!this.isWanted || this.#attachment !== attachment || attachment.consumerTag === undefined) return;
-      await change.make(attachment, verdict);
+      if (!this.isWanted || this.#consumer !== consumer || consumer.consumerTag === undefined) return;
+      await change.make(consumer, verdict);
     });
   }
 
   /** Of the next basic.consume. */
   get consumerArguments(): Record<string, unknown> {
     const { consumerArguments } = this.wanted;
-    const { position } = this.#work;
+    const { position } = this.#inHand;
     return position === undefined ? consumerArguments : { ...consumerArguments, 'x-stream-offset': position.resume() };
   }
 
   /** The broker names a new queue each time; the one before lives as long as the link, and would fill without a consumer. */
-  async #deleteStrayQueue({ link, channel }: Attachment): Promise<void> {
+  async #deleteStrayQueue({ link, channel }: Consumer): Promise<void> {
     const stray = this.#strayQueue;
     this.#strayQueue = undefined;
     if (stray?.link === link) await channel.deleteQueue(stray.name);
   }
 
-  #attached(attachment: Attachment, consumerTag: string): void {
-    attachment.consumerTag = consumerTag;
-    attachment.attachedAt = this.host.clock.now();
+  #attached(consumer: Consumer, consumerTag: string): void {
+    consumer.consumerTag = consumerTag;
+    consumer.attachedAt = this.needs.clock.now();
     // For the time when it may hold more again.
-    if (this.#work.holding.isShrunk) attachment.waits();
+    if (this.#inHand.holding.isShrunk) consumer.waits();
     const missedBecause = this.#missingBecause?.cause;
     this.#missingBecause = undefined;
     this.#refusals = 0;
-    this.host.event({
+    this.needs.event({
       type: 'consumer-attached',
       subscription: this.name,
-      queue: attachment.queueName,
+      queue: consumer.queueName,
       restored: this.#wasAttached,
       missedBecause,
     });
     this.#wasAttached = true;
-    void this.#exclusivity.attached(attachment);
+    void this.#exclusivity.attached(consumer);
   }
 
-  async #bind({ channel, queueName }: Attachment): Promise<void> {
+  async #bind({ channel, queueName }: Consumer): Promise<void> {
     for (const binding of this.wanted.bindings)
       await channel.bindQueue(queueName, binding.exchange, binding.routingKey, binding.arguments);
   }
@@ -563,95 +564,95 @@ export class Consumer {
     this.#freePlace();
     if (!this.isWanted) return;
     this.#missingNow(new ConsumeRefusedError(this.name, this.wanted.queue.name || '(server-named)', thrown));
-    this.host.needsRepair(this, retryAfterRefusalMs(this.#refusalKind(thrown), this.#refusals++));
+    this.needs.needsRepair(this, retryAfterRefusalMs(this.#refusalKind(thrown), this.#refusals++));
   }
 
   #withoutChannel(cause: ChannelsExhaustedError): void {
     if (!this.isWanted) return;
     this.#missingNow(cause);
-    this.host.needsChannel(this);
+    this.needs.needsChannel(this);
   }
 
   #missingNow(cause: Error): void {
     const isNews = this.#missingBecause === undefined || reasonOf(this.#missingBecause.cause) !== reasonOf(cause);
     this.#missing(cause);
-    if (isNews) this.host.event({ type: 'consumer-refused', subscription: this.name, queue: this.queueName, cause });
+    if (isNews) this.needs.event({ type: 'consumer-refused', subscription: this.name, queue: this.queueName, cause });
   }
 
   #refusalKind(thrown: Error): RefusalKind {
     const isMissing = (thrown as { code?: unknown }).code === NOT_FOUND;
     // It is missing because it was refused: its declaration is what has to be tried, in its own time.
-    if (!isMissing || this.host.isAnyRefused(sharedEntities(this.wanted))) return 'refused';
+    if (!isMissing || this.needs.isAnyRefused(sharedEntities(this.wanted))) return 'refused';
     return this.wanted.ifQueueMissing === 'wait' ? 'awaited' : 'vanished';
   }
 
   #missing(cause: Error): void {
-    this.#missingBecause = { cause, since: this.#missingBecause?.since ?? this.host.clock.wallClock() };
+    this.#missingBecause = { cause, since: this.#missingBecause?.since ?? this.needs.clock.wallClock() };
   }
 
   /** The channel is over: by the broker (406, 404 ...), by a mistake of a handler, or with its link. */
-  #channelEnded(attachment: Attachment, reason: Error | undefined): void {
+  #channelEnded(consumer: Consumer, reason: Error | undefined): void {
     const cause = new ChannelClosedError(`subscription "${this.name}"`, reason ?? 'its link was lost');
-    this.#work.holding.heard(reason?.message);
-    if (this.#attachment !== attachment) return this.#end(attachment, cause);
-    const wasAttached = attachment.consumerTag !== undefined;
+    this.#inHand.holding.heard(reason?.message);
+    if (this.#consumer !== consumer) return this.#end(consumer, cause);
+    const wasAttached = consumer.consumerTag !== undefined;
     // Without a reason it ends because its link does: detach() follows, with the reason.
-    if (reason === undefined && wasAttached) return attachment.channelIsGone();
+    if (reason === undefined && wasAttached) return consumer.channelIsGone();
     this.#endAttachment(cause);
     // Not attached: attach() is under way and sees the error itself, or nobody wants it now.
-    if (wasAttached && this.isWanted) this.#repairSoon(attachment);
+    if (wasAttached && this.isWanted) this.#repairSoon(consumer);
   }
 
-  #repairSoon({ attachedAt }: Attachment): void {
-    this.host.needsRepair(this, retryAfterLossMs(this.host.clock.now() - attachedAt));
+  #repairSoon({ attachedAt }: Consumer): void {
+    this.needs.needsRepair(this, retryAfterLossMs(this.needs.clock.now() - attachedAt));
   }
 
   #endAttachment(cause: Error): void {
-    const attachment = this.#attachment;
-    this.#attachment = undefined;
-    if (attachment === undefined) return;
-    this.#end(attachment, cause);
-    if (!this.isWanted || attachment.consumerTag === undefined) return;
+    const consumer = this.#consumer;
+    this.#consumer = undefined;
+    if (consumer === undefined) return;
+    this.#end(consumer, cause);
+    if (!this.isWanted || consumer.consumerTag === undefined) return;
     this.#missing(cause);
-    this.host.event({ type: 'consumer-lost', subscription: this.name, queue: attachment.queueName, cause });
+    this.needs.event({ type: 'consumer-lost', subscription: this.name, queue: consumer.queueName, cause });
   }
 
-  #end(attachment: Attachment, cause: Error): void {
-    this.#cancelledAttachments.get(attachment)?.release();
-    this.#cancelledAttachments.delete(attachment);
-    attachment.end(cause);
-    void this.#work.ended(attachment);
+  #end(consumer: Consumer, cause: Error): void {
+    this.#cancelledConsumers.get(consumer)?.release();
+    this.#cancelledConsumers.delete(consumer);
+    consumer.end(cause);
+    void this.#inHand.ended(consumer);
   }
 
   /** basic.cancel from the broker; the channel lives on. */
-  #cancelled(attachment: Attachment): void {
-    const { channel, consumerTag: tag, oldestInHandMs } = attachment;
-    if (this.#attachment !== attachment || tag === undefined) return;
-    attachment.consumerTag = undefined;
+  #cancelled(consumer: Consumer): void {
+    const { channel, consumerTag: tag, oldestInHandMs } = consumer;
+    if (this.#consumer !== consumer || tag === undefined) return;
+    consumer.consumerTag = undefined;
     // RabbitMQ 4.3 keeps a consumer whose ack was late, and after that ack delivers to it again; amqplib has forgotten it.
     // Sent now, it arrives before any such ack. The broker consents to the cancel of a consumer that it does not know.
     // If the channel ends first, that is told by itself.
     channel.cancel(tag).catch(() => undefined);
-    const cause = new ConsumerCancelledError(this.name, attachment.queueName, oldestInHandMs);
-    const isFree = this.#afterCancel(attachment, cause);
+    const cause = new ConsumerCancelledError(this.name, consumer.queueName, oldestInHandMs);
+    const isFree = this.#afterCancel(consumer, cause);
     if (!this.isWanted) return;
     this.#missing(cause);
-    this.host.event({ type: 'consumer-lost', subscription: this.name, queue: attachment.queueName, cause });
-    void isFree.then(() => this.#repairSoon(attachment));
+    this.needs.event({ type: 'consumer-lost', subscription: this.name, queue: consumer.queueName, cause });
+    void isFree.then(() => this.#repairSoon(consumer));
   }
 
   /** @returns resolves when the next one can be opened */
-  async #afterCancel(attachment: Attachment, cause: ConsumerCancelledError): Promise<void> {
-    if (this.#work.position !== undefined) return this.#forgetPositionIfGone(attachment);
-    if (cause.oldestInHandMs !== undefined) return this.#leaveCancelled(attachment, cause);
+  async #afterCancel(consumer: Consumer, cause: ConsumerCancelledError): Promise<void> {
+    if (this.#inHand.position !== undefined) return this.#forgetPositionIfGone(consumer);
+    if (cause.oldestInHandMs !== undefined) return this.#leaveCancelled(consumer, cause);
   }
 
   /** Asked before anybody, we for one, makes the stream again. If it is gone the answer ends the channel, which is told by itself. */
-  async #forgetPositionIfGone({ channel, queueName }: Attachment): Promise<void> {
+  async #forgetPositionIfGone({ channel, queueName }: Consumer): Promise<void> {
     try {
       await channel.checkQueue(queueName);
     } catch (thrown) {
-      if ((thrown as { code?: unknown }).code === NOT_FOUND) this.#work.position?.streamIsGone();
+      if ((thrown as { code?: unknown }).code === NOT_FOUND) this.#inHand.position?.streamIsGone();
     }
   }
 
@@ -660,13 +661,13 @@ export class Consumer {
    * delivery of the cancelled consumer is too late.
    * @returns resolves when the next one can be opened
    */
-  async #leaveCancelled(attachment: Attachment, cause: ConsumerCancelledError): Promise<void> {
+  async #leaveCancelled(consumer: Consumer, cause: ConsumerCancelledError): Promise<void> {
     const place = this.#place;
-    this.#attachment = this.#place = undefined;
-    const mayStay = !this.isWanted || this.reservePlace(attachment.link);
-    this.#cancelledAttachments.set(attachment, mayStay ? place : undefined);
+    this.#consumer = this.#place = undefined;
+    const mayStay = !this.isWanted || this.reservePlace(consumer.link);
+    this.#cancelledConsumers.set(consumer, mayStay ? place : undefined);
     if (!mayStay) this.#place = place;
-    const finished = this.#finishCancelled(attachment, { cause, mayStay });
+    const finished = this.#finishCancelled(consumer, { cause, mayStay });
     if (!mayStay) await finished;
   }
 
@@ -675,30 +676,30 @@ export class Consumer {
    * that is in hand is void. What has not begun is left to whoever consumes next.
    */
   async #finishCancelled(
-    attachment: Attachment,
+    consumer: Consumer,
     { cause, mayStay }: { cause: ConsumerCancelledError; mayStay: boolean },
   ): Promise<void> {
-    attachment.handling.beginNoMore();
-    const tooLate = attachment.asOldAsOldest();
+    consumer.intake.beginNoMore();
+    const tooLate = consumer.asOldAsOldest();
     try {
       if (isPlausibleTimeout(cause.oldestInHandMs)) {
         // A queue that is gone ends the channel, and so tells all who are still at work.
-        await attachment.channel.checkQueue(attachment.queueName);
-        this.#work.holding.wasTooLate(cause.oldestInHandMs);
-        attachment.handling.takeBack(tooLate, cause);
-        attachment.handling.handBackNotBegun();
-        if (mayStay) await attachment.handling.untilIdle();
+        await consumer.channel.checkQueue(consumer.queueName);
+        this.#inHand.holding.wasTooLate(cause.oldestInHandMs);
+        consumer.intake.takeBack(tooLate, cause);
+        consumer.intake.handBackNotBegun();
+        if (mayStay) await consumer.intake.untilIdle();
       }
-      await this.#closeCancelled(attachment);
+      await this.#closeCancelled(consumer);
     } catch {
       // The channel has ended, which is told by itself.
     }
   }
 
   /** In order, for the acks; its end is told by itself. */
-  async #closeCancelled(attachment: Attachment): Promise<void> {
-    if (!attachment.isLive) return;
-    attachment.flush();
-    await closeChannel(attachment.channel);
+  async #closeCancelled(consumer: Consumer): Promise<void> {
+    if (!consumer.isLive) return;
+    consumer.flush();
+    await closeChannel(consumer.channel);
   }
 }

@@ -1,22 +1,25 @@
 /** All consumers of a connection: attached together in recovery, repaired one by one afterwards, drained at the end. */
 import { type Timer, withDeadline } from '../../base/clock.js';
 import type { Link } from '../../link/link.js';
-import { subscriptionAsked, type Turns } from '../../link/link-culprit-search.js';
+import { subscriptionAsked, type AskingOrder } from '../../link/link-culprit-search.js';
 import { Patience } from '../../link/patience.js';
 import type { RecoveryProgress } from '../../recovery/recovery-steps.js';
 import { OptionsError } from '../../errors/options-error.js';
-import { Consumer, type ConsumerHost } from './subscription-keeper.js';
+import { SubscriptionKeeper, type SubscriptionKeeperNeeds } from './subscription-keeper.js';
 import { OwnReturns } from '../poison/redeliveries.js';
 import type { WantedSubscription } from '../options/subscription.js';
 import { type ConsumerCounters, noCounts } from '../delivery/counters.js';
 
-export interface RegistryHost extends Omit<ConsumerHost, 'needsRepair' | 'needsChannel' | 'isIdle' | 'ownReturns'> {
+export interface SubscriptionKeepersNeeds extends Omit<
+  SubscriptionKeeperNeeds,
+  'needsRepair' | 'needsChannel' | 'isIdle' | 'ownReturns'
+> {
   /** The consuming link while it is up. */
   link(): Link | undefined;
   /** Attaches one consumer, its topology first, within a time limit; discards the link when the broker does not answer. */
-  repair(consumer: Consumer, link: Link): Promise<void>;
+  repair(keeper: SubscriptionKeeper, link: Link): Promise<void>;
   /** Which of them are attached one at a time, on trial. */
-  turnsFor(consumers: readonly Consumer[]): Turns<Consumer>;
+  turnsFor(keepers: readonly SubscriptionKeeper[]): AskingOrder<SubscriptionKeeper>;
   /** After how long a silence about one consumer the link itself is asked. */
   readonly patienceMs: number;
 }
@@ -27,23 +30,23 @@ const REMEMBERED_RETURNS = 1_000;
 /** Of queues that nobody may ever subscribe to again. */
 const REMEMBERED_QUEUES = 1_000;
 
-export class ConsumerRegistry {
-  readonly #consumers = new Map<string, Consumer>();
+export class SubscriptionKeepers {
+  readonly #keepers = new Map<string, SubscriptionKeeper>();
   /** Unsubscribed, with handlers that still run. */
-  readonly #leaving = new Set<Consumer>();
+  readonly #leaving = new Set<SubscriptionKeeper>();
   readonly #countersOfGone = noCounts();
   /** By queue, those subscribed to last at the end. */
   readonly #ownReturns = new Map<string, OwnReturns>();
-  readonly #repairs = new Map<Consumer, Timer>();
+  readonly #repairs = new Map<SubscriptionKeeper, Timer>();
   /** In the order in which they found none. */
-  readonly #waitingForChannel = new Set<Consumer>();
+  readonly #waitingForChannel = new Set<SubscriptionKeeper>();
   #isDraining = false;
   #trialsEnd: Timer | undefined;
 
-  constructor(private readonly host: RegistryHost) {}
+  constructor(private readonly needs: SubscriptionKeepersNeeds) {}
 
   get size(): number {
-    return this.#consumers.size;
+    return this.#keepers.size;
   }
 
   /** Whether a handler runs. */
@@ -52,31 +55,31 @@ export class ConsumerRegistry {
   }
 
   /** Also those that were unsubscribed and still finish what they run. */
-  all(): Consumer[] {
-    return [...this.#consumers.values(), ...this.#leaving];
+  all(): SubscriptionKeeper[] {
+    return [...this.#keepers.values(), ...this.#leaving];
   }
 
-  named(name: string): Consumer | undefined {
-    return this.#consumers.get(name);
+  named(name: string): SubscriptionKeeper | undefined {
+    return this.#keepers.get(name);
   }
 
-  add(wanted: WantedSubscription): Consumer {
-    if (this.#consumers.has(wanted.name)) {
+  add(wanted: WantedSubscription): SubscriptionKeeper {
+    if (this.#keepers.has(wanted.name)) {
       throw new OptionsError(
         `subscription "${wanted.name}"`,
         'there is another subscription of this name on the connection',
         'Give one of them a name of its own',
       );
     }
-    const consumer = new Consumer(wanted, {
-      ...this.host,
+    const keeper = new SubscriptionKeeper(wanted, {
+      ...this.needs,
       ownReturns: this.#returnsTo(wanted),
       needsRepair: (broken, delayMs) => this.scheduleRepair(broken, delayMs),
       needsChannel: (waiting) => this.#needsChannel(waiting),
       isIdle: (paused) => void (this.#waitingForChannel.size > 0 && paused.giveUpIdleChannel()),
     });
-    this.#consumers.set(wanted.name, consumer);
-    return consumer;
+    this.#keepers.set(wanted.name, keeper);
+    return keeper;
   }
 
   #returnsTo({ queue: { name }, prefetch }: WantedSubscription): OwnReturns {
@@ -90,43 +93,43 @@ export class ConsumerRegistry {
   }
 
   /** Its name is free at once; until its last handler is done it counts, and {@link drain} waits for it. */
-  async end(consumer: Consumer): Promise<void> {
+  async end(keeper: SubscriptionKeeper): Promise<void> {
     // Ended before: the name may be another one's by now.
-    if (this.#consumers.get(consumer.name) !== consumer) return consumer.cancel();
-    this.#endRepair(consumer);
-    this.#waitingForChannel.delete(consumer);
-    this.#consumers.delete(consumer.name);
-    this.#leaving.add(consumer);
-    await consumer.cancel();
+    if (this.#keepers.get(keeper.name) !== keeper) return keeper.cancel();
+    this.#endRepair(keeper);
+    this.#waitingForChannel.delete(keeper);
+    this.#keepers.delete(keeper.name);
+    this.#leaving.add(keeper);
+    await keeper.cancel();
     // Not waited for: a handler may be the one who unsubscribes.
-    void this.#leave(consumer);
+    void this.#leave(keeper);
   }
 
-  async #leave(consumer: Consumer): Promise<void> {
-    await consumer.untilIdle();
-    await consumer.closeChannel();
-    this.#leaving.delete(consumer);
-    addUp(this.#countersOfGone, consumer.counters);
+  async #leave(keeper: SubscriptionKeeper): Promise<void> {
+    await keeper.untilIdle();
+    await keeper.closeChannel();
+    this.#leaving.delete(keeper);
+    addUp(this.#countersOfGone, keeper.counters);
   }
 
   /** The recovery step: all at the same time, so that round trips do not add up; but for those that may cost the link. */
   async attachAll(link: Link, progress: RecoveryProgress): Promise<void> {
-    const consumers = this.all().filter((consumer) => consumer.isWanted);
-    progress.consumersWanted = consumers.length;
-    const patience = new Patience(this.host.clock, this.host.patienceMs);
-    const attached = async (consumer: Consumer, attaching: Promise<void>): Promise<void> => {
-      if (!(await patience.answered(link, attaching))) consumer.hasNoAnswer();
+    const keepers = this.all().filter((keeper) => keeper.isWanted);
+    progress.consumersWanted = keepers.length;
+    const patience = new Patience(this.needs.clock, this.needs.patienceMs);
+    const attached = async (keeper: SubscriptionKeeper, attaching: Promise<void>): Promise<void> => {
+      if (!(await patience.answered(link, attaching))) keeper.hasNoAnswer();
       attaching.catch(() => undefined); // with the link lost meanwhile, recovery attaches it again
       progress.advanced();
-      noteOutcome(consumer, progress);
+      noteOutcome(keeper, progress);
     };
-    const { together, oneByOne } = this.host.turnsFor(consumers);
-    for (const consumer of together) consumer.endTrial();
-    await Promise.all(together.map((consumer) => attached(consumer, consumer.attach(link))));
-    for (const consumer of oneByOne) await attached(consumer, consumer.attachOnTrial(link));
+    const { together, oneByOne } = this.needs.turnsFor(keepers);
+    for (const keeper of together) keeper.endTrial();
+    await Promise.all(together.map((keeper) => attached(keeper, keeper.attach(link))));
+    for (const keeper of oneByOne) await attached(keeper, keeper.attachOnTrial(link));
     if (oneByOne.length === 0 || this.#isDraining || !link.isUp) return;
     this.#trialsEnd?.cancel();
-    this.#trialsEnd = this.host.clock.setTimer(() => oneByOne.forEach((one) => one.endTrial()), TRIALS_LAST_MS);
+    this.#trialsEnd = this.needs.clock.setTimer(() => oneByOne.forEach((one) => one.endTrial()), TRIALS_LAST_MS);
   }
 
   /** How many are attached that are not `asked` for at the moment. */
@@ -143,58 +146,58 @@ export class ConsumerRegistry {
     const attached = this.all().filter(({ isAttached }) => isAttached);
     const lastFirst = attached.toReversed();
     const idleFirst = [...lastFirst.filter(({ isBusy }) => !isBusy), ...lastFirst.filter(({ isBusy }) => isBusy)];
-    for (const consumer of idleFirst.slice(0, count)) void consumer.giveUpChannel();
+    for (const keeper of idleFirst.slice(0, count)) void keeper.giveUpChannel();
   }
 
   /** As many of those that wait for a channel are attached as can have one now. */
   channelFreed(): void {
-    const link = this.host.link();
+    const link = this.needs.link();
     if (link === undefined || this.#isDraining) return;
-    for (const consumer of this.#waitingForChannel) {
+    for (const keeper of this.#waitingForChannel) {
       // What was paused meanwhile asks again when it is resumed.
-      if (consumer.isWanted && !consumer.reservePlace(link)) break;
-      this.#waitingForChannel.delete(consumer);
-      this.scheduleRepair(consumer, 0);
+      if (keeper.isWanted && !keeper.reservePlace(link)) break;
+      this.#waitingForChannel.delete(keeper);
+      this.scheduleRepair(keeper, 0);
     }
     if (this.#waitingForChannel.size > 0) this.#freeIdleChannels();
   }
 
-  #needsChannel(consumer: Consumer): void {
-    this.#waitingForChannel.add(consumer);
+  #needsChannel(keeper: SubscriptionKeeper): void {
+    this.#waitingForChannel.add(keeper);
     this.#freeIdleChannels();
   }
 
   #freeIdleChannels(): void {
-    for (const consumer of this.#consumers.values()) if (consumer.isPaused) void consumer.giveUpIdleChannel();
+    for (const keeper of this.#keepers.values()) if (keeper.isPaused) void keeper.giveUpIdleChannel();
   }
 
   /** Before the link is given up for another one, as far as that is done within `limitMs`. */
   async finishInHand(cause: Error, limitMs: number): Promise<void> {
-    const done = Promise.all(this.all().map((consumer) => consumer.finishInHand(cause)));
+    const done = Promise.all(this.all().map((keeper) => keeper.finishInHand(cause)));
     // What is not done by then is delivered again.
-    await withDeadline(this.host.clock, done, limitMs, () => cause).catch(() => undefined);
+    await withDeadline(this.needs.clock, done, limitMs, () => cause).catch(() => undefined);
   }
 
   detachAll(cause: Error): void {
     this.#trialsEnd?.cancel();
     this.#waitingForChannel.clear();
-    for (const consumer of this.all()) {
-      this.#endRepair(consumer);
-      consumer.detach(cause);
+    for (const keeper of this.all()) {
+      this.#endRepair(keeper);
+      keeper.detach(cause);
     }
   }
 
-  scheduleRepair(consumer: Consumer, delayMs: number): void {
+  scheduleRepair(keeper: SubscriptionKeeper, delayMs: number): void {
     // A listener that hears of the loss may have unsubscribed.
-    if (this.#isDraining || !consumer.isWanted) return;
-    this.#endRepair(consumer);
+    if (this.#isDraining || !keeper.isWanted) return;
+    this.#endRepair(keeper);
     this.#repairs.set(
-      consumer,
-      this.host.clock.setTimer(() => {
-        this.#repairs.delete(consumer);
-        const link = this.host.link();
+      keeper,
+      this.needs.clock.setTimer(() => {
+        this.#repairs.delete(keeper);
+        const link = this.needs.link();
         // Without a link there is nothing to repair on: the next recovery attaches everything.
-        if (link !== undefined) void this.host.repair(consumer, link);
+        if (link !== undefined) void this.needs.repair(keeper, link);
       }, delayMs),
     );
   }
@@ -207,25 +210,25 @@ export class ConsumerRegistry {
   async drain(isOver: Promise<void>, isUnanswered: Promise<void>): Promise<number> {
     this.#isDraining = true;
     this.#trialsEnd?.cancel();
-    for (const consumer of this.#repairs.keys()) this.#endRepair(consumer);
-    const consumers = this.all();
-    const running = (): number => consumers.reduce((sum, consumer) => sum + consumer.running, 0);
+    for (const keeper of this.#repairs.keys()) this.#endRepair(keeper);
+    const keepers = this.all();
+    const running = (): number => keepers.reduce((sum, keeper) => sum + keeper.running, 0);
     const runningAtStart = running();
     const allIdle = Promise.all(
-      consumers.map(async (consumer) => {
-        await Promise.race([consumer.cancel(), isUnanswered]);
-        consumer.endWaits();
-        await consumer.untilIdle();
+      keepers.map(async (keeper) => {
+        await Promise.race([keeper.cancel(), isUnanswered]);
+        keeper.endWaits();
+        await keeper.untilIdle();
       }),
     );
     await Promise.race([allIdle, isOver]);
     const finished = Math.max(0, runningAtStart - running());
-    for (const consumer of consumers) consumer.handBackRunning();
+    for (const keeper of keepers) keeper.handBackRunning();
     return finished;
   }
 
   async closeChannels(): Promise<void> {
-    await Promise.all(this.all().map((consumer) => consumer.closeChannel()));
+    await Promise.all(this.all().map((keeper) => keeper.closeChannel()));
   }
 
   counters(): ConsumerCounters {
@@ -234,14 +237,14 @@ export class ConsumerRegistry {
     return sum;
   }
 
-  #endRepair(consumer: Consumer): void {
-    this.#repairs.get(consumer)?.cancel();
-    this.#repairs.delete(consumer);
+  #endRepair(keeper: SubscriptionKeeper): void {
+    this.#repairs.get(keeper)?.cancel();
+    this.#repairs.delete(keeper);
   }
 }
 
-function noteOutcome(consumer: Consumer, progress: RecoveryProgress): void {
-  const { name, isAttached, missingBecause } = consumer;
+function noteOutcome(keeper: SubscriptionKeeper, progress: RecoveryProgress): void {
+  const { name, isAttached, missingBecause } = keeper;
   if (isAttached) progress.consumersAttached += 1;
   else if (missingBecause !== undefined)
     progress.refused.push({ entity: `consumer "${name}"`, cause: missingBecause.cause });

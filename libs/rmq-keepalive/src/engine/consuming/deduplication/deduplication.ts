@@ -25,7 +25,7 @@ import type { Delivery } from '../delivery/delivery.js';
 import { Settlement } from '../delivery/settlement.js';
 import { WakeableWaits } from '../../base/wakeable-waits.js';
 
-export interface DeduplicationHost {
+export interface DeduplicationNeeds {
   readonly clock: Clock;
   event(event: ConnectionEvent): void;
   /** Called just before a handler runs: it may block the event loop. */
@@ -49,11 +49,11 @@ export class Deduplication {
   constructor(
     private readonly subscription: string,
     private readonly options: ResolvedDeduplication,
-    private readonly host: DeduplicationHost,
+    private readonly needs: DeduplicationNeeds,
     private readonly counters: { duplicatesSkipped: number },
   ) {
-    this.#waits = new WakeableWaits(host.clock);
-    this.#store = options.store ?? new MemoryDeduplicationStore(host.clock, options.maxEntries);
+    this.#waits = new WakeableWaits(needs.clock);
+    this.#store = options.store ?? new MemoryDeduplicationStore(needs.clock, options.maxEntries);
   }
 
   /**
@@ -109,7 +109,7 @@ export class Deduplication {
     });
     let result: unknown;
     try {
-      this.host.beforeHandler();
+      this.needs.beforeHandler();
       result = await run();
     } catch (thrown) {
       await renewal?.end();
@@ -137,7 +137,7 @@ export class Deduplication {
 
   #skipped(messageId: string): Settlement {
     this.counters.duplicatesSkipped += 1;
-    this.host.event({ type: 'duplicate-skipped', subscription: this.subscription, messageId });
+    this.needs.event({ type: 'duplicate-skipped', subscription: this.subscription, messageId });
     return Settlement.ack();
   }
 
@@ -183,7 +183,7 @@ export class Deduplication {
       const onTime = (): void => {
         renewing = renew();
       };
-      timer = this.host.clock.setTimer(onTime, everyMs, 'background');
+      timer = this.needs.clock.setTimer(onTime, everyMs, 'background');
     };
     const renew = async (): Promise<void> => {
       const isKept = await this.#renew(claim);
@@ -214,7 +214,7 @@ export class Deduplication {
   async #inTime<T>(work: T | Promise<T>): Promise<T> {
     if (typeof work !== 'object' || work === null || !('then' in work)) return work;
     return withDeadline(
-      this.host.clock,
+      this.needs.clock,
       work,
       STORE_TIMEOUT_MS,
       () => new Error(`it did not answer within ${STORE_TIMEOUT_MS} ms`),
@@ -226,7 +226,7 @@ export class Deduplication {
     const consequence =
       step === 'claim' && this.options.onStoreError === 'handle' ? 'the message is handled all the same' : AFTER[step];
     const cause = new DeduplicationError(step, { subscription, messageId, consequence }, thrown);
-    this.host.event({ type: 'deduplication-failed', subscription, step, cause });
+    this.needs.event({ type: 'deduplication-failed', subscription, step, cause });
   }
 }
 

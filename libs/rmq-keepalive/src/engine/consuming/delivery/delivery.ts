@@ -105,7 +105,7 @@ export class Delivery {
     return this.#message.fields.deliveryTag;
   }
 
-  /** @internal A new one for every attachment of the consumer. */
+  /** @internal A new one for every consumer of the subscription. */
   get consumerTag(): string {
     return this.#message.fields.consumerTag;
   }

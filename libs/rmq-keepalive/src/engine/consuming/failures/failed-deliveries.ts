@@ -9,7 +9,7 @@ import { hasBody } from '../../codec/readable.js';
 import type { ConnectionEvent, FailedHandlerFate } from '../../reporting/events.js';
 import { asError } from '../../errors/reasons.js';
 import { ConnectionClosedError } from '../../errors/connection-errors.js';
-import { Admission, type AdmissionHost } from '../poison/admission.js';
+import { Admission, type AdmissionNeeds } from '../poison/admission.js';
 import { isUnwritable } from '../../copies/copy-transport.js';
 import { moveToDeadLetters } from './move-to-dead-letters.js';
 import type { Delivery } from '../delivery/delivery.js';
@@ -25,7 +25,7 @@ import type { WantedSubscription } from '../options/subscription.js';
 import type { ConsumerCounters } from '../delivery/counters.js';
 import { worthAnotherAttempt } from './worth-another-attempt.js';
 
-export type FailureHost = AdmissionHost;
+export type FailureHost = AdmissionNeeds;
 
 /** Where a delivery is to go, and how that is told. */
 interface Move {
@@ -53,20 +53,20 @@ export class FailedDeliveries {
 
   constructor(
     private readonly wanted: WantedSubscription,
-    private readonly host: FailureHost,
+    private readonly needs: FailureHost,
     private readonly counters: ConsumerCounters,
     /** Also of a queue that nobody called one. */
     private readonly isStream: () => boolean,
   ) {
-    this.#waits = new WakeableWaits(host.clock);
+    this.#waits = new WakeableWaits(needs.clock);
     const usualDelaysMs = wanted.retry === undefined ? [] : delaysOf(wanted.retry);
-    this.#way = new RetryWay(host.copies, usualDelaysMs, (ms) => this.#rest(ms));
+    this.#way = new RetryWay(needs.copies, usualDelaysMs, (ms) => this.#rest(ms));
     const { name: subscription } = wanted;
-    this.#stuck = new StuckDeliveries(host.clock, {
-      began: (to, cause) => host.event({ type: 'deliveries-stuck', subscription, to, cause }),
-      over: (to, moved, afterMs) => host.event({ type: 'deliveries-unstuck', subscription, to, moved, afterMs }),
+    this.#stuck = new StuckDeliveries(needs.clock, {
+      began: (to, cause) => needs.event({ type: 'deliveries-stuck', subscription, to, cause }),
+      over: (to, moved, afterMs) => needs.event({ type: 'deliveries-unstuck', subscription, to, moved, afterMs }),
     });
-    this.#admission = new Admission(wanted, host, (delivery, reason, error) => this.giveUp(delivery, reason, error));
+    this.#admission = new Admission(wanted, needs, (delivery, reason, error) => this.giveUp(delivery, reason, error));
   }
 
   /** What could not be moved by now is handed back, and comes again elsewhere. */
@@ -104,9 +104,9 @@ export class FailedDeliveries {
     const counts = { redeliveries, renewals: delivery.renewals + 1 };
     await this.#move(delivery, {
       to: queue,
-      send: () => moveToEndOfQueue(delivery, counts, this.host.copies),
+      send: () => moveToEndOfQueue(delivery, counts, this.needs.copies),
       sent: () =>
-        this.host.event({
+        this.needs.event({
           type: 'delivery-renewed',
           subscription,
           messageId,
@@ -156,7 +156,7 @@ export class FailedDeliveries {
     const delayMs = delayAfter(retry, delivery.attempt, Math.random());
     if (delayMs === undefined) return undefined;
     const isWorthIt = worthAnotherAttempt(retry, error, (cause) =>
-      this.host.event({ type: 'listener-failed', event: `retry.on of "${name}"`, cause }),
+      this.needs.event({ type: 'listener-failed', event: `retry.on of "${name}"`, cause }),
     );
     return isWorthIt ? delayMs : undefined;
   }
@@ -178,7 +178,7 @@ export class FailedDeliveries {
   #tell(group: readonly Plan[], error: unknown): void {
     const [first] = group as [Plan];
     const { name: subscription, retry } = this.wanted;
-    this.host.event({
+    this.needs.event({
       type: 'handler-failed',
       subscription,
       messageId: group.length === 1 ? first.delivery.messageId : undefined,
@@ -215,17 +215,17 @@ export class FailedDeliveries {
     const isWhole = hasBody(delivery.properties);
     // A stream keeps what is passed over.
     if (deadLetter === false || (isStream && !isWhole)) {
-      if (delivery.reject()) this.host.event({ type: 'delivery-rejected', ...what });
+      if (delivery.reject()) this.needs.event({ type: 'delivery-rejected', ...what });
       return;
     }
     await this.#move(delivery, {
       // Without its body it cannot be copied: it is held. Others are not to wait in its line.
       to: isWhole ? deadLetter : `${deadLetter} (larger than maxInboundBytes)`,
       send: () =>
-        moveToDeadLetters(delivery, deadLetter, { reason, error, at: this.host.clock.wallClock() }, this.host.copies),
+        moveToDeadLetters(delivery, deadLetter, { reason, error, at: this.needs.clock.wallClock() }, this.needs.copies),
       sent: () => {
         this.counters.deadLettered += 1;
-        this.host.event({ type: 'delivery-dead-lettered', deadLetterQueue: deadLetter, ...what });
+        this.needs.event({ type: 'delivery-dead-lettered', deadLetterQueue: deadLetter, ...what });
       },
       failed: (cause, retryInMs) => ({
         type: 'dead-letter-failed',
@@ -243,17 +243,17 @@ export class FailedDeliveries {
   ): Promise<void> {
     const { name: subscription } = this.wanted;
     const { delayMs, attempt } = order;
-    const at = this.host.clock.wallClock();
+    const at = this.needs.clock.wallClock();
     await this.#move(delivery, {
       to: retryQueueName(delayMs),
       send: async () => {
         await this.#way.layBack(delivery);
-        await moveToRetryQueue(delivery, { ...order, at }, this.host.copies, () => this.#way.layThere(delayMs));
+        await moveToRetryQueue(delivery, { ...order, at }, this.needs.copies, () => this.#way.layThere(delayMs));
       },
       sent: () => {
         this.counters.retried += 1;
         const { messageId } = delivery;
-        this.host.event({ type: 'delivery-retried', subscription, messageId, attempt, delayMs });
+        this.needs.event({ type: 'delivery-retried', subscription, messageId, attempt, delayMs });
       },
       failed: (cause, retryInMs) => ({ type: 'retry-failed', subscription, delayMs, cause, retryInMs }),
       // Its headers cannot be written again, and without them it would be another message.
@@ -279,7 +279,7 @@ export class FailedDeliveries {
         }
         if (!delivery.isLive || this.#isStopped) break;
         const cause = asError(thrown);
-        this.host.event(move.failed(cause, this.#stuck.failed(move.to, delivery, cause)));
+        this.needs.event(move.failed(cause, this.#stuck.failed(move.to, delivery, cause)));
       }
     }
     this.#stuck.left(move.to, delivery);

@@ -2,7 +2,7 @@
  * Makes sure, for one subscription, that retry queues exist and that the way back to its own queue does.
  *
  * The way back hangs on a binding of the subscription's queue, and dies with that queue: so it is declared once for every
- * attachment of the consumer, since a queue that is deleted takes its consumers along. Retry queues are declared when the
+ * consumer of the subscription, since a queue that is deleted takes its consumers along. Retry queues are declared when the
  * broker returns a copy because there is none.
  */
 import type { CopyTransport } from '../../copies/copy-transport.js';

@@ -22,7 +22,7 @@ export interface StuckLine {
   readonly cause: Error;
 }
 
-export interface StuckHooks {
+export interface StuckHears {
   began(to: string, cause: Error): void;
   /** None is held any more: so many of them were moved, the others went back to their queue. */
   over(to: string, moved: number, afterMs: number): void;
@@ -60,7 +60,7 @@ export class StuckDeliveries {
 
   constructor(
     private readonly clock: Clock,
-    private readonly hooks: StuckHooks,
+    private readonly hears: StuckHears,
   ) {}
 
   /** What comes again by itself, its channel gone, counts no longer. */
@@ -139,7 +139,7 @@ export class StuckDeliveries {
       pause: undefined,
     };
     this.#lines.set(to, line);
-    this.hooks.began(to, cause);
+    this.hears.began(to, cause);
     return line;
   }
 
@@ -161,7 +161,7 @@ export class StuckDeliveries {
     if (line.held.size > 0) return;
     line.pause?.timer.cancel();
     this.#lines.delete(line.to);
-    this.hooks.over(line.to, line.moved, this.clock.now() - line.beganAt);
+    this.hears.over(line.to, line.moved, this.clock.now() - line.beganAt);
   }
 }
 

@@ -1,4 +1,4 @@
-/** The time limit of the handlers of one attachment: one timer for all of them. It outlives the attachment, as handlers do. */
+/** The time limit of the handlers of one consumer: one timer for all of them. It outlives the consumer, as handlers do. */
 import type { Clock, Timer } from '../../base/clock.js';
 import type { HandlerRun } from './handler-run.js';
 

@@ -1,5 +1,5 @@
 /**
- * The runs of a handler over the deliveries of one attachment: each waits for its turn, runs, and settles its deliveries by
+ * The runs of a handler over the deliveries of one consumer: each waits for its turn, runs, and settles its deliveries by
  * what the handler said.
  *
  * Danger: a handler may return at once a thousand times in a row, throw anything, return long after somebody else has
@@ -14,10 +14,10 @@ import type { FailedDeliveries } from '../failures/failed-deliveries.js';
 import { HandlerDeadlines } from './handler-deadlines.js';
 import type { HandlerRun } from './handler-run.js';
 import type { Holding } from './holding.js';
-import { Lanes } from './turns.js';
+import { Turns } from './turns.js';
 import type { WantedSubscription } from '../options/subscription.js';
 
-export interface HandlerRunsHost {
+export interface HandlerRunsNeeds {
   readonly clock: Clock;
   /** Called before a handler runs: it may block the event loop. */
   beforeHandler(): void;
@@ -29,7 +29,7 @@ const LOOK_AT_HEARTBEATS_EVERY_MS = 10;
 export class HandlerRuns {
   /** Those that began first are first. */
   readonly #running = new Set<HandlerRun>();
-  readonly #lanes: Lanes<HandlerRun>;
+  readonly #turns: Turns<HandlerRun>;
   readonly #toStart = new Fifo<HandlerRun>();
   /** Whose handler has returned without settling it (`ack: 'manual'`). */
   readonly #left = new Map<Delivery, HandlerRun>();
@@ -40,7 +40,7 @@ export class HandlerRuns {
 
   constructor(
     private readonly wanted: WantedSubscription,
-    private readonly host: HandlerRunsHost,
+    private readonly needs: HandlerRunsNeeds,
     private readonly failures: FailedDeliveries,
     /** With `deduplicate`: calls the handler when that is right. Batches are refused at boot together with it. */
     private readonly around: (delivery: Delivery, handle: () => unknown) => unknown,
@@ -53,9 +53,11 @@ export class HandlerRuns {
     },
   ) {
     const { concurrency, handlerTimeoutMs } = wanted;
-    this.#lanes = new Lanes(concurrency);
+    this.#turns = new Turns(concurrency);
     if (handlerTimeoutMs !== undefined)
-      this.#deadlines = new HandlerDeadlines(handlerTimeoutMs, host.clock, this.#running, (run) => this.#timedOut(run));
+      this.#deadlines = new HandlerDeadlines(handlerTimeoutMs, needs.clock, this.#running, (run) =>
+        this.#timedOut(run),
+      );
   }
 
   get running(): number {
@@ -64,7 +66,7 @@ export class HandlerRuns {
 
   /** For their turn. */
   get waiting(): number {
-    return this.#lanes.waiting;
+    return this.#turns.waiting;
   }
 
   /** Those that began first are first. */
@@ -73,7 +75,7 @@ export class HandlerRuns {
   }
 
   get isIdle(): boolean {
-    return this.#running.size === 0 && this.#toStart.size === 0 && this.#lanes.waiting === 0;
+    return this.#running.size === 0 && this.#toStart.size === 0 && this.#turns.waiting === 0;
   }
 
   /** A handler is at work; what it said of its deliveries before may still be on its way. */
@@ -88,19 +90,19 @@ export class HandlerRuns {
 
   /** Begins when its turn has come, perhaps at once. */
   enter(run: HandlerRun, now: number): void {
-    if (this.#lanes.enter(run, run.key)) this.#begin(run, now);
+    if (this.#turns.enter(run, run.key)) this.#begin(run, now);
     else this.told.waits();
   }
 
   /** The deliveries of what waits, which now does so no longer. */
   takeWaiting(): Delivery[] {
-    return this.#lanes.takeWaiting().flatMap(({ deliveries }) => deliveries);
+    return this.#turns.takeWaiting().flatMap(({ deliveries }) => deliveries);
   }
 
   /** The channel is gone: what waits comes again, and nobody can settle what was left. */
   detached(cause: Error): void {
     this.#isDetached = true;
-    this.#lanes.takeWaiting();
+    this.#turns.takeWaiting();
     const { inHand } = this;
     for (const run of new Set(this.#left.values())) this.#finished(run);
     for (const delivery of inHand) delivery.abort(cause);
@@ -145,7 +147,7 @@ export class HandlerRuns {
     this.#running.add(run);
     if (now - this.#lookedAtHeartbeatsAt >= LOOK_AT_HEARTBEATS_EVERY_MS) {
       this.#lookedAtHeartbeatsAt = now;
-      this.host.beforeHandler();
+      this.needs.beforeHandler();
     }
     let result: unknown;
     let isPending: boolean;
@@ -169,7 +171,7 @@ export class HandlerRuns {
   }
 
   #handlerAfterWait(run: HandlerRun): unknown {
-    this.#began(run, this.host.clock.now());
+    this.#began(run, this.needs.clock.now());
     return this.wanted.handler(run.payload, run.context);
   }
 
@@ -222,9 +224,9 @@ export class HandlerRuns {
     if (!this.#running.delete(run)) return;
     run.isDecided = true;
     if (run.left > 0) for (const delivery of run.deliveries) this.#left.delete(delivery);
-    const next = this.#lanes.leave(run.key);
+    const next = this.#turns.leave(run.key);
     if (next === undefined && !this.holding.isShrunk) return this.told.eased();
-    const now = this.host.clock.now();
+    const now = this.needs.clock.now();
     // How long a handler takes matters where others wait for it.
     if (run.startedAt !== undefined) this.holding.took(now - run.startedAt);
     if (next === undefined) this.told.eased();

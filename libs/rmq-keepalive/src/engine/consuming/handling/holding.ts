@@ -1,4 +1,4 @@
-/** What one subscription may hold, through all its attachments: its prefetch now, and what is known of the pace of its handlers. */
+/** How much one subscription may hold, over all its consumers: its prefetch now, and the pace of its handlers. */
 import type { Clock } from '../../base/clock.js';
 import { AckTimeoutGuess } from './ack-timeout-guess.js';
 import { ackTimeoutIn, budgetOf, longestBatchWait, looksEveryMs } from '../options/ack-timeout.js';
@@ -84,7 +84,7 @@ export class Holding {
     this.#later = undefined;
   }
 
-  /** With the next attachment. */
+  /** Called with the next consumer. */
   changeLater(prefetch: number): void {
     this.#later = prefetch;
   }

@@ -1,9 +1,9 @@
 /**
- * The deliveries of one attachment, from arrival until their handler has its turn: counted if they came back, decoded,
+ * The deliveries of one consumer, from arrival until their handler has its turn: counted if they came back, decoded,
  * checked, gathered into batches. {@link HandlerRuns} takes it from there.
  *
  * Danger: it starts inside amqplib's read loop, where a throw would close the channel.
- * Choice: one object for each attachment, so that handlers which outlive their channel are in nobody's way on the next
+ * Choice: one object for each consumer, so that handlers which outlive their channel are in nobody's way on the next
  * one. What costs time for every message is done here without promises of our own.
  */
 import type { Codec } from '../../codec/codec.js';
@@ -16,12 +16,12 @@ import { DeliveryBatch } from '../delivery/delivery-batch.js';
 import type { DeadLetterReason } from '../delivery/settlement.js';
 import type { FailedDeliveries } from '../failures/failed-deliveries.js';
 import { HandlerRun } from './handler-run.js';
-import { HandlerRuns, type HandlerRunsHost } from './handler-runs.js';
+import { HandlerRuns, type HandlerRunsNeeds } from './handler-runs.js';
 import type { Holding } from './holding.js';
 import type { WantedSubscription } from '../options/subscription.js';
 import { Validation } from './validation.js';
 
-export interface HandlingHost extends HandlerRunsHost {
+export interface IntakeNeeds extends HandlerRunsNeeds {
   readonly codec: Codec;
   event(event: ConnectionEvent): void;
 }
@@ -29,7 +29,7 @@ export interface HandlingHost extends HandlerRunsHost {
 /** With acks the prefetch is the bound; without, the broker sends whatever comes. */
 const MAX_WAITING = 10_000;
 
-export class DeliveryHandling {
+export class Intake {
   readonly #runs: HandlerRuns;
   readonly #batcher: Batcher<{ payload: unknown; delivery: Delivery }> | undefined;
   readonly #validation: Validation | undefined;
@@ -48,7 +48,7 @@ export class DeliveryHandling {
 
   constructor(
     private readonly wanted: WantedSubscription,
-    private readonly host: HandlingHost,
+    private readonly needs: IntakeNeeds,
     private readonly failures: FailedDeliveries,
     /** With `deduplicate`: calls the handler when that is right. Batches are refused at boot together with it. */
     around: (delivery: Delivery, handle: () => unknown) => unknown,
@@ -61,8 +61,8 @@ export class DeliveryHandling {
     },
   ) {
     const { event, handlerTimeoutMs: timeoutMs, name } = wanted;
-    const { clock } = host;
-    this.#runs = new HandlerRuns(wanted, host, failures, around, holding, {
+    const { clock } = needs;
+    this.#runs = new HandlerRuns(wanted, needs, failures, around, holding, {
       waits: () => told.waits(),
       eased: () => this.#tellIfIdle(),
     });
@@ -200,7 +200,7 @@ export class DeliveryHandling {
       isTaken = true;
       this.#movedAside -= 1;
       this.#elsewhere.delete(delivery.deliveryTag);
-      if (this.#mayBegin(delivery)) this.#take(delivery, this.host.clock.now());
+      if (this.#mayBegin(delivery)) this.#take(delivery, this.needs.clock.now());
       return this.#settlementOf(delivery);
     };
     this.#movedAside += 1;
@@ -221,7 +221,7 @@ export class DeliveryHandling {
     let payload: unknown;
     try {
       refuseUnreadable(delivery.properties);
-      payload = (this.wanted.codec ?? this.host.codec).decode(delivery.body, delivery.properties);
+      payload = (this.wanted.codec ?? this.needs.codec).decode(delivery.body, delivery.properties);
     } catch (thrown) {
       return this.#unfit(delivery, 'not-decodable', thrown);
     }
@@ -236,7 +236,7 @@ export class DeliveryHandling {
       valid: (valid) => {
         isAnswered = true;
         this.#elsewhere.delete(delivery.deliveryTag);
-        if (this.#mayBegin(delivery)) this.#enter(valid, delivery, this.host.clock.now());
+        if (this.#mayBegin(delivery)) this.#enter(valid, delivery, this.needs.clock.now());
         this.#tellIfIdle();
       },
       failed: (thrown) => {
@@ -271,7 +271,7 @@ export class DeliveryHandling {
     const deliveries = items.map(({ delivery }) => delivery);
     const payloads = items.map(({ payload }) => payload);
     const run = new HandlerRun(payloads, new DeliveryBatch(deliveries), deliveries, undefined);
-    this.#runs.enter(run, this.host.clock.now());
+    this.#runs.enter(run, this.needs.clock.now());
   }
 
   /** No handler can take it. */

@@ -1,7 +1,7 @@
 /**
  * What may be worked on now: at most `width` items at a time, and of each key one at a time, in the order they came.
  *
- * Items without a key (`undefined`) are in nobody's way. An item that has to wait comes out of {@link Lanes.leave} when
+ * Items without a key (`undefined`) are in nobody's way. An item that has to wait comes out of {@link Turns.leave} when
  * its turn has come; each step takes the same time, however many wait.
  */
 import { Fifo } from '../../base/fifo.js';
@@ -11,7 +11,7 @@ interface Waiting<T> {
   readonly key: unknown;
 }
 
-export class Lanes<T> {
+export class Turns<T> {
   #working = 0;
   /** In nobody's way; they wait for room only. */
   readonly #ready = new Fifo<Waiting<T>>();

@@ -21,7 +21,7 @@ export class StreamPosition {
     this.#newest = offset ?? this.#newest;
   }
 
-  /** It came and was not handled, nor will be on this attachment. */
+  /** It came and was not handled, nor will be by this consumer. */
   mustComeAgain(offset: number | undefined): void {
     if (offset !== undefined) this.#rewindTo = Math.min(offset, this.#rewindTo ?? offset);
   }

@@ -1,4 +1,4 @@
-/** What is wanted: a handler for a queue, with its bindings. Checked on entry; the live attachment is a {@link Consumer}. */
+/** A subscription as it is wanted: a handler for a queue, with its bindings. Checked on entry; a `SubscriptionKeeper` keeps it attached. */
 import type { Codec } from '../../codec/codec.js';
 import { OptionsError } from '../../errors/options-error.js';
 import { checkOptionsObject, checkShortString, copyOfRecord, shown } from '../../base/option-checks.js';

@@ -15,9 +15,9 @@ import { isSuspect, type OwnReturns, redeliveryVerdict, type RedeliveryVerdict }
 import { RedeliveryCopies } from './redelivery-copies.js';
 import { isRetryQueue } from '../../copies/retry-queues.js';
 import type { WantedSubscription } from '../options/subscription.js';
-import { SuspectLane } from './suspect-turns.js';
+import { SuspectTurns } from './suspect-turns.js';
 
-export interface AdmissionHost {
+export interface AdmissionNeeds {
   readonly clock: Clock;
   readonly copies: CopyTransport;
   /** To the subscription's queue, from the hands of this process. */
@@ -28,19 +28,19 @@ export interface AdmissionHost {
 export class Admission {
   /** Only where a message that comes back may have to be counted by us. */
   readonly #ownReturns: OwnReturns | undefined;
-  readonly #suspects: SuspectLane;
+  readonly #suspects: SuspectTurns;
   readonly #copies: RedeliveryCopies;
   /** Handled although they should have been copied. */
   readonly #uncopied = new WeakSet<Delivery>();
 
   constructor(
     private readonly wanted: WantedSubscription,
-    host: AdmissionHost,
+    needs: AdmissionNeeds,
     private readonly giveUp: (delivery: Delivery, reason: DeadLetterReason, error: Error) => Promise<void>,
   ) {
-    this.#suspects = new SuspectLane(host.clock);
-    this.#copies = new RedeliveryCopies(wanted.name, host);
-    if (mayBringPoison(wanted)) this.#ownReturns = host.ownReturns;
+    this.#suspects = new SuspectTurns(needs.clock);
+    this.#copies = new RedeliveryCopies(wanted.name, needs);
+    if (mayBringPoison(wanted)) this.#ownReturns = needs.ownReturns;
   }
 
   /** What waits for its turn is handed back. */

@@ -9,7 +9,7 @@ import type { Delivery } from '../delivery/delivery.js';
 import type { RedeliveryVerdict } from './redeliveries.js';
 import { moveToEndOfQueue } from './redelivery-copy.js';
 
-export interface RedeliveryCopiesHost {
+export interface RedeliveryCopiesNeeds {
   readonly clock: Clock;
   readonly copies: CopyTransport;
   event(event: ConnectionEvent): void;
@@ -41,7 +41,7 @@ export class RedeliveryCopies {
 
   constructor(
     private readonly subscription: string,
-    private readonly host: RedeliveryCopiesHost,
+    private readonly needs: RedeliveryCopiesNeeds,
   ) {}
 
   /** Of the originals of all copies that were sent by now. */
@@ -54,7 +54,7 @@ export class RedeliveryCopies {
     if (await this.#originals.hasCopy(delivery, returnsOf(reason))) return 'has-copy';
     // What cannot be read cannot be copied; it is given up as soon as somebody tries to decode it.
     if (!isReadable(delivery.properties)) return 'not-now';
-    if (!delivery.isLive || this.host.clock.now() < this.#copiesAgainAt) return 'not-now';
+    if (!delivery.isLive || this.needs.clock.now() < this.#copiesAgainAt) return 'not-now';
     const replacing = this.#replace(delivery, reason);
     this.#underWay.add(replacing);
     try {
@@ -81,7 +81,7 @@ export class RedeliveryCopies {
     }
     delivery.ack();
     await this.#forgetOnceRead(delivery);
-    this.host.event(this.#eventOf(delivery, reason));
+    this.needs.event(this.#eventOf(delivery, reason));
     return 'replaced';
   }
 
@@ -89,7 +89,7 @@ export class RedeliveryCopies {
   async #send(delivery: Delivery, { kind, redeliveries }: Reason): Promise<Replacement> {
     const renewals = delivery.renewals + (kind === 'renew' ? 1 : 0);
     try {
-      await moveToEndOfQueue(delivery, { redeliveries, renewals }, this.host.copies, COPY_TIMEOUT_MS);
+      await moveToEndOfQueue(delivery, { redeliveries, renewals }, this.needs.copies, COPY_TIMEOUT_MS);
       this.#cannotCopy = false;
       return 'replaced';
     } catch (thrown) {
@@ -101,10 +101,10 @@ export class RedeliveryCopies {
 
   /** Told once, for as long as it lasts. */
   #failed(cause: Error): void {
-    this.#copiesAgainAt = this.host.clock.now() + COPY_PAUSE_MS;
+    this.#copiesAgainAt = this.needs.clock.now() + COPY_PAUSE_MS;
     if (this.#cannotCopy) return;
     this.#cannotCopy = true;
-    this.host.event({ type: 'redelivery-not-counted', subscription: this.subscription, cause });
+    this.needs.event({ type: 'redelivery-not-counted', subscription: this.subscription, cause });
   }
 
   async #forgetOnceRead(delivery: Delivery): Promise<void> {

@@ -1,12 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
 import { ManualClock } from '../../../../../../test/support/manual-clock.js';
-import { SuspectLane } from './suspect-turns.js';
+import { SuspectTurns } from './suspect-turns.js';
 
 const GATHERED_MS = 100;
 
 function lane(random = () => 0) {
   const clock = new ManualClock();
-  const suspects = new SuspectLane(clock, random);
+  const suspects = new SuspectTurns(clock, random);
   const begun: string[] = [];
   const ends = new Map<string, (error?: Error) => void>();
   const outcomes = new Map<string, unknown>();

@@ -13,7 +13,7 @@ const GATHER_MS = 100;
 
 type Turn = (what: 'begin' | 'forget') => void;
 
-export class SuspectLane {
+export class SuspectTurns {
   readonly #waiting: Turn[] = [];
   #isTaken = false;
   #isStopped = false;

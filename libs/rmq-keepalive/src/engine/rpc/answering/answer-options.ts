@@ -21,7 +21,7 @@ export interface AnswerOptions<T = unknown> extends Omit<
    */
   replyTo?: readonly string[];
   /**
-   * How far the asker's clock may be behind ours, in ms. A request is dropped unhandled when its deadline, by the asker's
+   * How far the caller's clock may be behind ours, in ms. A request is dropped unhandled when its deadline, by the caller's
    * clock, has been over for longer; `Infinity`: never. Too little, and a request from a machine whose clock is slow is
    * never answered; too much, and a handler works for somebody who has gone.
    * @default 2_000

@@ -25,7 +25,7 @@ function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
   return typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
 }
 
-export interface ItemWatch {
+export interface ItemsNeeds {
   /** Called with each item, in front of its reader. What it throws ends the items. */
   readonly check?: (item: unknown) => unknown;
   /** Called with what the source throws, once: throws, or returns what comes in its place. */
@@ -33,7 +33,7 @@ export interface ItemWatch {
 }
 
 /** Interceptors make an Observable of whatever the handler returned, also of its iterable. */
-export function itemsOf(source: ItemSource, watch: ItemWatch = {}): Items {
+export function itemsOf(source: ItemSource, watch: ItemsNeeds = {}): Items {
   return new Items(source, watch);
 }
 
@@ -57,8 +57,8 @@ export async function lastItemOf(source: ItemSource, signal: AbortSignal): Promi
 /** Begins with the first `next()`. One of these at a time; `return()` at any. */
 export class Items implements AsyncIterableIterator<unknown, undefined> {
   #toBegin: ItemSource | undefined;
-  readonly #check: ItemWatch['check'];
-  #caught: ItemWatch['caught'];
+  readonly #check: ItemsNeeds['check'];
+  #caught: ItemsNeeds['caught'];
   /** Under way, the innermost last. */
   readonly #iterators: AsyncIterator<unknown>[] = [];
   #isOver = false;
@@ -66,7 +66,7 @@ export class Items implements AsyncIterableIterator<unknown, undefined> {
   /** Ends the `next()` that waits. */
   #wake: () => void = () => undefined;
 
-  constructor(source: ItemSource, { check, caught }: ItemWatch) {
+  constructor(source: ItemSource, { check, caught }: ItemsNeeds) {
     this.#toBegin = source;
     this.#check = check;
     this.#caught = caught;

@@ -5,7 +5,7 @@
  * Danger: an ack in front of the reply would lose the answer with the process; and a request that nobody waits for any more
  * keeps the handlers from those that somebody does.
  * Choice: a handler's error is an answer too, so its request is acked and not dead-lettered. What no handler should see
- * (undecodable, not matching its schema) is both: told to the asker, and kept as a dead letter.
+ * (undecodable, not matching its schema) is both: told to the caller, and kept as a dead letter.
  */
 import type { Observable } from 'rxjs';
 import type { Clock } from '../../base/clock.js';
@@ -19,13 +19,13 @@ import type { MessageProperties } from '../../wire/message-properties.js';
 import { encodePayload } from '../../publishing/encode-payload.js';
 import { isThenable } from '../../base/thenable.js';
 import { isStreaming, type Items, itemsOf, lastItemOf } from './async-items.js';
-import type { Asker, Replies } from './replies.js';
+import type { Caller, Replies } from './replies.js';
 import type { ReplyAddresses } from '../wire/reply-addresses.js';
 import { encodedError, type RemoteErrorFields, remoteFieldsOf, RpcFailure } from '../wire/remote-error.js';
 import { StreamSender } from './stream-sender.js';
 import { CREDIT_HEADER, DEADLINE_HEADER, NO_CONTENT, RPC_TYPES } from '../wire/rpc-wire.js';
 
-export interface ResponderParts {
+export interface ResponderNeeds {
   readonly replies: Replies;
   readonly codec: Codec;
   readonly clock: Clock;
@@ -58,17 +58,17 @@ class Decision extends Error {
 }
 
 export class Responder {
-  /** Their streams have failed, and their askers know. */
+  /** Their streams have failed, and their callers know. */
   readonly #told = new WeakSet<Delivery>();
 
   constructor(
-    private readonly parts: ResponderParts,
+    private readonly needs: ResponderNeeds,
     private readonly handler: DeliveryHandler<never>,
   ) {}
 
   /** To be subscribed with. */
   readonly handle = (payload: unknown, delivery: Delivery): unknown => {
-    const { addresses, counters } = this.parts;
+    const { addresses, counters } = this.needs;
     const refusal = addresses.refusalOf(delivery.properties.replyTo);
     if (refusal !== undefined) {
       counters.replyToRefused += 1;
@@ -85,10 +85,10 @@ export class Responder {
 
   /** For what the handler threw, and for what no handler saw. */
   readonly answers: FailureAnswers = {
-    isDeliberate: (error) => error instanceof RpcFailure || this.parts.describeError(error) !== undefined,
+    isDeliberate: (error) => error instanceof RpcFailure || this.needs.describeError(error) !== undefined,
     answer: (delivery, reason, error) => {
       if (this.#told.has(delivery)) return Promise.resolve();
-      if (this.parts.addresses.refusalOf(delivery.properties.replyTo) !== undefined) return undefined;
+      if (this.needs.addresses.refusalOf(delivery.properties.replyTo) !== undefined) return undefined;
       const isAnswer = reason === 'handler-failed' || reason === 'attempts-spent';
       const told = this.#sendError(error ?? notHandled(reason), delivery);
       return isAnswer ? told.then(() => void delivery.ack()) : undefined;
@@ -97,7 +97,7 @@ export class Responder {
 
   #isExpired({ headers }: Delivery): boolean {
     const deadline = headers[DEADLINE_HEADER];
-    return typeof deadline === 'number' && this.parts.clock.wallClock() > deadline + this.parts.clockToleranceMs;
+    return typeof deadline === 'number' && this.needs.clock.wallClock() > deadline + this.needs.clockToleranceMs;
   }
 
   #answer(value: unknown, delivery: Delivery): unknown {
@@ -136,9 +136,9 @@ export class Responder {
     this.#sendPayload(value, {}, delivery, () => delivery.ack());
   }
 
-  /** What is sent is the value as it is: a schema that transforms it does so again for the asker. */
+  /** What is sent is the value as it is: a schema that transforms it does so again for the caller. */
   #checked(value: unknown): unknown {
-    const { contract } = this.parts;
+    const { contract } = this.needs;
     return contract === undefined ? undefined : checkAgainst(contract.response, value);
   }
 
@@ -148,11 +148,11 @@ export class Responder {
   }
 
   async #stream(items: Items, credit: number, delivery: Delivery): Promise<Settlement | void> {
-    const { replies, counters } = this.parts;
+    const { replies, counters } = this.needs;
     const sender = new StreamSender(
       {
         calls: replies.calls,
-        asker: askerOf(delivery),
+        caller: callerOf(delivery),
         credit,
         send: (item, messageId, written) =>
           this.#sendPayload(item, { type: RPC_TYPES.item, messageId }, delivery, written),
@@ -185,17 +185,17 @@ export class Responder {
   #sendEnd({ streamId: messageId, sent }: StreamSender, delivery: Delivery): Promise<void> {
     const reply = { content: Buffer.from(String(sent), 'latin1'), properties: { type: RPC_TYPES.end, messageId } };
     return new Promise((resolve) => {
-      this.parts.replies.send(askerOf(delivery), reply, () => resolve());
+      this.needs.replies.send(callerOf(delivery), reply, () => resolve());
     });
   }
 
   /** Resolves when it was handed to the socket, or cannot be. Does not reject. */
   #sendError(thrown: unknown, delivery: Delivery): Promise<void> {
-    this.parts.counters.failed += 1;
-    const { content, contentType } = encodedError(this.parts.describeError(thrown) ?? remoteFieldsOf(thrown));
+    this.needs.counters.failed += 1;
+    const { content, contentType } = encodedError(this.needs.describeError(thrown) ?? remoteFieldsOf(thrown));
     const reply = { content, properties: { type: RPC_TYPES.error, contentType } };
     return new Promise((resolve) => {
-      this.parts.replies.send(askerOf(delivery), reply, () => resolve());
+      this.needs.replies.send(callerOf(delivery), reply, () => resolve());
     });
   }
 
@@ -206,16 +206,16 @@ export class Responder {
     delivery: Delivery,
     written: (error?: Error) => void,
   ): void {
-    const { codec, replies, maxMessageBytes } = this.parts;
-    const asker = askerOf(delivery);
-    if (value === undefined) return replies.send(asker, { content: NO_CONTENT, properties }, written);
-    const address = { exchange: '', routingKey: asker.replyTo, messageId: asker.correlationId ?? '(no id)' };
+    const { codec, replies, maxMessageBytes } = this.needs;
+    const caller = callerOf(delivery);
+    if (value === undefined) return replies.send(caller, { content: NO_CONTENT, properties }, written);
+    const address = { exchange: '', routingKey: caller.replyTo, messageId: caller.correlationId ?? '(no id)' };
     const { content, contentType, contentEncoding } = encodePayload(codec, value, address, maxMessageBytes);
-    replies.send(asker, { content, properties: { ...properties, contentType, contentEncoding } }, written);
+    replies.send(caller, { content, properties: { ...properties, contentType, contentEncoding } }, written);
   }
 }
 
-function askerOf({ properties }: Delivery): Asker {
+function callerOf({ properties }: Delivery): Caller {
   const { replyTo, correlationId } = properties as { replyTo: string; correlationId?: unknown };
   return { replyTo, correlationId: typeof correlationId === 'string' ? correlationId : undefined };
 }

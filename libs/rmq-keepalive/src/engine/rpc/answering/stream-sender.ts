@@ -10,7 +10,7 @@ import { asError } from '../../errors/reasons.js';
 import { RpcTimeoutError } from '../../errors/rpc-errors.js';
 import type { Call, CallListener } from '../calling/call.js';
 import type { Calls } from '../calling/calls.js';
-import type { Asker } from './replies.js';
+import type { Caller } from './replies.js';
 import { creditOf, MAX_CREDIT, NO_CONTENT, RPC_TYPES, STREAM_ALIVE, typeOf } from '../wire/rpc-wire.js';
 
 export type StreamOutcome =
@@ -22,9 +22,9 @@ export type StreamOutcome =
   /** The handler has. */
   | { readonly kind: 'threw'; readonly error: unknown };
 
-export interface SendingParts {
+export interface StreamSenderNeeds {
   readonly calls: Calls;
-  readonly asker: Asker;
+  readonly caller: Caller;
   /** Items that may be sent without being asked again. */
   readonly credit: number;
   /** Sends one; `written` is called when the socket has it, or with the reason why it never will. What it throws fails the stream. */
@@ -45,18 +45,18 @@ export class StreamSender implements CallListener {
   readonly #call: Call;
 
   constructor(
-    private readonly parts: SendingParts,
+    private readonly needs: StreamSenderNeeds,
     private readonly iterator: AsyncIterator<unknown>,
   ) {
-    const { calls, asker, credit } = parts;
+    const { calls, caller, credit } = needs;
     this.#credit = Math.min(credit, MAX_CREDIT);
     this.#call = calls.call(
       {
         exchange: '',
-        routingKey: asker.replyTo,
+        routingKey: caller.replyTo,
         content: NO_CONTENT,
         timeoutMs: STREAM_ALIVE.lostAfterMs,
-        properties: { type: RPC_TYPES.open, correlationId: asker.correlationId, mandatory: false },
+        properties: { type: RPC_TYPES.open, correlationId: caller.correlationId, mandatory: false },
       },
       this,
     );
@@ -115,7 +115,7 @@ export class StreamSender implements CallListener {
         this.#credit -= 1;
         this.#sent += 1;
         this.#unwritten += 1;
-        this.parts.send(value, this.streamId, (error) => this.#written(error));
+        this.needs.send(value, this.streamId, (error) => this.#written(error));
       }
       // An end in front of an item that is still to be written, or never will be, would be a lie.
       await this.#until(() => this.#unwritten === 0);

@@ -26,7 +26,7 @@ import {
 } from '../../errors/rpc-errors.js';
 import { asError } from '../../errors/reasons.js';
 import { AbortWatch } from '../../base/abort-watch.js';
-import type { Dispatcher } from '../../publishing/outbox-sender.js';
+import type { OutboxSender } from '../../publishing/outbox-sender.js';
 import { Outgoing, type OutgoingMessage } from '../../publishing/outgoing-message.js';
 import type { ResolvedOutbox } from '../../publishing/outbox.js';
 import type { Publishers } from '../../publishing/publishers.js';
@@ -89,7 +89,7 @@ export class Calls {
   readonly #options: ResolvedCallsOptions;
   readonly #publishers: Publishers;
   readonly #clock: Clock;
-  #ownDispatcher: Dispatcher | undefined;
+  #ownDispatcher: OutboxSender | undefined;
   readonly #outstanding = new Map<string, Call>();
   readonly #deadlines: CallDeadlines<Call>;
   readonly #aborts = new AbortWatch();
@@ -125,7 +125,7 @@ export class Calls {
 
   /** Where channels are few, one is kept for it from now on. */
   reserveChannel(): void {
-    void this.#dispatcher;
+    void this.#sender;
   }
 
   /** Unguessable beforehand, and never given twice. */
@@ -156,7 +156,7 @@ export class Calls {
     const { signal } = request;
     this.#outstanding.set(call.id, call);
     if (signal?.aborted === true) call.aborted(signal.reason);
-    else if (this.#isClosed || this.#dispatcher.isOver) this.#end(call, 'closed', new RpcClosedError(call, false));
+    else if (this.#isClosed || this.#sender.isOver) this.#end(call, 'closed', new RpcClosedError(call, false));
     else if (this.#outstanding.size > this.#options.maxCalls) this.#end(call, 'refused', this.#tooMany(call));
     else if (this.#missing.has(call.exchange))
       this.#end(call, 'unroutable', new RpcUnroutableError(call, 404, `NOT_FOUND - no exchange '${call.exchange}'`));
@@ -180,11 +180,11 @@ export class Calls {
     };
     let entry: Outgoing;
     try {
-      entry = new Outgoing(outgoing, this.#clock.now() + timeoutMs, this.#dispatcher.settled, settled, settled);
+      entry = new Outgoing(outgoing, this.#clock.now() + timeoutMs, this.#sender.settled, settled, settled);
     } catch (thrown) {
       return settled(asError(thrown));
     }
-    this.#dispatcher.send(entry);
+    this.#sender.send(entry);
   }
 
   /** Resolves when no call is outstanding any more. */
@@ -210,11 +210,11 @@ export class Calls {
   }
 
   /** Opened with the first use: it has an outbox of its own. */
-  get #dispatcher(): Dispatcher {
+  get #sender(): OutboxSender {
     return (this.#ownDispatcher ??= this.#open());
   }
 
-  #open(): Dispatcher {
+  #open(): OutboxSender {
     return this.#publishers.open(
       {
         confirms: 'off',
@@ -255,7 +255,7 @@ export class Calls {
       outgoing = new Outgoing(
         message,
         this.#clock.now() + call.sendTimeoutMs,
-        this.#dispatcher.settled,
+        this.#sender.settled,
         () => this.#sent(call),
         (error) => this.#notSent(call, error),
       );
@@ -265,7 +265,7 @@ export class Calls {
     call.outgoing = outgoing;
     if (signal !== undefined) this.#aborts.add(signal, call);
     if (timeoutMs !== undefined) this.#renew(call);
-    this.#dispatcher.send(outgoing);
+    this.#sender.send(outgoing);
   }
 
   #sent(call: Call): void {
@@ -341,7 +341,7 @@ export class Calls {
     const { wasSent } = call;
     const cause = wasSent
       ? undefined
-      : (this.#replyQueueRefused ?? this.#dispatcher.hindrance ?? new Error(this.#dispatcher.obstacle ?? 'no answer'));
+      : (this.#replyQueueRefused ?? this.#sender.hindrance ?? new Error(this.#sender.obstacle ?? 'no answer'));
     this.#end(call, 'timedOut', new RpcTimeoutError(call, timeoutMs, wasSent, cause));
   }
 

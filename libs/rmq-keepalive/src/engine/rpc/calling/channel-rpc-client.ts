@@ -19,7 +19,7 @@ import { RmqRpcClient, type RpcRequestOptions, type RpcStreamOptions } from './r
 import { MAX_TIMER_MS } from '../wire/rpc-options.js';
 import { CREDIT_HEADER, DEADLINE_HEADER, MAX_CREDIT, RPC_TYPES, typeOf } from '../wire/rpc-wire.js';
 
-export interface RpcClientParts {
+export interface RpcClientNeeds {
   /** Opens the channel's place; nothing is dialled before the first call. */
   openCalls(late: (message: ConsumeMessage) => void): Calls;
   readonly codec: Codec;
@@ -33,12 +33,12 @@ const DEFAULT_WINDOW = 32;
 
 export class ChannelRpcClient extends RmqRpcClient {
   readonly #calls: Calls;
-  readonly #parts: RpcClientParts;
+  readonly #needs: RpcClientNeeds;
 
-  constructor(parts: RpcClientParts) {
+  constructor(needs: RpcClientNeeds) {
     super();
-    this.#parts = parts;
-    this.#calls = parts.openCalls((message) => cancelLateStream(message, this.#calls));
+    this.#needs = needs;
+    this.#calls = needs.openCalls((message) => cancelLateStream(message, this.#calls));
   }
 
   override request(
@@ -60,7 +60,7 @@ export class ChannelRpcClient extends RmqRpcClient {
     checkNumber(window, { min: 1, max: MAX_CREDIT, unit: 'items', integer: true }, 'stream options.window');
     const address = rpcAddress(target, 'stream(target)');
     const contract = isRpcContract(target) ? target : undefined;
-    const { clock } = this.#parts;
+    const { clock } = this.#needs;
     return new ReplyStream<never>(
       { calls: this.#calls, clock, window, read: (message, call) => this.#read(message, call, contract) },
       async (listener) => {
@@ -131,8 +131,8 @@ export class ChannelRpcClient extends RmqRpcClient {
     listener: CallListener,
     credit?: number,
   ): Call {
-    const { codec, clock, maxMessageBytes } = this.#parts;
-    const { timeoutMs = this.#parts.timeoutMs, signal, headers } = options;
+    const { codec, clock, maxMessageBytes } = this.#needs;
+    const { timeoutMs = this.#needs.timeoutMs, signal, headers } = options;
     const { exchange, routingKey } = address;
     const id = this.#calls.newId();
     const body = encodePayload(codec, payload, { exchange, routingKey, messageId: id }, maxMessageBytes);
@@ -173,7 +173,7 @@ export class ChannelRpcClient extends RmqRpcClient {
         call,
         decoded(() => decodedError(message)),
       );
-    const value: unknown = decoded(() => this.#parts.codec.decode(message.content, message.properties));
+    const value: unknown = decoded(() => this.#needs.codec.decode(message.content, message.properties));
     return contract === undefined ? value : checkAgainst(contract.response, value);
   }
 }

@@ -19,7 +19,7 @@ import { RpcBadReplyError, RpcRemoteError } from '../wire/remote-error.js';
 import { cancel, grant, type StreamAddress, streamAddress } from './stream-control.js';
 import { countOf, RPC_TYPES, STREAM_ALIVE, typeOf } from '../wire/rpc-wire.js';
 
-export interface StreamParts {
+export interface ReplyStreamNeeds {
   readonly calls: Calls;
   readonly clock: Clock;
   readonly window: number;
@@ -45,10 +45,10 @@ export class ReplyStream<T> implements AsyncIterableIterator<T>, CallListener {
   #alive: Timer | undefined;
 
   constructor(
-    private readonly parts: StreamParts,
+    private readonly needs: ReplyStreamNeeds,
     private readonly ask: (listener: CallListener) => Promise<Call>,
   ) {
-    this.#credit = parts.window;
+    this.#credit = needs.window;
   }
 
   [Symbol.asyncIterator](): this {
@@ -86,14 +86,14 @@ export class ReplyStream<T> implements AsyncIterableIterator<T>, CallListener {
     if (this.#credit < 0) throw new RpcBadReplyError(call, 'with more items than were asked for');
     if (this.#credit === 0) call.pause();
     else call.renew();
-    this.#arrived(this.parts.read(message, call));
+    this.#arrived(this.needs.read(message, call));
   }
 
   ended(error: Error | undefined): void {
     this.#alive?.cancel();
     this.#over ??= { error };
     // Ended by us: whoever sends it does not know yet.
-    if (this.#address !== undefined) cancel(this.parts.calls, this.#address);
+    if (this.#address !== undefined) cancel(this.needs.calls, this.#address);
     this.#address = undefined;
     for (const settle of this.#pulls.takeAll()) settle(this.#atTheEnd(this.#over));
   }
@@ -124,7 +124,7 @@ export class ReplyStream<T> implements AsyncIterableIterator<T>, CallListener {
     const address = streamAddress(message);
     if (address === undefined) throw new RpcBadReplyError(call, 'with a stream that cannot be asked for more');
     if (this.#address !== undefined) {
-      cancel(this.parts.calls, address);
+      cancel(this.needs.calls, address);
       throw new RpcLinkLostError(
         call,
         'another one began to answer anew: the first is gone, or two queues got the request',
@@ -139,7 +139,7 @@ export class ReplyStream<T> implements AsyncIterableIterator<T>, CallListener {
   #onlyReply(message: ConsumeMessage, call: Call): void {
     let value: unknown;
     try {
-      value = this.parts.read(message, call);
+      value = this.needs.read(message, call);
     } catch (thrown) {
       if (thrown instanceof RpcRemoteError) this.#address = undefined;
       throw thrown;
@@ -170,7 +170,7 @@ export class ReplyStream<T> implements AsyncIterableIterator<T>, CallListener {
   }
 
   get #isGrantDue(): boolean {
-    return this.#taken * 2 >= this.parts.window;
+    return this.#taken * 2 >= this.needs.window;
   }
 
   #grant(): void {
@@ -178,19 +178,19 @@ export class ReplyStream<T> implements AsyncIterableIterator<T>, CallListener {
     this.#credit += items;
     this.#taken = 0;
     this.#call?.renew();
-    grant(this.parts.calls, this.#address as StreamAddress, items, () => {
+    grant(this.needs.calls, this.#address as StreamAddress, items, () => {
       this.#credit -= items;
       this.#taken += items;
     });
   }
 
   #sayAlive(): void {
-    this.#alive = this.parts.clock.setTimer(
+    this.#alive = this.needs.clock.setTimer(
       () => {
         if (this.#address === undefined) return;
         // Also what could not be said before.
         if (this.#isGrantDue) this.#grant();
-        else grant(this.parts.calls, this.#address, 0);
+        else grant(this.needs.calls, this.#address, 0);
         this.#sayAlive();
       },
       STREAM_ALIVE.sayEveryMs,

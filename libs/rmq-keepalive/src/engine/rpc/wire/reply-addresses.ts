@@ -3,7 +3,7 @@
  *
  * Danger: whoever may send us a request chooses its `replyTo`, and we would publish to any queue that he names, with our
  * rights and not with his.
- * Choice: direct reply-to addresses, which lead to the asker's own channel and to no queue, and beyond them only queues whose
+ * Choice: direct reply-to addresses, which lead to the caller's own channel and to no queue, and beyond them only queues whose
  * names begin as the options say.
  */
 import { OptionsError } from '../../errors/options-error.js';

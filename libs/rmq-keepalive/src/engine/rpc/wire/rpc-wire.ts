@@ -24,7 +24,7 @@ export const RPC_TYPES = {
   cancel: 'rpc.cancel',
 } as const;
 
-/** Epoch ms by the asker's clock; after it nobody waits for the answer. */
+/** Epoch ms by the caller's clock; after it nobody waits for the answer. */
 export const DEADLINE_HEADER = 'x-rpc-deadline';
 /** How many items of a stream may be sent before more are asked for. */
 export const CREDIT_HEADER = 'x-rpc-credit';

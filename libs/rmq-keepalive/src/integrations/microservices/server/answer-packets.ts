@@ -17,7 +17,7 @@ export type AnswerOutcome = 'done' | 'failed' | 'abandoned';
 /** `replaced`: it cannot be sent, and the caller was told of an error in its place, which is the end. */
 export type PacketFate = 'sent' | 'replaced';
 
-export class ReplyStream {
+export class AnswerPackets {
   readonly #held = new Fifo<WritePacket>();
   #last: WritePacket | undefined;
   #source: Subscription | undefined;

@@ -9,11 +9,11 @@ import { PayloadTooLargeError, PublishRefusedError } from '../../../engine/error
 import { reasonOf } from '../../../engine/errors/reasons.js';
 import { shown } from '../../../engine/base/option-checks.js';
 import type { MessageProperties } from '../../../engine/wire/message-properties.js';
-import type { Asker, Replies } from '../../../engine/rpc/answering/replies.js';
+import type { Caller, Replies } from '../../../engine/rpc/answering/replies.js';
 import { messageProperties, type RecordOptions } from '../packets/message-properties.js';
 import { packetCodec, RefusedPacket } from '../packets/packet-codec.js';
 import type { ReplyRefusal } from './allowed-replies.js';
-import { type AnswerOutcome, type PacketFate, ReplyStream } from './answer-packets.js';
+import { type AnswerOutcome, type PacketFate, AnswerPackets } from './answer-packets.js';
 import { messageOf, RmqServerContext } from './rmq-server-context.js';
 import type { TransportChannel } from './transport-channel.js';
 
@@ -21,7 +21,7 @@ import type { TransportChannel } from './transport-channel.js';
 type IncomingPacket = ReadPacket & { readonly id?: string };
 
 /** What it needs of the server around it. */
-export interface PacketHost {
+export interface PacketHandlingNeeds {
   /** `manual`: what a handler leaves open, it may settle later. */
   readonly ack: SubscriptionOptions['ack'];
   readonly channel: TransportChannel;
@@ -45,30 +45,30 @@ const TOO_LARGE = 'The reply is too large';
 const UNSERIALIZABLE = '[UNSERIALIZABLE_PATTERN]';
 
 export class PacketHandling {
-  constructor(private readonly host: PacketHost) {}
+  constructor(private readonly needs: PacketHandlingNeeds) {}
 
   /** Rejects when an event's handler failed, or the message makes no sense: the engine's failure way follows. */
   async handle(content: unknown, delivery: Delivery): Promise<unknown> {
     if (content instanceof RefusedPacket) return this.#refuse(content, delivery);
-    const packet = await this.host.deserialize(content, delivery);
+    const packet = await this.needs.deserialize(content, delivery);
     const pattern = patternText(packet?.pattern);
     const message = messageOf(delivery);
-    this.host.channel.add(message, delivery);
-    const context = new RmqServerContext([message, this.host.channel, pattern], delivery);
+    this.needs.channel.add(message, delivery);
+    const context = new RmqServerContext([message, this.needs.channel, pattern], delivery);
     let isLeftOpen = false;
     try {
       const outcome = await (packet?.id === undefined ? this.#event(packet, context) : this.#request(packet, context));
-      isLeftOpen = this.host.ack === 'manual' && !(outcome instanceof Settlement) && !delivery.isSettled;
+      isLeftOpen = this.needs.ack === 'manual' && !(outcome instanceof Settlement) && !delivery.isSettled;
       return outcome;
     } finally {
-      if (!isLeftOpen) this.host.channel.forget(delivery);
+      if (!isLeftOpen) this.needs.channel.forget(delivery);
     }
   }
 
   /** No handler may see it. As a request it is both: told to the caller, and kept as a dead letter. */
   async #refuse({ refusal }: RefusedPacket, delivery: Delivery): Promise<Settlement> {
-    const asker = askerOf(delivery);
-    const mayBeTold = asker?.correlationId !== undefined && this.host.refusalOf(asker.replyTo) === undefined;
+    const caller = askerOf(delivery);
+    const mayBeTold = caller?.correlationId !== undefined && this.needs.refusalOf(caller.replyTo) === undefined;
     if (mayBeTold) await this.#reply(delivery, { err: errorPacket(reasonOf(refusal)), isDisposed: true });
     // Without acks there is nothing to settle: it is reported as a failure.
     if (delivery.isSettled) throw refusal;
@@ -76,12 +76,12 @@ export class PacketHandling {
   }
 
   async #event(packet: IncomingPacket, context: RmqServerContext): Promise<unknown> {
-    const handler = this.host.handlerFor(context.getPattern());
+    const handler = this.needs.handlerFor(context.getPattern());
     if (handler === null) {
-      this.host.warn(`There is no handler for event ${shown(context.getPattern())}; it is rejected`);
+      this.needs.warn(`There is no handler for event ${shown(context.getPattern())}; it is rejected`);
       return Settlement.reject();
     }
-    return this.host.around(context, async () => {
+    return this.needs.around(context, async () => {
       const result: unknown = await handler(packet.data, context);
       if (!isObservable(result)) return result;
       const whileWanted = result.pipe(untilAborted(context.getDelivery().signal));
@@ -92,15 +92,15 @@ export class PacketHandling {
   async #request(packet: IncomingPacket, context: RmqServerContext): Promise<unknown> {
     const delivery = context.getDelivery();
     const { replyTo } = delivery.properties as { replyTo?: string };
-    const refusal = replyTo === undefined ? undefined : this.host.refusalOf(replyTo);
+    const refusal = replyTo === undefined ? undefined : this.needs.refusalOf(replyTo);
     if (refusal !== undefined) {
-      this.host.warn(`A request for ${shown(context.getPattern())} is not handled: ${refusal.message}`);
+      this.needs.warn(`A request for ${shown(context.getPattern())} is not handled: ${refusal.message}`);
       return Settlement.refuse('reply-to-refused', refusal);
     }
-    const stream = new ReplyStream((reply) => this.#reply(delivery, reply));
-    const handler = this.host.handlerFor(context.getPattern());
+    const stream = new AnswerPackets((reply) => this.#reply(delivery, reply));
+    const handler = this.needs.handlerFor(context.getPattern());
     if (handler === null) {
-      this.host.warn(`There is no handler for requests of ${shown(context.getPattern())}; the caller is told`);
+      this.needs.warn(`There is no handler for requests of ${shown(context.getPattern())}; the caller is told`);
       await this.#reply(delivery, { id: packet.id, err: NO_HANDLER, status: 'error' } as WritePacket);
       return Settlement.reject();
     }
@@ -111,12 +111,12 @@ export class PacketHandling {
 
   /** A hook that fails does so in the handler's place. */
   async #answered(
-    stream: ReplyStream,
+    stream: AnswerPackets,
     context: RmqServerContext,
     answer: () => Promise<AnswerOutcome>,
   ): Promise<AnswerOutcome> {
     try {
-      return await this.host.around(context, answer);
+      return await this.needs.around(context, answer);
     } catch (thrown) {
       this.#notHandled(stream, context, thrown);
       return stream.settled;
@@ -124,7 +124,7 @@ export class PacketHandling {
   }
 
   async #answer(
-    stream: ReplyStream,
+    stream: AnswerPackets,
     handler: MessageHandler,
     packet: IncomingPacket,
     context: RmqServerContext,
@@ -145,7 +145,7 @@ export class PacketHandling {
 
   /** Does not reject. */
   async #produce(
-    stream: ReplyStream,
+    stream: AnswerPackets,
     handler: MessageHandler,
     packet: IncomingPacket,
     context: RmqServerContext,
@@ -160,41 +160,41 @@ export class PacketHandling {
   }
 
   /** Nest's filters have not seen it: it is none of the handler's own. */
-  #notHandled(stream: ReplyStream, context: RmqServerContext, thrown: unknown): void {
-    this.host.warn(`A request for ${shown(context.getPattern())} could not be handled: ${reasonOf(thrown)}`);
+  #notHandled(stream: AnswerPackets, context: RmqServerContext, thrown: unknown): void {
+    this.needs.warn(`A request for ${shown(context.getPattern())} could not be handled: ${reasonOf(thrown)}`);
     stream.fail(errorPacket(INTERNAL_ERROR));
   }
 
   /** Resolves when it was written. Does not reject: a caller whom no reply can reach knows it by its own link or time limit. */
   async #reply(delivery: Delivery, reply: WritePacket): Promise<PacketFate> {
-    const asker = askerOf(delivery);
+    const caller = askerOf(delivery);
     // Somebody who wants no answer.
-    if (asker === undefined) return 'sent';
-    const failure = await this.#failureOfSending(asker, reply);
+    if (caller === undefined) return 'sent';
+    const failure = await this.#failureOfSending(caller, reply);
     if (failure === undefined) return 'sent';
-    this.host.warn(`A reply to ${shown(asker.correlationId)} could not be sent: ${reasonOf(failure.thrown)}`);
+    this.needs.warn(`A reply to ${shown(caller.correlationId)} could not be sent: ${reasonOf(failure.thrown)}`);
     if (!failure.isOfReply) return 'sent';
     const told = failure.thrown instanceof PayloadTooLargeError ? TOO_LARGE : INTERNAL_ERROR;
-    await this.#failureOfSending(asker, { err: errorPacket(told), isDisposed: true });
+    await this.#failureOfSending(caller, { err: errorPacket(told), isDisposed: true });
     return 'replaced';
   }
 
   /** `isOfReply`: it is the reply that cannot be sent, and another one may. */
   async #failureOfSending(
-    asker: Asker,
+    caller: Caller,
     reply: WritePacket,
   ): Promise<{ thrown: unknown; isOfReply: boolean } | undefined> {
     let message: { content: Buffer; properties: MessageProperties };
     try {
-      const { options = {}, ...packet } = this.host.serialize(reply) as { options?: RecordOptions };
+      const { options = {}, ...packet } = this.needs.serialize(reply) as { options?: RecordOptions };
       message = {
-        content: packetCodec.encode(packet, this.host.maxMessageBytes),
+        content: packetCodec.encode(packet, this.needs.maxMessageBytes),
         properties: messageProperties(options),
       };
     } catch (thrown) {
       return { thrown, isOfReply: true };
     }
-    const thrown = await new Promise<Error | undefined>((resolve) => this.host.replies.send(asker, message, resolve));
+    const thrown = await new Promise<Error | undefined>((resolve) => this.needs.replies.send(caller, message, resolve));
     return thrown === undefined ? undefined : { thrown, isOfReply: isUnwritable(thrown) };
   }
 }
@@ -204,7 +204,7 @@ function errorPacket(message: string): { status: 'error'; message: string } {
   return { status: 'error', message };
 }
 
-function askerOf({ properties }: Delivery): Asker | undefined {
+function askerOf({ properties }: Delivery): Caller | undefined {
   const { replyTo, correlationId } = properties as { replyTo?: string; correlationId?: string };
   return replyTo === undefined ? undefined : { replyTo, correlationId };
 }

@@ -16,7 +16,7 @@ import { checkNumber, shown } from '../../../engine/base/option-checks.js';
 import { type ConnectionSeeker, SEEKS_CONNECTIONS } from '../../../nest/connections/connection-seekers.js';
 import type { RmqConnections } from '../../../nest/connections/rmq.connections.js';
 import { ConnectionInUse } from '../options/connection-in-use.js';
-import { PacketHandling, type PacketHost } from './packet-handling.js';
+import { PacketHandling, type PacketHandlingNeeds } from './packet-handling.js';
 import { replyRefusal, type ReplyRefusal } from './allowed-replies.js';
 import type { RmqServerContext } from './rmq-server-context.js';
 import { untilStarted } from './server-start.js';
@@ -149,7 +149,7 @@ export class RmqServer
     });
   }
 
-  #handlingOn(connection: RmqConnection, ack: PacketHost['ack']): PacketHandling {
+  #handlingOn(connection: RmqConnection, ack: PacketHandlingNeeds['ack']): PacketHandling {
     return new PacketHandling({
       ack,
       channel: new TransportChannel(),

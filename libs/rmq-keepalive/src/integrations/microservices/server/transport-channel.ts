@@ -74,7 +74,7 @@ export class TransportChannel {
     this.#inHand.delete(named);
   }
 
-  /** Tags count anew for every attachment of the consumer. */
+  /** Tags count anew for every consumer of the subscription. */
   #upTo({ consumerTag, deliveryTag }: Delivery): Delivery[] {
     return [...this.#inHand].filter((held) => held.consumerTag === consumerTag && held.deliveryTag < deliveryTag);
   }

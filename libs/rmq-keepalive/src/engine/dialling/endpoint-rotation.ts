@@ -11,7 +11,7 @@ import { NoAddressError } from '../errors/connection-errors.js';
 import { OptionsError } from '../errors/options-error.js';
 import { reasonOf, withoutSecrets } from '../errors/reasons.js';
 import { nearestName } from '../base/option-checks.js';
-import { type BrokerAddress, readAddressParts } from './address-parts.js';
+import { type BrokerAddress, readAddressParts } from './broker-address.js';
 import {
   type BrokerEndpoint,
   type BrokerUrlQuery,
@@ -61,7 +61,7 @@ export function parseBrokerUrl(url: string, option: string): BrokerEndpoint {
 }
 
 /** Hands out one endpoint per attempt, in rotation: the first URL first, after that the one behind the last. */
-export class BrokerEndpoints {
+export class EndpointRotation {
   private readonly provider: AddressProvider | undefined;
   private endpoints: readonly BrokerEndpoint[] = [];
   private last: { index: number; endpoint: BrokerEndpoint } | undefined;

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { inspect } from 'node:util';
 import { NoAddressError } from '../errors/connection-errors.js';
 import { OptionsError } from '../errors/options-error.js';
-import { BrokerEndpoints, parseBrokerUrl, type AddressProvider } from './broker-endpoints.js';
+import { EndpointRotation, parseBrokerUrl, type AddressProvider } from './endpoint-rotation.js';
 
 const parts = (url: string) => {
   const { protocol, hostname, port, username, password, vhost, query } = parseBrokerUrl(url, 'urls[0]');
@@ -196,28 +196,28 @@ describe('when an endpoint is printed', () => {
 
 describe('when the addresses are a fixed list', () => {
   it('hands out the first one first, then each in turn', async () => {
-    const endpoints = new BrokerEndpoints(['amqp://a', 'amqp://b', 'amqp://c']);
+    const rotation = new EndpointRotation(['amqp://a', 'amqp://b', 'amqp://c']);
     const hosts: string[] = [];
-    for (let attempt = 0; attempt < 7; attempt++) hosts.push((await endpoints.next()).hostname);
+    for (let attempt = 0; attempt < 7; attempt++) hosts.push((await rotation.next()).hostname);
     expect(hosts.join('')).toBe('abcabca');
-    expect(endpoints.count).toBe(3);
+    expect(rotation.count).toBe(3);
   });
 
   it('hands out an address as often as it stands in the list', async () => {
-    const endpoints = new BrokerEndpoints(['amqp://a', 'amqp://a', 'amqp://b']);
+    const rotation = new EndpointRotation(['amqp://a', 'amqp://a', 'amqp://b']);
     const hosts: string[] = [];
-    for (let attempt = 0; attempt < 6; attempt++) hosts.push((await endpoints.next()).hostname);
+    for (let attempt = 0; attempt < 6; attempt++) hosts.push((await rotation.next()).hostname);
     expect(hosts.join('')).toBe('aabaab');
   });
 
   it('refuses an invalid URL before anything is dialled, and says which one', () => {
-    const error = thrownBy(() => new BrokerEndpoints(['amqp://a', 'http://b']));
+    const error = thrownBy(() => new EndpointRotation(['amqp://a', 'http://b']));
     expect(error).toBeInstanceOf(OptionsError);
     expect((error as OptionsError).option).toBe('urls[1]');
   });
 
   it.each([[[]], ['amqp://a'], [undefined], [{}]])('refuses %p in place of a list', (urls) => {
-    expect(thrownBy(() => new BrokerEndpoints(urls as string[]))).toBeInstanceOf(OptionsError);
+    expect(thrownBy(() => new EndpointRotation(urls as string[]))).toBeInstanceOf(OptionsError);
   });
 });
 
@@ -226,46 +226,46 @@ describe('when a provider is asked for the addresses', () => {
     let next = 0;
     return () => answers[Math.min(next++, answers.length - 1)]!.map((name) => `amqp://${name}`);
   };
-  const hostsOf = async (endpoints: BrokerEndpoints, attempts: number) => {
+  const hostsOf = async (rotation: EndpointRotation, attempts: number) => {
     const hosts: string[] = [];
-    for (let attempt = 0; attempt < attempts; attempt++) hosts.push((await endpoints.next()).hostname);
+    for (let attempt = 0; attempt < attempts; attempt++) hosts.push((await rotation.next()).hostname);
     return hosts.join('');
   };
 
   it('asks it before every attempt, also when it answers later, and not before the first', async () => {
     let asked = 0;
-    const endpoints = new BrokerEndpoints(async () => {
+    const rotation = new EndpointRotation(async () => {
       asked++;
       return ['amqp://a', 'amqp://b'];
     });
-    expect([asked, endpoints.count]).toEqual([0, 0]);
-    expect(await hostsOf(endpoints, 3)).toBe('aba');
-    expect([asked, endpoints.count]).toEqual([3, 2]);
+    expect([asked, rotation.count]).toEqual([0, 0]);
+    expect(await hostsOf(rotation, 3)).toBe('aba');
+    expect([asked, rotation.count]).toEqual([3, 2]);
   });
 
   it('goes on behind the address last tried when the list has changed around it', async () => {
-    expect(await hostsOf(new BrokerEndpoints(scripted(['a', 'b', 'c'], ['x', 'a', 'b', 'c'])), 3)).toBe('abc');
-    expect(await hostsOf(new BrokerEndpoints(scripted(['a', 'b', 'c'], ['a', 'b', 'c'], ['b', 'c'])), 4)).toBe('abcb');
+    expect(await hostsOf(new EndpointRotation(scripted(['a', 'b', 'c'], ['x', 'a', 'b', 'c'])), 3)).toBe('abc');
+    expect(await hostsOf(new EndpointRotation(scripted(['a', 'b', 'c'], ['a', 'b', 'c'], ['b', 'c'])), 4)).toBe('abcb');
   });
 
   it('keeps its place by number when that address is gone, wherever the list now ends', async () => {
-    expect(await hostsOf(new BrokerEndpoints(scripted(['a', 'b', 'c'], ['x', 'y', 'z'])), 3)).toBe('ayz');
-    expect(await hostsOf(new BrokerEndpoints(scripted(['a', 'b', 'c'], ['a', 'b', 'c'], ['x'])), 4)).toBe('abxx');
+    expect(await hostsOf(new EndpointRotation(scripted(['a', 'b', 'c'], ['x', 'y', 'z'])), 3)).toBe('ayz');
+    expect(await hostsOf(new EndpointRotation(scripted(['a', 'b', 'c'], ['a', 'b', 'c'], ['x'])), 4)).toBe('abxx');
   });
 
   it('knows an address again though its password is a new one', async () => {
     let token = 0;
-    const endpoints = new BrokerEndpoints(() => {
+    const rotation = new EndpointRotation(() => {
       token++;
       return [`amqp://u:${token}@a`, `amqp://u:${token}@b`];
     });
-    expect((await endpoints.next()).password).toBe('1');
-    expect(await endpoints.next()).toMatchObject({ hostname: 'b', password: '2' });
-    expect(await endpoints.next()).toMatchObject({ hostname: 'a', password: '3' });
+    expect((await rotation.next()).password).toBe('1');
+    expect(await rotation.next()).toMatchObject({ hostname: 'b', password: '2' });
+    expect(await rotation.next()).toMatchObject({ hostname: 'a', password: '3' });
   });
 
   const failureOf = async (provider: AddressProvider): Promise<NoAddressError> => {
-    const error = await new BrokerEndpoints(provider).next().then(
+    const error = await new EndpointRotation(provider).next().then(
       () => undefined,
       (thrown: unknown) => thrown,
     );
@@ -315,12 +315,12 @@ describe('when a provider is asked for the addresses', () => {
 
   it('asks again after a failure and goes on in its rotation', async () => {
     let asked = 0;
-    const endpoints = new BrokerEndpoints(() => {
+    const rotation = new EndpointRotation(() => {
       if (++asked === 2) throw new Error('down');
       return ['amqp://a', 'amqp://b'];
     });
-    expect(await hostsOf(endpoints, 1)).toBe('a');
-    await expect(endpoints.next()).rejects.toBeInstanceOf(NoAddressError);
-    expect(await hostsOf(endpoints, 2)).toBe('ba');
+    expect(await hostsOf(rotation, 1)).toBe('a');
+    await expect(rotation.next()).rejects.toBeInstanceOf(NoAddressError);
+    expect(await hostsOf(rotation, 2)).toBe('ba');
   });
 });

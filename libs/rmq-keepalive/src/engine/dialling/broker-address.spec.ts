@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { inspect } from 'node:util';
 import { OptionsError } from '../errors/options-error.js';
-import { readAddressParts } from './address-parts.js';
-import { BrokerEndpoints, parseBrokerUrl } from './broker-endpoints.js';
+import { readAddressParts } from './broker-address.js';
+import { EndpointRotation, parseBrokerUrl } from './endpoint-rotation.js';
 
 const SECRET = 'p/a:s#s%@';
 const refusal = (address: unknown): string => {
@@ -36,8 +36,8 @@ describe('when a broker address is given in parts', () => {
   });
 
   it('rotates beside URLs', async () => {
-    const endpoints = new BrokerEndpoints(['amqp://a', { hostname: 'b', port: 5673 }]);
-    const dialled = [await endpoints.next(), await endpoints.next(), await endpoints.next()].map(String);
+    const rotation = new EndpointRotation(['amqp://a', { hostname: 'b', port: 5673 }]);
+    const dialled = [await rotation.next(), await rotation.next(), await rotation.next()].map(String);
     expect(dialled).toEqual(['amqp://a:5672/%2F', 'amqp://b:5673/%2F', 'amqp://a:5672/%2F']);
   });
 
