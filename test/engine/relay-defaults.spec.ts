@@ -124,7 +124,7 @@ describe('options of node, for a dial in the worker thread', () => {
   const canUseSystemCa = process.allowedNodeEnvironmentFlags.has('--use-system-ca');
 
   async function outcomeWith(port: number, start: { nodeOptions?: readonly string[]; env?: NodeJS.ProcessEnv }) {
-    const program = new URL('../support/relay-dialler.js', import.meta.url);
+    const program = new URL('../support/relay-dialler.ts', import.meta.url);
     const child = TypescriptChild.start(program, { args: [`${port}`], ...start });
     tidyUp.push(() => child.dispose());
     return (await until(`it has dialled; stderr: ${child.stderr}`, () => child.facts<Dialled>()[0])).outcome;

@@ -6,8 +6,8 @@ import { useFaults } from '../support/fault-fixture.js';
 import { TypescriptChild } from '../support/typescript-child.js';
 import { until } from '../support/until.js';
 
-const MAIN = new URL('../../examples/cpu-bound-handlers/main.js', import.meta.url);
-const NAIVE = new URL('./programs/naive-numbers.js', import.meta.url);
+const MAIN = new URL('../../examples/cpu-bound-handlers/main.ts', import.meta.url);
+const NAIVE = new URL('./programs/naive-numbers.ts', import.meta.url);
 /** RabbitMQ gives a client up after two to three of it in silence. */
 const TIMEOUT_SECONDS = 2;
 const LONGER_THAN_THE_BROKER_WAITS_MS = 2 * 3_000 * TIMEOUT_SECONDS;

@@ -4,7 +4,7 @@ import { useFaults } from '../support/fault-fixture.js';
 import { TypescriptChild } from '../support/typescript-child.js';
 import { until } from '../support/until.js';
 
-const MAIN = new URL('../../examples/migrating-from-golevelup/main.js', import.meta.url);
+const MAIN = new URL('../../examples/migrating-from-golevelup/main.ts', import.meta.url);
 
 describe('examples/migrating-from-golevelup', () => {
   const faults = useFaults();

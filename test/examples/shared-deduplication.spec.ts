@@ -7,7 +7,7 @@ import { until } from '../support/until.js';
 
 const EXAMPLE = new URL('../../examples/shared-deduplication/', import.meta.url);
 const MAIN = new URL('main.ts', EXAMPLE);
-const NAIVE = new URL('./programs/naive-confirmations.js', import.meta.url);
+const NAIVE = new URL('./programs/naive-confirmations.ts', import.meta.url);
 /** The prefetch: what a process can have in hand. */
 const IN_HAND = 20;
 const MINUTE_MS = 60_000;

@@ -21,7 +21,7 @@ describe('F13: when our process is stopped and continued', () => {
 
   /** A service that consumes from queue `work`, in a process that can be stopped. */
   async function service(kind: 'ours' | 'amqplib', heartbeatSeconds: number) {
-    const program = new URL('../support/small-service.js', import.meta.url);
+    const program = new URL('../support/small-service.ts', import.meta.url);
     const child = TypescriptChild.start(program, { args: [kind, faults.vhost.url, `${heartbeatSeconds}`] });
     faults.afterwards(() => child.dispose());
     const facts = (name: Fact['fact']) => child.facts<Fact>().filter(({ fact }) => fact === name);

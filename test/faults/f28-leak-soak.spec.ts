@@ -27,7 +27,7 @@ describe('F28: when a service loses its links again and again', () => {
   async function soak(kind: 'sound' | 'leaky', size: Omit<typeof SOAK, 'limitMs'>): Promise<Soak> {
     const proxy = await faults.proxy();
     const { rounds, reconnects, messages } = size;
-    const child = TypescriptChild.start(new URL('../support/soaking-service.js', import.meta.url), {
+    const child = TypescriptChild.start(new URL('../support/soaking-service.ts', import.meta.url), {
       args: [proxy.url(faults.vhost.url), ...[rounds, reconnects, messages].map(String), kind],
     });
     faults.afterwards(() => child.dispose());

@@ -6,7 +6,7 @@ import { useFaults } from '../support/fault-fixture.js';
 import { TypescriptChild } from '../support/typescript-child.js';
 import { until } from '../support/until.js';
 
-const SERVICE = new URL('../support/poisoned-service.js', import.meta.url);
+const SERVICE = new URL('../support/poisoned-service.ts', import.meta.url);
 const MAX_REDELIVERIES = 6;
 const INNOCENT = Array.from({ length: 9 }, (_, i) => `m${i}`);
 

@@ -8,7 +8,7 @@ import { TypescriptChild } from '../support/typescript-child.js';
 import { putNamesOnDisk } from '../support/names-on-disk.js';
 import { until } from '../support/until.js';
 
-const SERVICE = new URL('../support/dying-service.js', import.meta.url);
+const SERVICE = new URL('../support/dying-service.ts', import.meta.url);
 const RETRY: RetryOptions = { attempts: 3, firstDelayMs: 1_000, factor: 1 };
 const RETRY_QUEUE = 'rmq-keepalive.retry.1000ms';
 

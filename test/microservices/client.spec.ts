@@ -18,7 +18,7 @@ import { SIDES, useTransport } from '../support/transport-fixture.js';
 import { TypescriptChild } from '../support/typescript-child.js';
 import { until } from '../support/until.js';
 
-const SERVICE = new URL('../support/transport-server.js', import.meta.url);
+const SERVICE = new URL('../support/transport-server.ts', import.meta.url);
 
 @Controller()
 class Service {

@@ -9,7 +9,7 @@ import { type Side, useTransport } from '../support/transport-fixture.js';
 import { TypescriptChild } from '../support/typescript-child.js';
 import { until } from '../support/until.js';
 
-const SERVICE = new URL('../support/transport-server.js', import.meta.url);
+const SERVICE = new URL('../support/transport-server.ts', import.meta.url);
 const HEARTBEAT_SECONDS = 2;
 const DETECTED_WITHIN_MS = 1_500 * HEARTBEAT_SECONDS + 1_000;
 const SETTLED_WITHIN_MS = 1_000;

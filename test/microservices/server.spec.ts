@@ -22,7 +22,7 @@ import { TypescriptChild } from '../support/typescript-child.js';
 setFlagsFromString('--expose_gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
-const SERVICE = new URL('../support/transport-server.js', import.meta.url);
+const SERVICE = new URL('../support/transport-server.ts', import.meta.url);
 const emitted = { defaultValue: undefined };
 const serverOf = (app: { getTransportServer?: () => unknown }): RmqServer => app.getTransportServer!() as RmqServer;
 

@@ -30,7 +30,7 @@ export async function blockedChild(
   heartbeat: HeartbeatOptions,
   broker: { url?: string; caFile?: string; certificate?: string; key?: string } = {},
 ): Promise<BlockedChild> {
-  const program = new URL('./blocking-service.js', import.meta.url);
+  const program = new URL('./blocking-service.ts', import.meta.url);
   const { url = faults.vhost.url, caFile, certificate, key } = broker;
   const args = [url, JSON.stringify(heartbeat), ...[caFile, certificate, key].filter((file) => file !== undefined)];
   const child = TypescriptChild.start(program, { args });

@@ -5,7 +5,7 @@ import { until } from './until.js';
 
 type FactOf<N extends ServiceFact['fact']> = Extract<ServiceFact, { fact: N }>;
 
-const PROGRAM = new URL('./nest-service.js', import.meta.url);
+const PROGRAM = new URL('./nest-service.ts', import.meta.url);
 
 export class NestServiceProcess {
   private constructor(private readonly child: TypescriptChild) {}

@@ -14,7 +14,7 @@ interface Traces {
   logPath: string;
 }
 
-const HOLDER = new URL('./programs/broker-holder.js', import.meta.url);
+const HOLDER = new URL('./programs/broker-holder.ts', import.meta.url);
 let holder: TypescriptChild | undefined;
 /** Ended after a test that failed, or a failure here would leave behind what it complains about. */
 let suspects: number[] = [];

@@ -9,7 +9,7 @@ import { PrivateDatabase } from '../../tools/database/private-database.js';
 import { TypescriptChild } from '../support/typescript-child.js';
 import { until } from '../support/until.js';
 
-const HOLDER = new URL('./programs/database-holder.js', import.meta.url);
+const HOLDER = new URL('./programs/database-holder.ts', import.meta.url);
 
 async function query(url: string, sql: string): Promise<unknown[]> {
   const client = new Client({ connectionString: url });
