@@ -8,7 +8,6 @@ import { dirname } from 'node:path';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import type { RelayRequest } from '#engine/relay/shared/relay-messages.js';
-import type { RelayPassage } from '#engine/relay/relay-passage.js';
 import { Relay } from '#engine/relay/relay.js';
 import { encodeContent, encodeMethod, HEARTBEAT_FRAME } from '../../tools/broker/amqp-codec.js';
 import { FrameReader, PROTOCOL_HEADER } from '../../tools/broker/amqp-frames.js';
@@ -18,11 +17,12 @@ import { until } from '../support/until.js';
 interface Joined {
   peer: Socket;
   client: Socket;
-  passage: RelayPassage;
 }
 
 const MESSAGES = 20_000;
 const BIG_BYTES = 16 * 1024 * 1024;
+const PIECES = 15_000;
+const PIECE_BYTES = 8_192;
 
 describe('the bytes through the heartbeat thread', () => {
   const relay = new Relay();
@@ -48,7 +48,7 @@ describe('the bytes through the heartbeat thread', () => {
       socket.on('error', () => undefined);
       ends.push(() => socket.destroy());
     }
-    return { peer, client, passage };
+    return { peer, client };
   }
 
   it('reach the broker in their order, with heartbeats between frames only, whatever is written how', async () => {
@@ -105,46 +105,24 @@ describe('the bytes through the heartbeat thread', () => {
       expect(all.subarray(round * stream.length, (round + 1) * stream.length).equals(stream)).toBe(true);
   }, 60_000);
 
-  it.each([
-    { flow: 'a busy flow', pieceBytes: 8_192, everyMs: 0, pieces: 15_000, rounds: 4, naps: true },
-    // Less than a busy flow has in the time of one trial, even if all of it comes at once because the machine stood still.
-    { flow: 'a quiet one, which is the control', pieceBytes: 2_000, everyMs: 2, pieces: 55, rounds: 1, naps: false },
-  ])(
-    'reach us in their order through the naps that the thread takes in $flow',
-    async ({ rounds, naps, ...flow }) => {
-      const { peer, client, passage } = await joined();
-      const piece = Buffer.alloc(flow.pieceBytes, 9);
-      const received: Buffer[] = [];
-      let bytes = 0;
-      client.on('data', (chunk: Buffer) => {
-        received.push(chunk);
-        bytes += chunk.length;
-      });
-      // A machine that is busy makes a flow of fits and starts, which is no busy one; so that goes on until there were naps.
-      const deadline = performance.now() + 30_000;
-      const goesOn = (round: number): boolean =>
-        round < rounds || (naps && passage.naps === 0 && performance.now() < deadline);
-      for (let round = 0; goesOn(round); round++) {
-        for (let index = 0; index < flow.pieces; index++) {
-          const numbered = Buffer.from(piece);
-          numbered.writeUInt32BE(index);
-          if (!peer.write(numbered)) await once(peer, 'drain');
-          await (flow.everyMs > 0 ? pause(flow.everyMs) : new Promise((resolve) => setImmediate(resolve)));
-        }
-        while (bytes < flow.pieces * piece.length) await once(client, 'data');
-        const all = Buffer.concat(received.splice(0));
-        bytes = 0;
-        expect(all.length).toBe(flow.pieces * piece.length);
-        const numbers = Array.from({ length: flow.pieces }, (_, index) => all.readUInt32BE(index * piece.length));
-        expect(numbers.every((number, index) => number === index)).toBe(true);
-      }
-      peer.end();
-      await once(client, 'end');
-      expect(received).toEqual([]);
-      expect(passage.naps > 0).toBe(naps);
-    },
-    60_000,
-  );
+  it('reach us in their order as fast as the broker writes, whatever piece they come in', async () => {
+    const { peer, client } = await joined();
+    const piece = Buffer.alloc(PIECE_BYTES, 9);
+    const received: Buffer[] = [];
+    client.on('data', (chunk: Buffer) => received.push(chunk));
+    for (let index = 0; index < PIECES; index++) {
+      const numbered = Buffer.from(piece);
+      numbered.writeUInt32BE(index);
+      if (!peer.write(numbered)) await once(peer, 'drain');
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    peer.end();
+    await once(client, 'end');
+    const all = Buffer.concat(received);
+    expect(all.length).toBe(PIECES * PIECE_BYTES);
+    const numbers = Array.from({ length: PIECES }, (_, index) => all.readUInt32BE(index * PIECE_BYTES));
+    expect(numbers.every((number, index) => number === index)).toBe(true);
+  }, 60_000);
 
   it('are taken from the broker up to a bound while we read nothing, and not a byte is lost', async () => {
     const { peer, client } = await joined();

@@ -42,11 +42,6 @@ export class RelayPassage {
     return Atomics.load(this.memory, LINK.heartbeatsSent);
   }
 
-  /** Times that the worker has slept under load, so that more comes together. */
-  get naps(): number {
-    return Atomics.load(this.memory, LINK.naps);
-  }
-
   /**
    * Whether the broker has heard of us during a stall that ends just now, and the link is still there. Not so if the worker
    * was stopped as well, kept silent beyond the limit, stood in the middle of a frame, or was full.

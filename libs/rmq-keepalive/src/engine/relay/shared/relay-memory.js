@@ -17,11 +17,9 @@ export const LINK = {
   isLost: 0,
   /** Heartbeats that the worker has sent. */
   heartbeatsSent: 1,
-  /** Times that the worker has slept under load, so that more comes together. */
-  naps: 2,
   /** 1 while the worker does not stand in for the main thread: it has been silent for a whole timeout, or reads no more. */
-  isStuck: 3,
-  words: 4,
+  isStuck: 2,
+  words: 3,
 };
 
 /** @param {{ words: number }} layout */

@@ -8,8 +8,6 @@
  * a bound; there we stop reading, and TCP tells the broker.
  */
 
-import { BatchingNaps } from './batching-naps.js';
-
 /** One read takes at most this much; RabbitMQ's writes are smaller. */
 const BLOCK_BYTES = 256 * 1024;
 /** With less room than this left, the next read goes into a new block: one TLS record. */
@@ -44,15 +42,12 @@ export class Downstream {
   /** @type {Socket | undefined} */
   #broker;
   #gathers;
-  #naps;
 
   /**
-   * @param {{ gathers: boolean, napped?: () => void }} options gathers: wait for the end of the poll before sending, for TLS,
-   * whose records are small; napped: the thread has slept so that more comes together
+   * @param {{ gathers: boolean }} options gathers: wait for the end of the poll before sending, for TLS, whose records are small
    */
-  constructor({ gathers, napped }) {
+  constructor({ gathers }) {
     this.#gathers = gathers;
-    this.#naps = new BatchingNaps({ napped });
   }
 
   get isPaused() {
@@ -95,17 +90,11 @@ export class Downstream {
     this.#current.filled += count;
     this.#held += count;
     this.lastReceivedAt = performance.now();
-    if (!this.#gathers) this.#passOn(count);
+    if (!this.#gathers) this.#send();
     else if (!this.#isScheduled) this.#schedule();
     if (this.#held < MOST_HELD_BYTES || this.#broker === undefined) return true;
     this.#isPaused = true;
     return false;
-  }
-
-  /** @param {number} count */
-  #passOn(count) {
-    this.#send();
-    this.#naps.passed(count, this.lastReceivedAt, this.#held === 0);
   }
 
   #schedule() {

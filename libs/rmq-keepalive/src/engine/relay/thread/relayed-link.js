@@ -63,7 +63,7 @@ export class RelayedLink {
     this.#doors = doors;
     this.#memory = memory;
     this.#hooks = hooks;
-    this.#downstream = new Downstream({ gathers: dial.tls !== null, napped: () => Atomics.add(memory, LINK.naps, 1) });
+    this.#downstream = new Downstream({ gathers: dial.tls !== null });
     this.#broker = dialBroker(dial, this.#downstream.onread, () => this.#connected());
     this.#broker.on('error', (error) => this.#failed(error));
     this.#broker.on('end', () => this.#brokerEnded());
