@@ -40,6 +40,16 @@ describe('when a handler does not end', () => {
     );
   });
 
+  it('is warned of at boot where a full prefetch would outlast the ack timeout, and not for a prefetch that fits', async () => {
+    const connection = faults.connect({ ackTimeoutMs: 60_000 });
+    connection.subscribe({ queue: 'fits', handlerTimeoutMs: 10_000, concurrency: 1, prefetch: 6 }, () => undefined);
+    connection.subscribe({ queue: 'work', handlerTimeoutMs: 10_000, concurrency: 1, prefetch: 7 }, () => undefined);
+    await started(connection);
+    expect(faults.oracle.eventsOf('subscription-doubtful')).toMatchObject([
+      { event: { subscription: 'work', doubt: expect.stringMatching(/Use prefetch: 6/) } },
+    ]);
+  });
+
   it('drops what the late handler still says, and counts it', async () => {
     const late: unknown[] = [];
     let letGo = (): void => undefined;

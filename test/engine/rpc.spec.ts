@@ -296,6 +296,9 @@ describe('a request that wants its reply in a foreign queue', () => {
     await until('it consumes', () => answering.status().consumers.attached === 1);
     channel.sendToQueue('guarded', Buffer.from('1'), { replyTo, contentType: 'application/json' });
     expect(await deadLetterReasons('guarded.dead')).toEqual(['reply-to-refused']);
+    expect(faults.oracle.eventsOf('delivery-dead-lettered')).toMatchObject([
+      { event: { cause: { code: 'RMQ_RPC_REPLY_TO_REFUSED' } } },
+    ]);
     expect(handled).toEqual([]);
     expect(answering.status().rpc).toMatchObject({ replyToRefused: 1, repliesSent: 0 });
     expect((await channel.checkQueue('victim')).messageCount).toBe(0);

@@ -95,6 +95,8 @@ describe('what waits before a handler', () => {
     await connection.publisher.sendToQueue('work', 'once');
     // The second failure comes a second after the first: five times the limit of a handler.
     await until('it failed twice', () => faults.oracle.eventsOf('deduplication-failed').length >= 2);
+    const [failed] = faults.oracle.eventsOf('deduplication-failed');
+    expect(failed?.event.cause).toMatchObject({ code: 'RMQ_DEDUPLICATION_FAILED' });
     isBroken = false;
     await until('it was handled', () => counters(connection).acked === 1);
     expect(seen).toEqual(['once']);

@@ -107,6 +107,9 @@ describe('F42: when failed deliveries cannot be moved', () => {
       await faults.oracle.expectNothingLost();
       expect(lines('cannot be moved to "orders.dead"')).toHaveLength(1);
       expect(lines('can be moved to "orders.dead" again')).toHaveLength(1);
+      expect(faults.oracle.eventsOf('deliveries-unstuck')).toMatchObject([
+        { event: { subscription: 'orders', to: 'orders.dead' } },
+      ]);
     }, 20_000);
   });
 

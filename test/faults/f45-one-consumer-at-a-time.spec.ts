@@ -102,6 +102,8 @@ describe('F45: one consumer at a time', () => {
       singleActive: [],
     });
     expect(connection.status().topology.refused).toMatchObject([{ entity: 'queue "jobs"' }]);
+    const [refused] = faults.oracle.eventsOf('consumer-refused');
+    expect(refused?.event.cause).toMatchObject({ cause: { code: 'RMQ_NOT_SINGLE_ACTIVE' } });
     await channel.deleteQueue('jobs');
     await until('it is declared and consumed from', () => parts(connection).length === 1, { timeoutMs: 15_000 });
     await send(1, 2);
