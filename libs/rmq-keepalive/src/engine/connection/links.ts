@@ -1,16 +1,9 @@
-/**
- * The one or two links of a connection: who has which role, what recovery does on each, and waiting for one to open.
- *
- * Queues that die with the link are declared by the consuming link alone. A message that goes out before they are back would
- * be returned as unroutable, so the publishing link gives the other one a head start.
- */
+/** The one or two links of a connection: which has which role, dialling the one that is needed, and waiting for it to open. */
 import { first, firstValueFrom, type Observable, Subject, takeUntil } from 'rxjs';
 import type { Clock } from '../base/clock.js';
 import type { SubscriptionKeepers } from '../consuming/attaching/subscription-keepers.js';
-import { ChannelsExhaustedError } from '../errors/channel-errors.js';
 import { NotOpenError } from '../errors/connection-errors.js';
 import type { Publishers } from '../publishing/publishers.js';
-import type { TopologyKeeper } from '../topology/topology-keeper.js';
 import { AvoidedAddresses } from '../dialling/avoided-addresses.js';
 import { ConfirmWatch } from './confirm-watch.js';
 import type { ConnectionEvent } from '../reporting/events.js';
@@ -21,15 +14,15 @@ import type { ConnectionState, LinkRole } from '../reporting/lifecycle.js';
 import { CredentialsSource } from '../dialling/credentials-source.js';
 import { LinkKeeper } from '../recovery/link-keeper.js';
 import type { Link } from '../link/link.js';
-import type { RecoveryProgress, RecoveryStep } from '../recovery/recovery-steps.js';
+import type { RecoveryPlan } from './recovery-plan.js';
 
 export interface LinksNeeds {
   /** The connection's. */
   readonly name: string;
   readonly options: ResolvedConnectionOptions;
   readonly clock: Clock;
-  /** What recovery restores. */
-  readonly topology: TopologyKeeper;
+  /** What each of them carries. */
+  readonly plan: RecoveryPlan;
   readonly subscriptions: SubscriptionKeepers;
   readonly publishers: Publishers;
   readonly channels: ChannelBudget;
@@ -53,9 +46,8 @@ export class Links {
   #saidOutdated = false;
   readonly #avoided: AvoidedAddresses;
   readonly #changed = new Subject<void>();
-  readonly #recovering = new Set<() => void>();
   readonly #credentials: CredentialsSource;
-  #heldUp: Link | undefined;
+  #isStarted = false;
 
   constructor(
     private readonly needs: LinksNeeds,
@@ -63,15 +55,9 @@ export class Links {
   ) {
     const { logins, connectTimeoutMs } = needs.options;
     this.#credentials = new CredentialsSource(logins, needs.clock, connectTimeoutMs);
-    const { declare, attach, openPublishing, headStart } = this.#recoverySteps();
     this.#avoided = new AvoidedAddresses(needs.clock);
-    this.all =
-      needs.options.links === 'shared'
-        ? [this.#makeLink('shared', [declare, attach, openPublishing])]
-        : [
-            this.#makeLink('consuming', [declare, attach]),
-            this.#makeLink('publishing', [declare, headStart, openPublishing]),
-          ];
+    const roles: readonly LinkRole[] = needs.options.links === 'shared' ? ['shared'] : ['consuming', 'publishing'];
+    this.all = roles.map((role) => this.#makeLink(role));
     this.confirms = this.#makeConfirmWatch();
   }
 
@@ -112,9 +98,15 @@ export class Links {
     return this.all.map(({ link }) => link?.blockedBecause).find((because) => because !== undefined);
   }
 
+  /** Whether any was needed so far. */
+  get areStarted(): boolean {
+    return this.#isStarted;
+  }
+
   /** Dials it, if that was not done yet. */
   start(keeper: LinkKeeper): void {
     if (!this.hears.mayStart() || keeper.state.name !== 'idle') return;
+    this.#isStarted = true;
     this.hears.starts(keeper);
     keeper.start();
     if (keeper === this.publishing) this.confirms.start();
@@ -132,46 +124,13 @@ export class Links {
     throw new NotOpenError(`${this.needs.name} ${role}`, timeoutMs, state.name, awayBecause);
   }
 
-  /** A channel is free: declares what found none in a recovery. */
-  channelFreed(): void {
-    const link = this.#heldUp;
-    // With the link lost, the next recovery does it.
-    if (link?.isUp === true) this.#declareAll(link).catch(() => undefined);
-  }
-
-  /** The topology's declarations go on: whoever recovers is not stuck. */
-  declaringAdvances(): void {
-    for (const advanced of this.#recovering) advanced();
-  }
-
-  #recoverySteps(): Record<'declare' | 'attach' | 'openPublishing' | 'headStart', RecoveryStep> {
-    const { topology, subscriptions: consumers, publishers } = this.needs;
-    return {
-      declare: {
-        name: 'declaring the topology',
-        run: async (link, progress) => {
-          this.#recovering.add(progress.advanced);
-          try {
-            await this.#declareAll(link, progress);
-          } finally {
-            this.#recovering.delete(progress.advanced);
-          }
-          progress.refused.push(...topology.refusals);
-        },
-      },
-      attach: {
-        name: 'attaching consumers',
-        run: (link, progress) => consumers.attachAll(link, progress),
-      },
-      openPublishing: {
-        name: 'opening the publishing channels',
-        run: (link) => publishers.attachAll(link),
-      },
-      headStart: {
-        name: 'waiting for queues that died with the link',
-        run: () => this.#untilOwnQueuesAreBack(),
-      },
-    };
+  /** Resolves when the consuming link has restored the queues that died with it, or has had its time. */
+  async untilOwnQueuesAreBack(): Promise<void> {
+    const { consuming } = this;
+    const { subscriptions, options } = this.needs;
+    const isBack = (): boolean => !['connecting', 'recovering', 'backing-off'].includes(consuming.state.name);
+    if (isBack() || !subscriptions.all().some((keeper) => keeper.wanted.isOwnQueue)) return;
+    await this.#until(isBack, options.recoveryTimeoutMs / 2);
   }
 
   #tell(event: ConnectionEvent): void {
@@ -181,8 +140,8 @@ export class Links {
     this.hears.event(event);
   }
 
-  #makeLink(role: LinkRole, recoverySteps: readonly RecoveryStep[]): LinkKeeper {
-    const { name, options, clock, channels } = this.needs;
+  #makeLink(role: LinkRole): LinkKeeper {
+    const { name, options, clock, channels, plan } = this.needs;
     const { endpoints, connectTimeoutMs, tls, connectionName, clientProperties } = options;
     const { heartbeat, reconnect, recoveryTimeoutMs, maxInboundBytes } = options;
     const keeper: LinkKeeper = new LinkKeeper(
@@ -202,7 +161,7 @@ export class Links {
         heartbeat,
         reconnect,
         recoveryTimeoutMs,
-        recoverySteps,
+        recoverySteps: plan.stepsFor(role),
         channels,
       },
       {
@@ -224,7 +183,7 @@ export class Links {
   #makeConfirmWatch(): ConfirmWatch {
     const { publishers, options, clock } = this.needs;
     const { publishing, consuming } = this;
-    const host = {
+    const needs = {
       publishing,
       consuming,
       confirms: () => publishers.confirms,
@@ -234,27 +193,7 @@ export class Links {
       },
       avoid: (address: string) => this.#avoided.avoid(address),
     };
-    return new ConfirmWatch(options.publish.noConfirmsAfterMs, host, clock);
-  }
-
-  /** A link without a channel to declare on now may have one soon, and what others have on it goes on. */
-  async #declareAll(link: Link, progress?: RecoveryProgress): Promise<void> {
-    try {
-      this.#heldUp = undefined;
-      await this.needs.topology.declareAll(link);
-    } catch (thrown) {
-      if (!(thrown instanceof ChannelsExhaustedError)) throw thrown;
-      this.#heldUp = link;
-      progress?.refused.push({ entity: 'the topology', cause: thrown });
-    }
-  }
-
-  async #untilOwnQueuesAreBack(): Promise<void> {
-    const { consuming } = this;
-    const { subscriptions: consumers, options } = this.needs;
-    const isBack = (): boolean => !['connecting', 'recovering', 'backing-off'].includes(consuming.state.name);
-    if (isBack() || !consumers.all().some((keeper) => keeper.wanted.isOwnQueue)) return;
-    await this.#until(isBack, options.recoveryTimeoutMs / 2);
+    return new ConfirmWatch(options.publish.noConfirmsAfterMs, needs, clock);
   }
 
   /** Resolves when the links have come to that, or when `timeoutMs` are over. */

@@ -33,7 +33,7 @@ export class Subscriptions {
     private readonly topology: TopologyKeeper,
     private readonly repairs: LinkRepairs,
     private readonly consumers: () => SubscriptionKeepers,
-    private readonly host: {
+    private readonly needs: {
       readonly ackTimeoutMs: number;
       event(event: ConnectionEvent): void;
     },
@@ -49,7 +49,7 @@ export class Subscriptions {
     const wanted = resolveSubscription(options, handler, {
       ...kind,
       knownExchange,
-      ackTimeoutMs: this.host.ackTimeoutMs,
+      ackTimeoutMs: this.needs.ackTimeoutMs,
     });
     const entities = sharedEntities(wanted);
     this.topology.add(entities, `subscription "${wanted.name}"`);
@@ -61,7 +61,7 @@ export class Subscriptions {
       throw thrown;
     }
     for (const doubt of wanted.doubts)
-      this.host.event({ type: 'subscription-doubtful', subscription: wanted.name, doubt });
+      this.needs.event({ type: 'subscription-doubtful', subscription: wanted.name, doubt });
     return keeper;
   }
 
