@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { type ChannelModel, connect } from 'amqplib';
 import { once } from 'node:events';
 import type { TestVhost } from '../../tools/broker/broker-control.js';
+import { evaluateErlang } from '../../tools/broker/erlang-control.js';
 import { PrivateBroker } from '../../tools/broker/private-broker.js';
 import { until } from '../support/until.js';
 
@@ -96,6 +97,14 @@ describe('control', () => {
     await expect(broker.control('1/0')).rejects.toThrow('failed to evaluate "1/0": error: badarith');
     await expect(broker.control('lists:nth(')).rejects.toThrow('complete Erlang expression');
     await expect(broker.deleteQueue('nowhere')).rejects.toMatchObject({ code: 'RMQ_BROKER_CONTROL' });
+  });
+
+  it('is answered to those alone who know the cookie', async () => {
+    const { node } = broker.address;
+    await expect(evaluateErlang(node, '1 + 1')).resolves.toBe('2');
+    const stranger = { ...node, cookie: 'x'.repeat(node.cookie.length) };
+    await expect(evaluateErlang(stranger, '1 + 1')).rejects.toThrow('it hung up');
+    await expect(evaluateErlang({ ...node, cookie: '' }, '1 + 1')).rejects.toThrow('it hung up');
   });
 
   it('lists what there is, whatever it is called', async () => {

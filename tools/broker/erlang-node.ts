@@ -5,14 +5,17 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BrokerFolder } from './broker-folder.js';
+import { evaluatorSource } from './erlang-evaluator.js';
 import { OwnedProcess } from './owned-process.js';
 import type { ProcessGuard } from './process-guard.js';
 import type { RabbitMqInstallation } from './rabbitmq-installation.js';
 
 export interface NodePorts {
   amqp: number;
-  /** Where other Erlang nodes, and our control calls, reach this one. */
+  /** Where other Erlang nodes reach this one. */
   distribution: number;
+  /** Where our control calls reach it. */
+  control: number;
   /** Erlang's name service. */
   epmd: number;
 }
@@ -28,10 +31,10 @@ export interface ErlangNodeOptions {
 }
 
 export async function startErlangNode(options: ErlangNodeOptions): Promise<OwnedProcess> {
-  const { installation, folder, guard, schedulers } = options;
+  const { installation, folder, guard } = options;
   const console = await open(folder.consoleLog, 'w');
   try {
-    return await OwnedProcess.start(join(installation.ertsBin, 'erlexec'), erlangArguments(schedulers), {
+    return await OwnedProcess.start(join(installation.ertsBin, 'erlexec'), erlangArguments(options), {
       env: nodeEnvironment(options),
       guard,
       outputFd: console.fd,
@@ -41,9 +44,9 @@ export async function startErlangNode(options: ErlangNodeOptions): Promise<Owned
   }
 }
 
-function erlangArguments(schedulers: number): string[] {
+function erlangArguments({ schedulers, ports }: ErlangNodeOptions): string[] {
   return [
-    ...['-noinput', '-s', 'rabbit', 'boot', '-boot', 'start_sasl'],
+    ...['-noinput', '-eval', evaluatorSource(ports.control), '-s', 'rabbit', 'boot', '-boot', 'start_sasl'],
     ...['+W', 'w', '+S', `${schedulers}:${schedulers}`],
     // Idle schedulers sleep at once instead of spinning: tests share the processor with the broker.
     ...['+sbwt', 'none', '+sbwtdcpu', 'none', '+sbwtdio', 'none'],

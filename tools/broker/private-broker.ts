@@ -67,6 +67,7 @@ interface BrokerParts {
   guard: ProcessGuard;
   schedulers: number;
   nodeName: string;
+  cookie: string;
   nameService: NameService;
   /** Ends what else belongs to the broker: name service, folder, guard. */
   dispose(): Promise<void>;
@@ -122,7 +123,7 @@ export class PrivateBroker extends NodeControl {
       };
       await prepare(installation, folder, options, cookie);
       const { schedulers = 1, port } = options;
-      const parts: BrokerParts = { installation, folder, guard, schedulers, nodeName, nameService, dispose };
+      const parts: BrokerParts = { installation, folder, guard, schedulers, nodeName, cookie, nameService, dispose };
       return await narrate(onProgress, `Starting RabbitMQ ${installation.version}…`, () =>
         PrivateBroker.bootOnFreePorts(parts, port),
       );
@@ -141,8 +142,8 @@ export class PrivateBroker extends NodeControl {
       );
     }
     for (let attempt = 1; ; attempt++) {
-      const [amqp, distribution] = await findFreePorts(2);
-      const ports = { amqp: chosenPort ?? amqp!, distribution: distribution!, epmd: parts.nameService.port };
+      const [amqp, distribution, control] = (await findFreePorts(3)) as [number, number, number];
+      const ports = { amqp: chosenPort ?? amqp, distribution, control, epmd: parts.nameService.port };
       const broker = new PrivateBroker(parts, ports, { name: 'down' });
       try {
         await broker.launchNode();
@@ -163,8 +164,7 @@ export class PrivateBroker extends NodeControl {
 
   /** For a `BorrowedBroker`, in this process or another. */
   get address(): BrokerAddress {
-    const { installation, folder, nodeName } = this.parts;
-    const node = { erlCall: installation.erlCall, nodeName, epmdPort: this.ports.epmd, home: folder.home };
+    const node = { controlPort: this.ports.control, cookie: this.parts.cookie };
     return { node, port: this.port, version: this.version };
   }
 

@@ -25,8 +25,6 @@ export interface RabbitMqInstallation {
   erlangRoot: string;
   /** The folder of `erlexec`, `beam.smp` and `epmd`. */
   ertsBin: string;
-  /** The command that evaluates Erlang inside a running node. */
-  erlCall: string;
 }
 
 /** Reads an installation from the two folders that make it up; throws when a piece is missing. */
@@ -37,12 +35,10 @@ export async function readInstallation(
 ): Promise<RabbitMqInstallation> {
   const version = /^rabbitmq_server-(.+)$/.exec(basename(serverHome))?.[1] ?? (await versionFromPlugins(serverHome));
   const ertsBin = join(erlangRoot, await entryLike(erlangRoot, /^erts-/), 'bin');
-  const library = join(erlangRoot, 'lib');
-  const erlCall = join(library, await entryLike(library, /^erl_interface-/), 'bin', 'erl_call');
-  for (const piece of [join(serverHome, 'plugins'), join(ertsBin, 'erlexec'), join(ertsBin, 'epmd'), erlCall]) {
+  for (const piece of [join(serverHome, 'plugins'), join(ertsBin, 'erlexec'), join(ertsBin, 'epmd')]) {
     await stat(piece);
   }
-  return { version, origin, serverHome, erlangRoot, ertsBin, erlCall };
+  return { version, origin, serverHome, erlangRoot, ertsBin };
 }
 
 /** The RabbitMQ that somebody installed on this machine, or undefined. */
