@@ -8,6 +8,7 @@ const common = {
   },
   moduleNameMapper: {
     '^nestjs-rmq-keepalive$': '<rootDir>/libs/rmq-keepalive/src/index.ts',
+    '^nestjs-rmq-keepalive/errors$': '<rootDir>/libs/rmq-keepalive/src/errors.ts',
     '^nestjs-rmq-keepalive/(.+)$': '<rootDir>/libs/rmq-keepalive/src/integrations/$1/index.ts',
     '^#engine/(.*)\\.js$': '<rootDir>/libs/rmq-keepalive/src/engine/$1',
     '^(\\.{1,2}/.*)\\.js$': '$1',

@@ -1,11 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import {
-  type DeadLetter,
-  OptionsError,
-  PayloadNotDecodableError,
-  PublishReturnedError,
-  type RmqConnection,
-} from 'nestjs-rmq-keepalive';
+import { type DeadLetter, OptionsError, PublishReturnedError, type RmqConnection } from 'nestjs-rmq-keepalive';
+import { PayloadNotDecodableError } from 'nestjs-rmq-keepalive/errors';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { untilWaiting } from '../support/retry-queues.js';

@@ -1,12 +1,14 @@
 import { describe, expect, it } from '@jest/globals';
-import type { CopyOptions, Delivery, RmqConnection } from 'nestjs-rmq-keepalive';
+import type { Delivery, RmqConnection, RmqConnectionOptions } from 'nestjs-rmq-keepalive';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { started } from '../support/started.js';
 import { until } from '../support/until.js';
 
+type Copies = NonNullable<RmqConnectionOptions['copies']>;
+
 const SECRET = 'what both of our services know';
-const SIGNED: CopyOptions = { secret: SECRET };
+const SIGNED: Copies = { secret: SECRET };
 /** As a stranger writes them who may publish to the queue by its name. */
 const FORGED = { 'x-origin-exchange': 'bank', 'x-origin-routing-key': 'pay', 'x-retry-attempt': 4 };
 
@@ -14,7 +16,7 @@ describe('F47: when a stranger forges the marks of our copies', () => {
   const faults = useFaults();
 
   async function consume(
-    copies: CopyOptions | undefined,
+    copies: Copies | undefined,
     handler: () => void = () => undefined,
     firstDelayMs = 10,
   ): Promise<{ connection: RmqConnection; seen: Delivery[] }> {
@@ -56,7 +58,7 @@ describe('F47: when a stranger forges the marks of our copies', () => {
     expect(seen[0]).toMatchObject({ exchange: 'bank', routingKey: 'pay' });
   });
 
-  it.each<[string, CopyOptions | undefined, CopyOptions | undefined]>([
+  it.each<[string, Copies | undefined, Copies | undefined]>([
     ['by a secret that was changed since', SIGNED, { secret: ['the one that came after it', SECRET] }],
     ['by none, while the secret is rolled out', undefined, { ...SIGNED, unsigned: 'believed' }],
   ])('our own copies are believed: signed %s', async (_, writer, reader) => {

@@ -8,7 +8,8 @@ import {
   type OnModuleDestroy,
   type OnModuleInit,
 } from '@nestjs/common';
-import { GaveUpError, RmqConnection, RmqPublisher, Subscribe } from 'nestjs-rmq-keepalive';
+import { RmqConnection, RmqPublisher, Subscribe } from 'nestjs-rmq-keepalive';
+import { GaveUpError } from 'nestjs-rmq-keepalive/errors';
 import { findFreePort } from '../../tools/broker/free-ports.js';
 import { publish, useNest } from '../support/nest-fixture.js';
 import { until } from '../support/until.js';

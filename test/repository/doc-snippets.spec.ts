@@ -2,16 +2,18 @@ import { readdirSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { complaintsAbout, snippetsIn } from '../support/doc-snippets.js';
 
-const pages = [
-  'README.md',
-  ...readdirSync('docs', { recursive: true, encoding: 'utf8' }).map((page) => `docs/${page}`),
-];
-const snippets = pages.filter((page) => page.endsWith('.md')).flatMap(snippetsIn);
+const filesIn = (folder: string, ending: string): string[] =>
+  readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith(ending))
+    .map((file) => `${folder}/${file}`);
+const ofThePages = ['README.md', ...filesIn('docs', '.md')].flatMap(snippetsIn);
+const ofTheSource = filesIn('libs/rmq-keepalive/src', '.ts').flatMap(snippetsIn);
 
-describe('the TypeScript in README and docs', () => {
+describe('the TypeScript in README, docs and TSDoc', () => {
   it('compiles, as strictly as a fresh Nest application and with noImplicitReturns', () => {
-    expect(complaintsAbout(snippets)).toEqual([]);
-    expect(snippets.length).toBeGreaterThan(20);
+    expect(complaintsAbout([...ofThePages, ...ofTheSource])).toEqual([]);
+    expect(ofThePages.length).toBeGreaterThan(20);
+    expect(ofTheSource.length).toBeGreaterThan(40);
   }, 120_000);
 
   it('control: a wrong name, a wrong type and a path without a return are found, each with its line', () => {

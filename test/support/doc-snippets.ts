@@ -1,5 +1,5 @@
 /**
- * The TypeScript of the documentation as programs that a compiler can check.
+ * The TypeScript of the documentation, pages and TSDoc, as programs that a compiler can check.
  *
  * A page shows a method without its class and a statement without its function, because that is what a reader needs. Here
  * each gets them back: a class with the fields that the pages speak of, and imports of what it names. Its lines stay its
@@ -29,14 +29,16 @@ const FROM_ELSEWHERE: Readonly<Record<string, { values: string; types?: string }
     types: 'OnModuleDestroy OnModuleInit',
   },
   '@nestjs/microservices': { values: 'ClientsModule Ctx Payload RpcException Transport' },
+  '@nestjs/testing': { values: 'Test' },
   '@nestjs/terminus': { values: 'HealthCheck HealthCheckService', types: 'HealthCheckResult' },
   'node:fs': { values: 'readFileSync' },
-  'node:zlib': { values: 'inflateSync' },
+  'node:zlib': { values: 'deflateSync inflateSync' },
   zod: { values: 'z' },
 };
 
 export function snippetsIn(page: string): Snippet[] {
-  const text = readFileSync(page, 'utf8');
+  const written = readFileSync(page, 'utf8');
+  const text = page.endsWith('.ts') ? written.replace(/^ +\* ?/gm, '') : written;
   return [...text.matchAll(/^```(?:ts|typescript)\b.*\n([\s\S]*?)^```/gm)].flatMap((match) => {
     const before = text.slice(0, match.index);
     if (NOT_COMPILED.test(before)) return [];
@@ -68,6 +70,7 @@ export function complaintsAbout(snippets: readonly Snippet[]): string[] {
     noEmit: true,
     paths: {
       'nestjs-rmq-keepalive': [`./${LIBRARY}/index.ts`],
+      'nestjs-rmq-keepalive/errors': [`./${LIBRARY}/errors.ts`],
       'nestjs-rmq-keepalive/*': [`./${LIBRARY}/integrations/*/index.ts`],
     },
   };
@@ -96,7 +99,8 @@ function complaint({ file, start = 0, messageText }: ts.Diagnostic, { page, line
 function programOf({ code }: Snippet, places: ReadonlyMap<string, Place>): string {
   if (/^import /m.test(code)) return `\n${code}`;
   const imports = importsFor(code, places);
-  const base = 'class Snippet extends Surroundings {';
+  // A page that shows a constructor shows what it injects; the other fields come from the surroundings.
+  const base = /^constructor\(/m.test(code) ? 'class Snippet {' : 'class Snippet extends Surroundings {';
   const asMembers = `${imports} ${base}\n${code}\n}`;
   const hasStatements = /^(const|let|return|await|if|for)\b/m.test(code);
   if (!hasStatements && isSyntax(asMembers)) return asMembers;
@@ -137,6 +141,8 @@ function placesOfNames(): Map<string, Place> {
     add(module, true, types.split(' ').filter(Boolean));
   }
   for (const [module, index] of [
+    // The main entry after the errors: what both export comes from there.
+    ['nestjs-rmq-keepalive/errors', `${LIBRARY}/errors.ts`],
     ['nestjs-rmq-keepalive', `${LIBRARY}/index.ts`],
     ['nestjs-rmq-keepalive/terminus', `${LIBRARY}/integrations/terminus/index.ts`],
     ['nestjs-rmq-keepalive/microservices', `${LIBRARY}/integrations/microservices/index.ts`],

@@ -52,10 +52,14 @@ export declare class Stock {
   count(item: string): Promise<number>;
 }
 export class BadOrder extends Error {}
+export declare class AppModule {}
+export declare function pack(value: unknown): Uint8Array;
+export declare function unpack(bytes: Uint8Array): unknown;
 
 const address = { exchange: 'shop', routingKey: 'order.created' };
 export const orderCreated = defineEvent<Order>(address);
 export const orderDeleted = defineEvent<Order>(address);
+export const orderShipped = defineEvent<Order>(address);
 export const orderPlaced = defineEvent<Order>(address);
 export const orderImported = defineEvent<Order>(address);
 export const orderChanged = defineEvent<OrderChanged>(address);
@@ -73,6 +77,7 @@ export declare const deadLetters: RmqDeadLetters;
 export declare const logger: { log(text: string): void; error(text: string): void };
 export declare const metrics: { stall(ms: number): void };
 export declare const alerts: { raise(...facts: unknown[]): void };
+export declare const secret: string;
 export declare const secrets: { get(name: string): Promise<string> };
 export declare const discovery: { brokers(): Promise<string[]> };
 export declare const tokens: { fetch(): Promise<{ value: string; exp: number }> };

@@ -1,5 +1,5 @@
 /** One event of each type and of each way to tell it: what a page says of log lines is held against their sentences. */
-import type { ConnectionEventOf, ConnectionEventType } from 'nestjs-rmq-keepalive';
+import type { ConnectionEventOf, ConnectionEventType } from '#engine/reporting/events.js';
 import {
   ChannelClosedError,
   ConsumeRefusedError,
@@ -7,7 +7,7 @@ import {
   GaveUpError,
   LinkLostError,
   TopologyRefusedError,
-} from 'nestjs-rmq-keepalive';
+} from 'nestjs-rmq-keepalive/errors';
 
 const cause = new LinkLostError(new Error('socket closed'));
 const closed = new ChannelClosedError('subscription "orders"', new Error('404 (NOT_FOUND)'));

@@ -22,10 +22,15 @@ export async function load(url, context, next) {
 
 /** TypeScript imports name the `.js` file that will be there once it is compiled; packages of the workspace name their source. */
 function sourceOf(specifier, parentURL) {
-  const subpath = /^nestjs-rmq-keepalive(?:\/(.+))?$/.exec(specifier);
-  if (subpath) return new URL(subpath[1] ? `integrations/${subpath[1]}/index.ts` : 'index.ts', library);
+  const entry = /^nestjs-rmq-keepalive(?:\/(.+))?$/.exec(specifier);
+  if (entry) return new URL(entryFile(entry[1]), library);
   if (specifier.startsWith('#engine/')) return sourceOf(`./engine/${specifier.slice('#engine/'.length)}`, library.href);
   if (!/^\.{1,2}\/.*\.js$/.test(specifier) || !parentURL?.startsWith('file:')) return undefined;
   const source = new URL(specifier.replace(/\.js$/, '.ts'), parentURL);
   return existsSync(fileURLToPath(source)) ? source : undefined;
+}
+
+function entryFile(subpath) {
+  if (subpath === undefined) return 'index.ts';
+  return subpath === 'errors' ? 'errors.ts' : `integrations/${subpath}/index.ts`;
 }

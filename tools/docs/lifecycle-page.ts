@@ -1,5 +1,5 @@
 /** Renders docs/reference/lifecycle.md from the table that the code executes. */
-import { NEXT_STATES, STATE_MEANINGS, type StateName } from 'nestjs-rmq-keepalive';
+import { NEXT_STATES, STATE_MEANINGS, type StateName } from '#engine/reporting/lifecycle.js';
 
 export function lifecyclePage(): string {
   const names = Object.keys(NEXT_STATES) as StateName[];

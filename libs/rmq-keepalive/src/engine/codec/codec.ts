@@ -9,7 +9,22 @@ export interface EncodedBody {
   readonly contentEncoding?: string;
 }
 
-/** The properties of a delivery that say what its body is. */
+/**
+ * The properties of a delivery that say what its body is.
+ *
+ * ```ts
+ * class Compressed implements Codec {
+ *   readonly contentType = 'application/json';
+ *   encode(payload: unknown): EncodedBody {
+ *     const content = deflateSync(JSON.stringify(payload));
+ *     return { content, contentType: this.contentType, contentEncoding: 'deflate' };
+ *   }
+ *   decode(body: Buffer, { contentEncoding }: BodyProperties): unknown {
+ *     return JSON.parse(String(contentEncoding === 'deflate' ? inflateSync(body) : body));
+ *   }
+ * }
+ * ```
+ */
 export interface BodyProperties {
   readonly contentType?: string;
   readonly contentEncoding?: string;

@@ -24,6 +24,17 @@ import { type CredentialsOption, type LoginSource, resolveCredentials } from '..
 import { addressCheck, tlsCheckedFor } from '../dialling/login-check.js';
 import { type ReconnectOptions, type ResolvedReconnect, resolveReconnect } from '../recovery/reconnect-backoff.js';
 
+/**
+ * What a connection is made with: `RmqKeepaliveModule.forRoot()` and `new RmqConnection()` take it. Only `urls` is needed.
+ *
+ * ```ts
+ * const options: RmqConnectionOptions = {
+ *   urls: ['amqp://rabbit-1', 'amqp://rabbit-2'],
+ *   credentials: { username: 'shop', password: secret },
+ *   heartbeat: { timeoutSeconds: 10 },
+ * };
+ * ```
+ */
 export interface RmqConnectionOptions {
   /**
    * Broker addresses, tried in turn, or a function that is asked for them before every attempt (service discovery): URLs

@@ -32,6 +32,18 @@ import { Composition, type Identity } from './composition.js';
 import { checkDrainTimeout, type RmqConnectionOptions } from './connection-options.js';
 import type { SubscriptionKind } from './subscriptions.js';
 
+/**
+ * A connection that outlives its links: topology, consumers and publishers come back after every disconnect. In a Nest application
+ * `RmqKeepaliveModule` makes, starts and closes it; inject it where you need it.
+ *
+ * ```ts
+ * const orders = new RmqConnection({ urls: 'amqp://localhost' });
+ * orders.subscribe<Order>({ queue: 'orders' }, (order) => work(order));
+ * await orders.start();
+ * await orders.publisher.sendToQueue('orders', { id: '1' });
+ * await orders.close();
+ * ```
+ */
 export class RmqConnection {
   readonly name: string;
   /** The publisher that is always there; {@link createPublisher} makes further ones. */

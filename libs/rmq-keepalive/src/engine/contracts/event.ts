@@ -26,7 +26,13 @@ export interface EventContract<Input = unknown, Output = Input> {
 export type EventPayload<E extends EventContract> =
   NonNullable<E['~payload']> extends { readonly output: infer Output } ? Output : never;
 
-/** What `publish(event, ...)` takes. */
+/**
+ * What `publish(event, ...)` takes.
+ *
+ * ```ts
+ * const emit = <E extends EventContract>(event: E, payload: EventInput<E>) => publisher.publish(event, payload);
+ * ```
+ */
 export type EventInput<E extends EventContract> =
   NonNullable<E['~payload']> extends { readonly input: infer Input } ? Input : never;
 

@@ -6,7 +6,13 @@ import type { StandardSchema } from './standard-schema.js';
 
 const IS_CONTRACT = Symbol('RmqRpcContract');
 
-/** A procedure: its address, request and response. Made by {@link defineRpc}. */
+/**
+ * A procedure: its address, request and response. Made by {@link defineRpc}.
+ *
+ * ```ts
+ * const where = ({ exchange, routingKey }: RpcContract) => `${exchange}/${routingKey}`;
+ * ```
+ */
 export interface RpcContract<
   RequestIn = unknown,
   RequestOut = RequestIn,
@@ -27,7 +33,13 @@ export type RpcInput<C extends RpcContract> =
 /** What a handler of the contract gets. */
 export type RpcPayload<C extends RpcContract> =
   C extends RpcContract<infer _In, infer Out, infer _Answer, infer _Result> ? Out : never;
-/** What `request(contract, ...)` resolves with. */
+/**
+ * What `request(contract, ...)` resolves with.
+ *
+ * ```ts
+ * type Quote = RpcResult<typeof quote>;
+ * ```
+ */
 export type RpcResult<C extends RpcContract> =
   C extends RpcContract<infer _In, infer _Out, infer _Answer, infer Result> ? Result : never;
 

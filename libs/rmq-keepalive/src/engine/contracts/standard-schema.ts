@@ -1,6 +1,17 @@
 /**
  * The part of Standard Schema v1 that we use, written out so that no package is needed for it: zod, valibot, arktype and
  * others put this behind the key `~standard`. Source: https://standardschema.dev
+ *
+ * ```ts
+ * const positive: StandardSchema<number> = {
+ *   '~standard': {
+ *     version: 1,
+ *     vendor: 'shop',
+ *     validate: (value) =>
+ *       typeof value === 'number' && value > 0 ? { value } : { issues: [{ message: 'must be more than 0' }] },
+ *   },
+ * };
+ * ```
  */
 export interface StandardSchema<Input = unknown, Output = Input> {
   readonly '~standard': {

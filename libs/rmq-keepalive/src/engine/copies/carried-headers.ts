@@ -4,7 +4,13 @@ import type { CopyClaim, CopySignatures } from './copy-signatures.js';
 /** Through it a message comes back to its queue from a retry queue. */
 export const RETURN_EXCHANGE = 'rmq-keepalive.return';
 
-/** Where the message was published to first; `delivery.exchange` and `delivery.routingKey` read these. */
+/**
+ * Where the message was published to first; `delivery.exchange` and `delivery.routingKey` read these.
+ *
+ * ```ts
+ * const cameFrom = (headers: MessageHeaders) => headers[ORIGIN_HEADERS.exchange];
+ * ```
+ */
 export const ORIGIN_HEADERS = {
   exchange: 'x-origin-exchange',
   routingKey: 'x-origin-routing-key',
@@ -12,7 +18,13 @@ export const ORIGIN_HEADERS = {
   signature: 'x-origin-signature',
 } as const;
 
-/** What a message carries that is tried again. */
+/**
+ * What a message carries that is tried again.
+ *
+ * ```ts
+ * const failedFirstWith = (headers: MessageHeaders) => headers[RETRY_HEADERS.firstErrorMessage];
+ * ```
+ */
 export const RETRY_HEADERS = {
   /** The number of the attempt that this copy is for: 2 is the first repetition. */
   attempt: 'x-retry-attempt',

@@ -27,6 +27,13 @@ export interface ExpiringCredentials extends RmqCredentials {
 /**
  * Gives the credentials that are good now: from a vault, a token service, a file that is rotated. Asked before every attempt,
  * again before they end, and when the broker refuses what it allowed before. It has `connectTimeoutMs` to answer.
+ *
+ * ```ts
+ * const credentials: CredentialsProvider = async () => {
+ *   const token = await tokens.fetch();
+ *   return { username: 'shop', password: token.value, expiresAt: token.exp * 1_000 };
+ * };
+ * ```
  */
 export type CredentialsProvider = () => Promise<ExpiringCredentials> | ExpiringCredentials;
 

@@ -26,6 +26,10 @@ import {
 /**
  * Answers with the broker addresses that are good now (from service discovery, say), as URLs or in parts. It is asked before
  * every attempt. Whoever calls `BrokerEndpoints.next()` sets the deadline: here it may take as long as it wants.
+ *
+ * ```ts
+ * const urls: AddressProvider = async () => (await discovery.brokers()).map((host) => `amqp://${host}`);
+ * ```
  */
 export type AddressProvider = () => Promise<readonly (string | BrokerAddress)[]> | readonly (string | BrokerAddress)[];
 

@@ -10,7 +10,17 @@ export interface PublishAddress {
   readonly messageId: string;
 }
 
-/** Base of the errors that `publish()` rejects with. */
+/**
+ * Base of the errors that `publish()` rejects with.
+ *
+ * ```ts
+ * await publisher.publish('shop', 'order.created', order).catch((error: unknown) => {
+ *   if (error instanceof PublishReturnedError) return alerts.raise('nobody takes orders', error.routingKey, error.replyText);
+ *   if (error instanceof PublishTimeoutError && !error.wasSent) return offerLess(order);
+ *   if (error instanceof PublishError) logger.error(`${error.messageId}: ${error.message}`);
+ * });
+ * ```
+ */
 export class PublishError extends RmqError {
   readonly exchange: string;
   readonly routingKey: string;

@@ -1,5 +1,12 @@
 /** The base of every error: a code for programs, and what is underneath. */
 
+/**
+ * The codes of all errors. They are stable: programs may compare them, and alerts may name them.
+ *
+ * ```ts
+ * const worthAnotherTry: readonly RmqErrorCode[] = ['RMQ_PUBLISH_TIMEOUT', 'RMQ_OUTBOX_FULL'];
+ * ```
+ */
 export type RmqErrorCode =
   | 'RMQ_PAYLOAD_NOT_ENCODABLE'
   | 'RMQ_PAYLOAD_NOT_DECODABLE'
@@ -54,7 +61,16 @@ export type RmqErrorCode =
   | 'RMQ_ILLEGAL_STATE'
   | 'RMQ_OPTIONS_INVALID';
 
-/** Base of all errors of this library: `code` for programs, `cause` for the error underneath, if there is one. */
+/**
+ * Base of all errors of this library: `code` for programs, `cause` for the error underneath, if there is one.
+ *
+ * ```ts
+ * await publisher.publish('shop', 'order.created', order).catch((error: unknown) => {
+ *   if (!(error instanceof RmqError)) throw error;
+ *   logger.error(`${error.code}: ${error.message}`);
+ * });
+ * ```
+ */
 export class RmqError extends Error {
   constructor(
     readonly code: RmqErrorCode,

@@ -18,7 +18,16 @@ export interface CallAddress {
   readonly correlationId: string;
 }
 
-/** Base of the errors that a call ends with. Its request may have been handled all the same where `wasSent` is true. */
+/**
+ * Base of the errors that a call ends with. Its request may have been handled all the same where `wasSent` is true.
+ *
+ * ```ts
+ * await rpc.request(quote, { item, quantity: 2 }).catch((error: unknown) => {
+ *   if (error instanceof RpcRemoteError && error.remoteCode === 'OUT_OF_STOCK') return offerLess(error.data);
+ *   if (error instanceof RmqRpcError && !error.wasSent) logger.error(`${error.correlationId} never went out`);
+ * });
+ * ```
+ */
 export class RmqRpcError extends RmqError {
   readonly exchange: string;
   readonly routingKey: string;
@@ -107,5 +116,57 @@ export class RpcClosedError extends RmqRpcError {
   constructor(address: CallAddress, wasSent: boolean) {
     const fate = wasSent ? 'it was sent, and may be handled' : 'it was never sent';
     super('RMQ_CLOSED', address, `had not ended when the connection was closed; ${fate}`, wasSent);
+  }
+}
+
+/** What is told of an error. */
+export interface RemoteErrorFields {
+  readonly name: string;
+  readonly message: string;
+  readonly code?: string;
+  readonly data?: unknown;
+}
+
+/**
+ * What a handler throws to tell its caller more than a message: a code for programs, and data. It is an answer, and no
+ * fault of the handler: the log says nothing of it.
+ *
+ * ```ts
+ * throw new RpcFailure('Not enough tea', { code: 'OUT_OF_STOCK', data: { left: 2 } });
+ * ```
+ */
+export class RpcFailure extends Error {
+  readonly code: string | undefined;
+  /** Whatever has a JSON form, whichever codec carries the payloads. */
+  readonly data: unknown;
+  constructor(message: string, options: { code?: string; data?: unknown; cause?: unknown } = {}) {
+    super(message, { cause: options.cause });
+    this.name = new.target.name;
+    this.code = options.code;
+    this.data = options.data;
+  }
+}
+
+/** Whoever answered said that it failed. */
+export class RpcRemoteError extends RmqRpcError {
+  /** The error's `name` there. */
+  readonly remoteName: string;
+  readonly remoteMessage: string;
+  /** For programs, if it has one. */
+  readonly remoteCode: string | undefined;
+  readonly data: unknown;
+  constructor(address: CallAddress, { name, message, code, data }: RemoteErrorFields) {
+    super('RMQ_RPC_REMOTE', address, `was answered with an error: ${name}: ${message}`, true);
+    this.remoteName = name;
+    this.remoteMessage = message;
+    this.remoteCode = code;
+    this.data = data;
+  }
+}
+
+/** The reply cannot be read, or breaks the rules of a stream. */
+export class RpcBadReplyError extends RmqRpcError {
+  constructor(address: CallAddress, why: string, cause?: unknown) {
+    super('RMQ_RPC_BAD_REPLY', address, `was answered, but ${why}`, true, { cause });
   }
 }

@@ -6,7 +6,13 @@ import type { OutboxEntry } from './outbox.js';
 import type { PublishFrame } from '../wire/publish-frames.js';
 import type { MessageProperties } from '../wire/message-properties.js';
 
-/** Says how often a message was sent before: set when it is sent again after a lost link. */
+/**
+ * Says how often a message was sent before: set when it is sent again after a lost link.
+ *
+ * ```ts
+ * const mayBeASecondCopy = (delivery: Delivery) => delivery.redelivered || REPUBLISHED_HEADER in delivery.headers;
+ * ```
+ */
 export const REPUBLISHED_HEADER = 'x-republished';
 
 /** Bytes to be sent as they are. */

@@ -6,7 +6,16 @@ import { checkNumber, checkOptionsObject, shown } from '../base/option-checks.js
 import type { WhenReadyOptions } from './readiness.js';
 import type { PublishDefaults, PublishOptions } from './publish-options.js';
 
-/** One of the messages of `publishMany()`: with an address, or with the contract of an event. */
+/**
+ * One of the messages of `publishMany()`: with an address, or with the contract of an event.
+ *
+ * ```ts
+ * function* messages(): Generator<MessageToPublish> {
+ *   for (const row of rows) yield { exchange: 'shop', routingKey: 'order.imported', payload: row };
+ * }
+ * const report: PublishReport = await publisher.publishMany(messages());
+ * ```
+ */
 export type MessageToPublish =
   | { exchange: string; routingKey: string; payload: unknown; options?: PublishOptions }
   | { event: EventContract; payload: unknown; options?: PublishOptions };
@@ -37,6 +46,7 @@ export interface PublishReport {
   readonly endedEarlyBecause: unknown;
 }
 
+/** One message that was not confirmed: its place in the list, and why. */
 export interface PublishFailure {
   readonly index: number;
   readonly error: Error;

@@ -38,7 +38,14 @@ export interface ConnectionPublishOptions extends PublisherDefaults {
   noConfirmsAfterMs?: number;
 }
 
-/** Options of one message. */
+/**
+ * Options of one message.
+ *
+ * ```ts
+ * const soon: PublishOptions = { messageId: order.id, timeoutMs: 2_000, headers: { 'x-tenant': tenant } };
+ * await publisher.publish('shop', 'order.created', order, soon);
+ * ```
+ */
 export interface PublishOptions extends PublishDefaults {
   /** Stays the same when the message has to be sent again: consumers recognise duplicates by it. @default a random UUID */
   messageId?: string;

@@ -14,7 +14,7 @@ import type { WhenReadyOptions } from './readiness.js';
  * ```ts
  * for await (const row of rows) {
  *   await publisher.whenReady(); // link up, not blocked, room in the outbox: memory stays bounded
- *   publisher.publish('shop', 'order.imported', row).catch((error) => this.retryLater(row, error));
+ *   publisher.publish('shop', 'order.imported', row).catch((error) => retryLater(row, error));
  * }
  * await publisher.flush(30_000);
  * ```
@@ -43,8 +43,8 @@ export abstract class RmqPublisher {
    * Publishes what an event's contract describes, checked against its schema first.
    *
    * ```ts
-   * const orderCreated = defineEvent({ exchange: 'shop', routingKey: 'order.created', schema: OrderCreated });
-   * await publisher.publish(orderCreated, { id: '1', item: 'tea' });
+   * const orderCreated = defineEvent({ exchange: 'shop', routingKey: 'order.created', schema: orderSchema });
+   * await publisher.publish(orderCreated, { id: "1" });
    * ```
    * @throws {@link PayloadInvalidError} the payload does not match the schema; and whatever else `publish()` throws
    */

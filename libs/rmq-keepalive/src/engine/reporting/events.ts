@@ -7,6 +7,14 @@ import type { StallKind } from '../heartbeat/stall-kind.js';
 import type { HeartbeatThread } from '../heartbeat/heartbeat-policy.js';
 import type { ConnectionState, LinkRole } from './lifecycle.js';
 
+/**
+ * Everything that can happen to a connection: `type` tells the events apart.
+ *
+ * ```ts
+ * const seen = new Map<string, number>();
+ * connection.on('*', ({ type }: ConnectionEvent) => seen.set(type, (seen.get(type) ?? 0) + 1));
+ * ```
+ */
 export type ConnectionEvent =
   | { readonly type: 'state-changed'; readonly from: ConnectionState; readonly to: ConnectionState }
   | {

@@ -6,6 +6,16 @@
  */
 import { IllegalStateError } from '../errors/connection-errors.js';
 
+/**
+ * Where a connection stands in its lifecycle, with what that state carries. `attempt` counts from 1; `since` and `retryAt` are
+ * epoch milliseconds.
+ *
+ * ```ts
+ * connection.state$.subscribe((state: ConnectionState) => {
+ *   if (state.name === 'backing-off') logger.log(`next attempt at ${new Date(state.retryAt).toISOString()}`);
+ * });
+ * ```
+ */
 export type ConnectionState =
   | { readonly name: 'idle' }
   | { readonly name: 'connecting'; readonly attempt: number }

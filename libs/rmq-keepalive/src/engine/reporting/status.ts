@@ -4,6 +4,14 @@ import type { ConnectionState, LinkRole, StateName } from './lifecycle.js';
 import type { StallKind } from '../heartbeat/stall-kind.js';
 import type { HeartbeatThread } from '../heartbeat/heartbeat-policy.js';
 
+/**
+ * What `connection.status()` returns: links, consumers, publishing, topology and the event loop, as plain values.
+ *
+ * ```ts
+ * const status: ConnectionStatus = connection.status();
+ * const missing = status.consumers.missing.map(({ name }) => name);
+ * ```
+ */
 export interface ConnectionStatus {
   /** The connection's name within the application. */
   readonly name: string;

@@ -11,7 +11,7 @@ import type { RpcStatus } from '../reporting/status.js';
 import { type AnswerOptions, resolveAnswers } from './answering/answer-options.js';
 import { Calls, type CallsStatus, NO_CALLS, type ResolvedCallsOptions } from './calling/calls.js';
 import { ChannelRpcClient } from './calling/channel-rpc-client.js';
-import type { RemoteErrorFields } from './wire/remote-error.js';
+import type { RemoteErrorFields } from '../errors/rpc-errors.js';
 import { Replies } from './answering/replies.js';
 import { Responder, type ResponderCounters } from './answering/responder.js';
 import type { RmqRpcClient } from './calling/rpc-client.js';

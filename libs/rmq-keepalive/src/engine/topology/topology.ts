@@ -12,6 +12,7 @@ import {
   shown,
 } from '../base/option-checks.js';
 
+/** An exchange to declare. */
 export interface ExchangeOptions {
   name: string;
   /** `topic`, `direct`, `fanout`, `headers`, or a plugin's type. @default 'topic' */
@@ -26,6 +27,7 @@ export interface ExchangeOptions {
   arguments?: Record<string, unknown>;
 }
 
+/** A queue to declare. */
 export interface QueueOptions {
   name: string;
   /** Survives a broker restart. @default true */
@@ -40,6 +42,7 @@ export interface QueueOptions {
   arguments?: Record<string, unknown>;
 }
 
+/** A way from an exchange to a queue, or to another exchange. */
 export interface BindingOptions {
   exchange: string;
   /** Name of the queue, or of the exchange with `toExchange`. */
@@ -51,6 +54,17 @@ export interface BindingOptions {
   arguments?: Record<string, unknown>;
 }
 
+/**
+ * Exchanges, queues and bindings that are declared before anything is consumed or published, after every reconnect too.
+ *
+ * ```ts
+ * const topology: TopologyOptions = {
+ *   exchanges: [{ name: 'shop', type: 'topic' }],
+ *   queues: [{ name: 'orders', type: 'quorum' }],
+ *   bindings: [{ exchange: 'shop', queue: 'orders', routingKey: 'order.*' }],
+ * };
+ * ```
+ */
 export interface TopologyOptions {
   exchanges?: readonly ExchangeOptions[];
   queues?: readonly QueueOptions[];

@@ -1,6 +1,14 @@
 /** The headers of a received message as plain values. */
 
-/** The headers of a message: own properties of an object without a prototype. */
+/**
+ * The headers of a message: own properties of an object without a prototype.
+ *
+ * ```ts
+ * async onCreated(@Payload() order: Order, @DeliveryHeaders() headers: MessageHeaders): Promise<void> {
+ *   logger.log(`${order.id} for ${String(headers['x-tenant'])}`);
+ * }
+ * ```
+ */
 export type MessageHeaders = Readonly<Record<string, unknown>>;
 
 /** Own enumerable headers only: amqplib lets a header named `__proto__` replace the prototype of the object it makes. */

@@ -4,12 +4,4 @@ export { RmqServer } from './server/rmq-server.js';
 export { RmqServerContext } from './server/rmq-server-context.js';
 export type { TransportChannel } from './server/transport-channel.js';
 export type { RmqTransportEvents, RmqTransportStatus } from './options/transport-events.js';
-export type {
-  ConnectionChoice,
-  NestTransportOptions,
-  RmqClientOptions,
-  RmqServerOptions,
-  TransportQueueOptions,
-  TransportSocketOptions,
-  TransportUrl,
-} from './options/transport-options.js';
+export type { RmqClientOptions, RmqServerOptions } from './options/transport-options.js';

@@ -25,6 +25,7 @@ export type HealthReason =
   | 'closed'
   | 'gave-up';
 
+/** Whether a connection is fit for work, why, and since when. */
 export interface HealthVerdict {
   readonly status: 'up' | 'degraded' | 'down';
   readonly reason: HealthReason;
@@ -32,7 +33,10 @@ export interface HealthVerdict {
   readonly since: number;
 }
 
-/** @param now epoch milliseconds */
+/**
+ * What `status` means for health at the time `now`: for a health check of your own.
+ * @param now epoch milliseconds
+ */
 export function verdict(status: ConnectionStatus, now: number): HealthVerdict {
   const { state } = status;
   if (state.name === 'open') return verdictWhileOpen(status);

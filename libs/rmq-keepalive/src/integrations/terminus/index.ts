@@ -5,4 +5,4 @@ export { RmqHealthIndicator } from './rmq.health.js';
 export type { RmqHealthCheckOptions } from './rmq.health.js';
 export { verdict } from './health-verdict.js';
 export type { HealthReason, HealthVerdict } from './health-verdict.js';
-export type { HealthDetails, LinkHealth, PublicHealth, StuckHealth } from './health-report.js';
+export type { HealthDetails, PublicHealth } from './health-report.js';

@@ -5,6 +5,7 @@ import { RmqConnections } from '../../nest/connections/rmq.connections.js';
 import { healthDetails, publicHealth } from './health-report.js';
 import { verdict } from './health-verdict.js';
 
+/** What `RmqHealthIndicator.check()` takes. */
 export interface RmqHealthCheckOptions {
   /** The connection's name. @default the connection without a name */
   connection?: string;
@@ -21,7 +22,7 @@ export interface RmqHealthCheckOptions {
  * connection that the service works with, and safe to be asked every second.
  *
  * ```ts
- * health.check([() => rmq.check(), () => rmq.check('audit', { connection: 'audit', details: true })])
+ * this.healthCheck.check([() => this.rmqHealth.check(), () => this.rmqHealth.check('audit', { connection: 'audit', details: true })])
  * ```
  */
 @Injectable()

@@ -9,7 +9,13 @@ import { RmqRpcClient } from '../../engine/rpc/calling/rpc-client.js';
 /** The name of a connection that was given none. */
 export const DEFAULT_CONNECTION_NAME = 'default';
 
-/** The injection token of a connection: the class itself for the default one, so that plain constructor injection finds it. */
+/**
+ * The injection token of a connection: the class itself for the default one, so that plain constructor injection finds it.
+ *
+ * ```ts
+ * const connection = app.get(getRmqConnectionToken('audit'));
+ * ```
+ */
 export function getRmqConnectionToken(name: string = DEFAULT_CONNECTION_NAME): InjectionToken<RmqConnection> {
   return name === DEFAULT_CONNECTION_NAME ? RmqConnection : `RmqConnection:${name}`;
 }
@@ -22,7 +28,16 @@ export interface PublisherChoice {
   confirm?: boolean;
 }
 
-/** The injection token of a connection's publisher; see {@link getRmqConnectionToken}. @throws {@link OptionsError} */
+/**
+ * The injection token of a connection's publisher; see {@link getRmqConnectionToken}.
+ *
+ * ```ts
+ * const testing = Test.createTestingModule({ imports: [AppModule] })
+ *   .overrideProvider(getRmqPublisherToken('audit'))
+ *   .useValue({ publish: async () => {} });
+ * ```
+ * @throws {@link OptionsError}
+ */
 export function getRmqPublisherToken(choice: string | PublisherChoice = {}): InjectionToken<RmqPublisher> {
   if (typeof choice !== 'string') checkOptionsObject(choice, ['connection', 'confirm'], '@InjectRmqPublisher');
   const { connection = DEFAULT_CONNECTION_NAME, confirm = true } =
@@ -32,12 +47,24 @@ export function getRmqPublisherToken(choice: string | PublisherChoice = {}): Inj
   return connection === DEFAULT_CONNECTION_NAME ? RmqPublisher : `RmqPublisher:${connection}`;
 }
 
-/** The injection token of a connection's RPC client; see {@link getRmqConnectionToken}. */
+/**
+ * The injection token of a connection's RPC client; see {@link getRmqConnectionToken}.
+ *
+ * ```ts
+ * const rpc = app.get(getRmqRpcClientToken('audit'));
+ * ```
+ */
 export function getRmqRpcClientToken(name: string = DEFAULT_CONNECTION_NAME): InjectionToken<RmqRpcClient> {
   return name === DEFAULT_CONNECTION_NAME ? RmqRpcClient : `RmqRpcClient:${name}`;
 }
 
-/** The injection token of a connection's dead letters; see {@link getRmqConnectionToken}. */
+/**
+ * The injection token of a connection's dead letters; see {@link getRmqConnectionToken}.
+ *
+ * ```ts
+ * const deadLetters = app.get(getRmqDeadLettersToken('audit'));
+ * ```
+ */
 export function getRmqDeadLettersToken(name: string = DEFAULT_CONNECTION_NAME): InjectionToken<RmqDeadLetters> {
   return name === DEFAULT_CONNECTION_NAME ? RmqDeadLetters : `RmqDeadLetters:${name}`;
 }

@@ -2,7 +2,14 @@ import { isRpcContract, type RpcContract, type RpcPayload } from '../../engine/c
 import type { AnswerOptions } from '../../engine/rpc/answering/answer-options.js';
 import { type HandlerDecorator, type SubscribeOptions, written } from './subscribe.decorator.js';
 
-/** @typeParam T the requests, as `orderedBy` takes them */
+/**
+ * What `@Rpc` takes: the queue of the requests, and how they are handled.
+ *
+ * ```ts
+ * const IdempotentRpc = (options: RpcHandlerOptions) => Rpc({ retry: { attempts: 3 }, ...options });
+ * ```
+ * @typeParam T the requests, as `orderedBy` takes them
+ */
 export interface RpcHandlerOptions<T = unknown>
   extends AnswerOptions<T>, Pick<SubscribeOptions<T>, 'connection' | 'competing'> {}
 

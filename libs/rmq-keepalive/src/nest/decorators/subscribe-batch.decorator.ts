@@ -1,6 +1,14 @@
 import type { BatchOptions } from '../../engine/consuming/options/handling-options.js';
 import { type HandlerDecorator, type SubscribeOptions, written } from './subscribe.decorator.js';
 
+/**
+ * What `@SubscribeBatch` takes: a subscription, and the size of its batches.
+ *
+ * ```ts
+ * const SubscribeInBulk = (options: Omit<SubscribeBatchOptions, 'batch'>) =>
+ *   SubscribeBatch({ batch: { size: 500, waitMs: 200 }, ...options });
+ * ```
+ */
 export interface SubscribeBatchOptions extends Omit<SubscribeOptions, 'orderedBy'> {
   /** How many at once, and how long the first of them waits for others. */
   batch: BatchOptions;

@@ -4,7 +4,14 @@ import type { BatchOptions } from '../../engine/consuming/options/handling-optio
 import type { SubscriptionOptions } from '../../engine/consuming/options/subscription.js';
 import { type EventContract, type EventPayload, isEventContract } from '../../engine/contracts/event.js';
 
-/** @typeParam T the payload, as `orderedBy` takes it */
+/**
+ * What `@Subscribe` takes: a subscription, and the connection to consume on. A decorator of your own hands it on:
+ *
+ * ```ts
+ * const SubscribeWithRetry = (options: SubscribeOptions) => Subscribe({ retry: { attempts: 5 }, ...options });
+ * ```
+ * @typeParam T the payload, as `orderedBy` takes it
+ */
 export interface SubscribeOptions<T = unknown> extends SubscriptionOptions<T> {
   /** The connection to consume on, by the `name` it got in `forRoot`. @default the connection without a name */
   connection?: string;

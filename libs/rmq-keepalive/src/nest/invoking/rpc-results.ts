@@ -4,7 +4,7 @@
  */
 import { isObservable, type Observable } from 'rxjs';
 import { isStreaming, itemsOf } from '../../engine/rpc/answering/async-items.js';
-import type { RemoteErrorFields } from '../../engine/rpc/wire/remote-error.js';
+import type { RemoteErrorFields } from '../../engine/errors/rpc-errors.js';
 
 /** `filter` is Nest's chain of filters: throws, or returns what one of them made of the error. */
 export function filteredLater(result: unknown, filter: (thrown: unknown) => unknown): unknown {

@@ -37,6 +37,17 @@ export interface DeliveryOrigin {
 
 const STREAM_OFFSET_HEADER = 'x-stream-offset';
 
+/**
+ * A message on its way to a handler, with its AMQP facts, tied to the channel that it came on. A handler settles it by returning,
+ * by throwing or with a `Settlement`; with `ack: 'manual'` it calls `ack()`, `requeue()` or `reject()` here.
+ *
+ * ```ts
+ * async onCreated(@Payload() order: Order, @Ctx() delivery: Delivery): Promise<void> {
+ *   if (delivery.attempt > 1) logger.log(`attempt ${delivery.attempt} of ${delivery.messageId}`);
+ *   await fetch(url, { method: 'POST', body: JSON.stringify(order), signal: delivery.signal });
+ * }
+ * ```
+ */
 export class Delivery {
   readonly #message: ConsumeMessage;
   readonly #origin: DeliveryOrigin;

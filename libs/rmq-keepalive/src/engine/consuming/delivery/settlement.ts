@@ -18,7 +18,7 @@ export interface RetryInOptions {
  * What a handler returns when the default (ack on success, retry or dead-letter on error) is not what it wants.
  *
  * ```ts
- * if (!ready) return Settlement.retryIn(30_000);
+ * if (!(await this.tenants.isReady(tenant))) return Settlement.retryIn(30_000);
  * ```
  */
 export class Settlement {

@@ -13,7 +13,16 @@ import type { Delivery } from '../delivery/delivery.js';
 import { copiedHeaders, copiedProperties, MAX_ERROR_MESSAGE_LENGTH } from '../../copies/message-copy.js';
 import type { DeadLetterReason } from '../delivery/settlement.js';
 
-/** Headers that tell where a dead letter came from and why it is there. */
+/**
+ * Headers that tell where a dead letter came from and why it is there.
+ *
+ * ```ts
+ * @Subscribe({ queue: 'orders.dead' })
+ * onDeadOrder(@DeliveryHeaders(DEAD_LETTER_HEADERS.reason) reason: string): void {
+ *   alerts.raise(reason);
+ * }
+ * ```
+ */
 export const DEAD_LETTER_HEADERS = {
   reason: 'x-dead-reason',
   errorName: 'x-dead-error-name',

@@ -9,6 +9,13 @@ import { checkNumber, checkOptionsObject, shown } from '../../base/option-checks
 import type { Queue } from '../../topology/topology.js';
 import { MAX_DELAY_MS } from '../delivery/settlement.js';
 
+/**
+ * How often a failed message is tried again, and after which delays. It waits at the broker, outside the prefetch.
+ *
+ * ```ts
+ * const patient: RetryOptions = { attempts: 8, firstDelayMs: 2_000, factor: 3, on: (error) => !(error instanceof BadOrder) };
+ * ```
+ */
 export interface RetryOptions {
   /** How often a message is tried at most, the first time included; then it is dead-lettered. 2..100 @default 5 */
   attempts?: number;

@@ -48,10 +48,28 @@ export type DeliveryHandler<T = unknown> = (payload: T, delivery: Delivery) => u
  */
 export type BatchHandler<T = unknown> = (payloads: T[], batch: DeliveryBatch) => unknown;
 
+/**
+ * What `connection.subscribeBatch()` takes: a subscription, and the size of its batches.
+ *
+ * ```ts
+ * const views: BatchSubscriptionOptions = { queue: 'views', batch: { size: 500, waitMs: 200 } };
+ * const insert: BatchHandler<View> = async (rows) => work(rows);
+ * connection.subscribeBatch(views, insert);
+ * ```
+ */
 export interface BatchSubscriptionOptions extends Omit<SubscriptionOptions, 'orderedBy'> {
   batch: BatchOptions;
 }
 
+/**
+ * What `connection.subscribe()` takes: the queue, its bindings, and how its deliveries are handled.
+ *
+ * ```ts
+ * const created: SubscriptionOptions = { queue: 'orders', exchange: 'shop', routingKey: 'order.created', prefetch: 50 };
+ * const onCreated: DeliveryHandler<Order> = async (order) => work(order);
+ * connection.subscribe(created, onCreated);
+ * ```
+ */
 export interface SubscriptionOptions<T = unknown> extends HandlingOptions<T> {
   /** Shown in logs, health and status; unique per connection. @default the queue's name (`Class.method` with `@Subscribe`) */
   name?: string;

@@ -21,7 +21,8 @@ import { isThenable } from '../../base/thenable.js';
 import { isStreaming, type Items, itemsOf, lastItemOf } from './async-items.js';
 import type { Caller, Replies } from './replies.js';
 import type { ReplyAddresses } from '../wire/reply-addresses.js';
-import { encodedError, type RemoteErrorFields, remoteFieldsOf, RpcFailure } from '../wire/remote-error.js';
+import { type RemoteErrorFields, RpcFailure } from '../../errors/rpc-errors.js';
+import { encodedError, remoteFieldsOf } from '../wire/remote-error.js';
 import { StreamSender } from './stream-sender.js';
 import { CREDIT_HEADER, DEADLINE_HEADER, NO_CONTENT, RPC_TYPES } from '../wire/rpc-wire.js';
 

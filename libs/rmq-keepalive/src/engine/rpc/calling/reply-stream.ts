@@ -10,12 +10,11 @@
 import type { ConsumeMessage } from 'amqplib';
 import type { Clock, Timer } from '../../base/clock.js';
 import { asError } from '../../errors/reasons.js';
-import { RpcLinkLostError } from '../../errors/rpc-errors.js';
+import { RpcBadReplyError, RpcLinkLostError, RpcRemoteError } from '../../errors/rpc-errors.js';
 import { Fifo } from '../../base/fifo.js';
 import { isThenable } from '../../base/thenable.js';
 import type { Call, CallListener } from './call.js';
 import type { Calls } from './calls.js';
-import { RpcBadReplyError, RpcRemoteError } from '../wire/remote-error.js';
 import { cancel, grant, type StreamAddress, streamAddress } from './stream-control.js';
 import { countOf, RPC_TYPES, STREAM_ALIVE, typeOf } from '../wire/rpc-wire.js';
 

@@ -2,7 +2,14 @@
 import type { Observable } from 'rxjs';
 import type { RpcAddress, RpcContract, RpcInput, RpcResult } from '../../contracts/rpc.js';
 
-/** Options of one request. */
+/**
+ * Options of one request.
+ *
+ * ```ts
+ * const impatient: RpcRequestOptions = { timeoutMs: 500, signal: AbortSignal.timeout(1_000) };
+ * const { cents } = await rpc.request(quote, { item, quantity: 2 }, impatient);
+ * ```
+ */
 export interface RpcRequestOptions {
   /**
    * Limit until the reply, in ms, waiting for the link included. The request expires with it: a queue drops it then, and

@@ -10,6 +10,9 @@ import { OptionsError } from '../../../engine/errors/options-error.js';
 
 const SWEEP_FROM = 1_024;
 
+/**
+ * What `context.getChannelRef()` returns: `ack`, `nack` and `reject` as a channel of amqplib has them, for messages of this server.
+ */
 export class TransportChannel {
   readonly #byMessage = new WeakMap<object, Delivery>();
   /** For `allUpTo`, with their bodies; what was settled behind our back is swept out now and then. */
