@@ -4,7 +4,12 @@
  *   dial -> recover -> open -> (lost) -> back off -> dial ...
  *
  * It owns the back-off timer, the heartbeat scheduler and the managed link, and ends all three.
+ *
+ * Danger: a socket, and all that is ever read from it, belongs to the async context in which it was dialled. A link that a
+ * publish needs first would keep the request that published, and every delivery would come to life inside that request. So
+ * a link is dialled in the context in which its keeper, and so the connection, was made.
  */
+import { AsyncContext } from '../base/async-context.js';
 import { type Clock, type Timer, withDeadline } from '../base/clock.js';
 import { asError } from '../errors/reasons.js';
 import {
@@ -107,6 +112,7 @@ export class LinkKeeper {
   #abandonDial: (() => void) | undefined;
   #retryDueAt = 0;
   #awayBecause: Error | undefined;
+  readonly #ownContext = new AsyncContext();
 
   constructor(
     private readonly options: LinkKeeperOptions,
@@ -212,7 +218,11 @@ export class LinkKeeper {
 
   start(): void {
     if (this.#dialler !== undefined || this.#state.name !== 'idle') return;
-    this.#dialler = new Dialler(this.role, this.clock, this.options.channels, {
+    this.#dialler = this.#ownContext.runInAsyncScope(() => this.#makeDialler());
+  }
+
+  #makeDialler(): Dialler {
+    return new Dialler(this.role, this.clock, this.options.channels, {
       nextDial: () => this.#nextDial(),
       up: (link) => void this.#up(link),
       attemptFailed: (cause) => this.#attemptFailed(cause),

@@ -5,6 +5,7 @@
  * Danger: nothing of it may ever be used on the next channel, where the same tags mean other messages.
  */
 import type { Channel, ConsumeMessage, Message } from 'amqplib';
+import { AsyncContext } from '../../base/async-context.js';
 import type { Clock, Timer } from '../../base/clock.js';
 import type { Link } from '../../link/link.js';
 import { AckLedger } from './ack-ledger.js';
@@ -40,6 +41,8 @@ export interface ConsumerNeeds {
 interface Arrival {
   readonly delivery: Delivery;
   readonly at: number;
+  /** Of one that waits. */
+  readonly context?: AsyncContext;
 }
 
 export type DueVerdict = Exclude<LineVerdict, { kind: 'keep' }>;
@@ -164,7 +167,7 @@ export class Consumer implements DeliveryOrigin {
     this.#servedSince ??= this.needs.clock.wallClock();
     const delivery = new Delivery(this.queueName, this.needs.subscription, message, this);
     if (this.needsSettling) this.#ledger.arrived(message.fields.deliveryTag, { delivery, arrivedAt: at });
-    if (this.#undecided !== undefined) this.#undecided.push({ delivery, at });
+    if (this.#undecided !== undefined) this.#undecided.push({ delivery, at, context: new AsyncContext() });
     else if (this.#looksLikeStream(delivery)) void this.#decide({ delivery, at });
     else this.#take({ delivery, at });
   }
@@ -187,7 +190,10 @@ export class Consumer implements DeliveryOrigin {
     this.#undecided = undefined;
     // Else they come again.
     if (this.#isEnded) return;
-    for (const arrival of arrivals) this.#take(arrival);
+    for (const arrival of arrivals) {
+      if (arrival.context === undefined) this.#take(arrival);
+      else arrival.context.runInAsyncScope(() => this.#take(arrival));
+    }
     // Cancelled meanwhile: nobody else gives back what is not begun any more.
     if (this.consumerTag === undefined) this.intake.handBackNotBegun();
   }

@@ -1,9 +1,11 @@
-/** Gathers items until there are `size` of them, or until `waitMs` after the first one. */
+/** Gathers items until there are `size` of them, or until `waitMs` after the first one; they go on in the async context of the first one. */
+import { AsyncContext } from '../../base/async-context.js';
 import type { Clock, Timer } from '../../base/clock.js';
 
 export class Batcher<T> {
   #items: T[] = [];
   #timer: Timer | undefined;
+  #firstOnes: AsyncContext | undefined;
 
   constructor(
     private readonly limits: { readonly size: number; readonly waitMs: number },
@@ -13,6 +15,7 @@ export class Batcher<T> {
 
   add(item: T): void {
     const gathered = this.#items.push(item);
+    if (gathered === 1) this.#firstOnes = new AsyncContext();
     if (gathered >= this.limits.size) this.#complete();
     else this.#timer ??= this.clock.setTimer(() => this.#complete(), this.limits.waitMs);
   }
@@ -27,6 +30,6 @@ export class Batcher<T> {
   }
 
   #complete(): void {
-    this.complete(this.takeAll());
+    this.#firstOnes!.runInAsyncScope(this.complete, undefined, this.takeAll());
   }
 }

@@ -1,4 +1,5 @@
 /** One call of a handler: what it was given, and how far it has come. */
+import type { AsyncContext } from '../../base/async-context.js';
 import type { Delivery } from '../delivery/delivery.js';
 import type { DeliveryBatch } from '../delivery/delivery-batch.js';
 import { Settlement } from '../delivery/settlement.js';
@@ -10,6 +11,8 @@ export class HandlerRun {
   isDecided = false;
   /** Deliveries that the handler left for somebody to settle later (`ack: 'manual'`). */
   left = 0;
+  /** Where it belongs: set when it has to wait, since it begins in the middle of something else then. */
+  asyncContext: AsyncContext | undefined;
 
   constructor(
     readonly payload: unknown,

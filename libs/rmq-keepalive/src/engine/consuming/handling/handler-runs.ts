@@ -3,8 +3,10 @@
  * what the handler said.
  *
  * Danger: a handler may return at once a thousand times in a row, throw anything, return long after somebody else has
- * settled its delivery, or never.
+ * settled its delivery, or never. And what waited begins when another one ends, in the middle of that one's async context:
+ * it would log under that one's request id, and trace under its span.
  */
+import { AsyncContext } from '../../base/async-context.js';
 import type { Clock } from '../../base/clock.js';
 import { HandlerTimeoutError } from '../../errors/delivery-errors.js';
 import { Fifo } from '../../base/fifo.js';
@@ -34,6 +36,8 @@ export class HandlerRuns {
   /** Whose handler has returned without settling it (`ack: 'manual'`). */
   readonly #left = new Map<Delivery, HandlerRun>();
   readonly #deadlines: HandlerDeadlines | undefined;
+  /** Of the consumer: for what comes of a timer that runs have in common. */
+  readonly #ownContext = new AsyncContext();
   #isStarting = false;
   #isDetached = false;
   #lookedAtHeartbeatsAt = -Infinity;
@@ -56,7 +60,7 @@ export class HandlerRuns {
     this.#turns = new Turns(concurrency);
     if (handlerTimeoutMs !== undefined)
       this.#deadlines = new HandlerDeadlines(handlerTimeoutMs, needs.clock, this.#running, (run) =>
-        this.#timedOut(run),
+        (run.asyncContext ?? this.#ownContext).runInAsyncScope(() => this.#timedOut(run)),
       );
   }
 
@@ -90,8 +94,9 @@ export class HandlerRuns {
 
   /** Begins when its turn has come, perhaps at once. */
   enter(run: HandlerRun, now: number): void {
-    if (this.#turns.enter(run, run.key)) this.#begin(run, now);
-    else this.told.waits();
+    if (this.#turns.enter(run, run.key)) return this.#begin(run, now);
+    run.asyncContext ??= new AsyncContext();
+    this.told.waits();
   }
 
   /** The deliveries of what waits, which now does so no longer. */
@@ -136,11 +141,18 @@ export class HandlerRuns {
   /** One after the other: a thousand that wait and return at once must not call each other a thousand deep. */
   #begin(run: HandlerRun, now: number): void {
     this.#toStart.push(run);
-    if (this.#isStarting) return;
+    if (this.#isStarting) return void (run.asyncContext ??= new AsyncContext());
     this.#isStarting = true;
-    for (let next = this.#toStart.shift(); next !== undefined; next = this.#toStart.shift()) this.#start(next, now);
+    for (let next = this.#toStart.shift(); next !== undefined; next = this.#toStart.shift()) {
+      if (next.asyncContext === undefined) this.#start(next, now);
+      else this.#startIn(next.asyncContext, next, now);
+    }
     this.#isStarting = false;
     this.told.eased();
+  }
+
+  #startIn(context: AsyncContext, run: HandlerRun, now: number): void {
+    context.runInAsyncScope(() => this.#start(run, now));
   }
 
   #start(run: HandlerRun, now: number): void {
