@@ -23,6 +23,7 @@ const MESSAGES = 20_000;
 const BIG_BYTES = 16 * 1024 * 1024;
 const PIECES = 15_000;
 const PIECE_BYTES = 8_192;
+const SMALL_PIECE = Buffer.alloc(1_000, 5);
 
 describe('the bytes through the heartbeat thread', () => {
   const relay = new Relay();
@@ -122,6 +123,23 @@ describe('the bytes through the heartbeat thread', () => {
     expect(all.length).toBe(PIECES * PIECE_BYTES);
     const numbers = Array.from({ length: PIECES }, (_, index) => all.readUInt32BE(index * PIECE_BYTES));
     expect(numbers.every((number, index) => number === index)).toBe(true);
+  }, 60_000);
+
+  it('reach us to the last one, also when a small piece was the first for which we had no room', async () => {
+    const { peer, client } = await joined();
+    let received = 0;
+    client.on('data', (chunk: Buffer) => (received += chunk.length));
+    let written = 0;
+    for (let round = 0; round < 5; round++) {
+      client.pause();
+      for (let index = 0; index < 1_000; index++) {
+        peer.write(SMALL_PIECE);
+        written += SMALL_PIECE.length;
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      client.resume();
+      await until('all of it has come', () => received === written);
+    }
   }, 60_000);
 
   it('are taken from the broker up to a bound while we read nothing, and not a byte is lost', async () => {

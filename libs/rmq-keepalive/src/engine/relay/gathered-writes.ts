@@ -1,4 +1,6 @@
 /**
+ * Runs in the main thread.
+ *
  * Fewer and bigger writes to the worker.
  *
  * Need: amqplib writes each frame by itself, one system call each, and each wakes the worker up; that was most of the

@@ -1,4 +1,8 @@
-/** One link's way through the worker: the path to dial, whether it is lost, and why. */
+/**
+ * Runs in the main thread.
+ *
+ * One link's way through the worker: the path to dial, whether it is lost, and why.
+ */
 import { EventLoopBlockedError, HeartbeatThreadError, PeerDeadError } from '../errors/connection-errors.js';
 import { LINK } from './shared/relay-memory.js';
 import type { LossReason, PlainError } from './shared/relay-messages.js';

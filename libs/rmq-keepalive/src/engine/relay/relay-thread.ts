@@ -1,4 +1,6 @@
 /**
+ * Runs in the main thread.
+ *
  * One worker thread, from its start to its end, as the main thread sees it.
  *
  * It counts the turns of our event loop for the worker, watches that the worker's own goes on, and knows why links ended
@@ -103,7 +105,7 @@ export class RelayThread {
         },
         failed: reject,
       });
-      // Also when it has come to the door already: if we do not go through it, nobody does.
+      // Also when the door is open already: the thread would wait there for us.
       signal.addEventListener('abort', () => this.#abandon(id, signal, reject), { once: true });
       const dial = { ...request, defaults: this.#defaults.forDial(request.tls) };
       this.#tell({ type: 'dial', id, dial, memory });
@@ -118,7 +120,7 @@ export class RelayThread {
 
   wentOnFor(stalledForMs: number): boolean {
     const { at, afterMs, workerTicks, workerTicksBefore } = this.#last;
-    // Our own tick may be as late as whoever asks, and may have come in front of it or not.
+    // A stall delays our own tick as well: it may have come before this question, or may still come.
     const hasTicked = afterMs > performance.now() - at;
     const ticks = hasTicked ? workerTicks - workerTicksBefore : this.workerTicks - workerTicks;
     return (ticks + 1) * TICK_MS >= stalledForMs * WENT_ON;

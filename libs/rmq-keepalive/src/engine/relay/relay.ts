@@ -1,4 +1,6 @@
 /**
+ * Runs in the main thread.
+ *
  * The heartbeat threads of this event loop: one, for all links of all connections, started with the first dial and ended
  * with the last link. A thread that died is replaced at the next dial.
  */

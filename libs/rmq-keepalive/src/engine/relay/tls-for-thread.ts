@@ -1,3 +1,4 @@
+/** Runs in the main thread. */
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import { OptionsError } from '../errors/options-error.js';
 

@@ -1,9 +1,11 @@
 /**
- * What the worker inherits of the way this process was started: the environment, and where it logs the keys of TLS. What
- * else concerns the network comes with every dial (network-defaults.js).
+ * Runs in the main thread.
+ *
+ * The worker inherits two things of the way this process was started: the environment, and where the keys of TLS are
+ * logged. All other settings of the network come with every dial (network-defaults.js).
  *
  * Danger: a preloaded module (--import, --require: tracing, a debugger, a test runner) would run in the worker as well,
- * which has to start fast and to do one thing only. And a thread that is told an option of the process (--tls-cipher-list,
+ * which has to start fast and to do one thing only. And a thread that is given an option of the process (--tls-cipher-list,
  * --use-openssl-ca ...) does not start.
  */
 const KEYLOG = /^--tls-keylog=./;

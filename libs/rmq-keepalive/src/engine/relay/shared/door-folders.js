@@ -1,7 +1,9 @@
 /**
+ * Runs in both threads.
+ *
  * The folders of the local doors: each is there for a moment, and none stays behind.
  *
- * Danger: whoever is killed at an open door leaves its folder in the system's temporary one.
+ * Danger: a process that is killed while a door is open leaves its folder in the system's temporary one.
  * Choice: the folders of one thread have a name in common, and how many are there now is in shared memory, so that the main
  * thread can clean up after a worker that died, and at the end of the process. What a killed process has left, the next one
  * removes when it is an hour old: no door is open for so long.

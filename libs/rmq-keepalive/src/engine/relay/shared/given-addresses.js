@@ -1,3 +1,5 @@
+/** Runs in both threads. */
+
 /**
  * A `lookup` for node:net and node:tls that answers with addresses that were looked up before, so that the host of the options
  * stays the name: what TLS verifies.

@@ -1,9 +1,11 @@
 /**
+ * Runs in both threads.
+ *
  * How a thread dials where the options of the dial say nothing: the least TLS version, trusted certificates, the order of
  * addresses.
  *
  * Danger: Node keeps these for each thread, and another thread starts with its own. What a program sets by a call or an
- * assignment (`tls.DEFAULT_MIN_VERSION = 'TLSv1.3'`) would be lost in the heartbeat thread, and nobody would see it.
+ * assignment (`tls.DEFAULT_MIN_VERSION = 'TLSv1.3'`) would silently have no effect in the heartbeat thread.
  * Choice: the main thread's values of now go with every dial and become the thread's own. They stay defaults there, so what
  * the options of a dial say goes before them by the rules of Node, as it would without the thread.
  * Source: https://nodejs.org/api/tls.html, net.html and dns.html: the properties DEFAULT_ and the functions setDefault...
@@ -84,8 +86,8 @@ function trust(certificates) {
 }
 
 /**
- * By a thread that was told nothing. A call puts the certificates into another order, so that its set is told from this one
- * even if it is the same.
+ * The certificates that a thread trusts before any call. A call puts them into another order, so that its set differs from
+ * this one even if it holds the same certificates.
  * @param {TrustStore} store
  */
 function trustedAtTheStart(store) {

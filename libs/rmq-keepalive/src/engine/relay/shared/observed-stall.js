@@ -1,4 +1,6 @@
 /**
+ * Runs in both threads.
+ *
  * How long another thread has not turned its event loop while we turned ours. Pure: time is an argument.
  *
  * Danger: a process that is stopped (SIGSTOP) or throttled stops both threads. That is no hang of the other one, and

@@ -1,4 +1,6 @@
 /**
+ * Runs in both threads.
+ *
  * What both threads see at once, without a message: who still turns, and which links are lost.
  *
  * A message waits for its receiver's event loop; these words can be read in the middle of a handler, and right after a

@@ -1,4 +1,8 @@
-/** What the two threads of a relay say to each other. Types only: the worker's files are JavaScript and import no TypeScript. */
+/**
+ * For both threads.
+ *
+ * What the two threads of a relay say to each other. Types only: the worker's files are JavaScript and import no TypeScript.
+ */
 import type { LookupAddress } from 'node:dns';
 import type { ConnectionOptions as TlsOptions, SecureVersion } from 'node:tls';
 import type { MessagePort } from 'node:worker_threads';
@@ -51,7 +55,7 @@ export interface RelayDefaults {
 
 export type ToWorker =
   | { readonly type: 'dial'; readonly id: number; readonly dial: RelayDial; readonly memory: Int32Array }
-  /** Nobody will come through the door, or who came is gone. */
+  /** The main thread will not come through the door, or its socket is gone. */
   | { readonly type: 'abandon'; readonly id: number }
   /** No further dial: abandon the links that are left, and end. */
   | { readonly type: 'end' };

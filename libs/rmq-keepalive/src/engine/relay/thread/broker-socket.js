@@ -1,4 +1,8 @@
-/** The socket between the worker and the broker: TCP, or TLS on it. */
+/**
+ * Runs in the worker thread.
+ *
+ * The socket between the worker and the broker: TCP, or TLS on it.
+ */
 import { connect, isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { lookupOf } from '../shared/given-addresses.js';

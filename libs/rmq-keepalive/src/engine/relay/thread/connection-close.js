@@ -1,4 +1,8 @@
-/** The connection.close that the worker sends in the name of a main loop that hangs. */
+/**
+ * Runs in the worker thread.
+ *
+ * The connection.close that the worker sends in the name of a main loop that hangs.
+ */
 
 const CONNECTION_FORCED = 320;
 

@@ -1,4 +1,6 @@
 /**
+ * Runs in the worker thread.
+ *
  * Broker -> main: passes bytes on as they come, and knows nothing of frames.
  *
  * Duty: keep reading while the main loop is blocked, since RabbitMQ closes a connection whose socket stays full for 30 s.

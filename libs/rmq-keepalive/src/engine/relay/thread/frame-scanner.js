@@ -1,4 +1,6 @@
 /**
+ * Runs in the worker thread.
+ *
  * Finds where AMQP frames end in the bytes that this process sends, however they are cut into chunks. Pure.
  *
  * Duty: know a border when a frame ends, the heartbeat timeout that tune-ok agreed on, and whether a heartbeat is allowed

@@ -1,4 +1,6 @@
 /**
+ * Runs in the worker thread.
+ *
  * The heartbeats of one link on the worker thread: sends one after half of the timeout in silence, and tells when the
  * broker is dead. The rule and its reasons are in heartbeat/heartbeat-policy.ts; its numbers come with the dial.
  *
@@ -75,7 +77,7 @@ export class LinkHeartbeats {
     const now = performance.now();
     const dueInMs = Math.min(this.#sendDueAt, this.#deadAt) - now;
     if (dueInMs === Infinity || this.#isStopped) return;
-    // What is due and could not be done is tried again soon, not at once.
+    // A heartbeat that is due but could not go out is tried again soon, not at once.
     this.#timer = setTimeout(() => this.#wake(), dueInMs <= 0 ? RETRY_MS : Math.ceil(dueInMs));
   }
 

@@ -1,7 +1,9 @@
 /**
+ * Runs in the worker thread.
+ *
  * The local way into the worker: a Unix socket (a named pipe on Windows) for one connection, there only while it is needed.
  *
- * Nobody else shall come in, and no file shall stay behind. So each dial gets a door of its own in a new folder that only
+ * No other user may come in, and no file may stay behind. So each dial gets a door of its own in a new folder that only
  * this user can enter, and both are removed as soon as our own connection has come through.
  */
 import { randomBytes } from 'node:crypto';
@@ -23,7 +25,7 @@ export class LocalDoor {
   /**
    * @param {DoorPlace} place
    * @param {(local: Socket) => void} entered called once at most, with the door closed again
-   * @param {(error: unknown) => void} failed nobody can come in any more
+   * @param {(error: unknown) => void} failed the main thread cannot come in any more
    */
   constructor(place, entered, failed) {
     this.#place = place;

@@ -1,6 +1,8 @@
 /**
- * The worker thread: owns the sockets to the brokers, so that heartbeats go out while the main loop is blocked, and gives
- * the work back when it is blocked for too long.
+ * Runs in the worker thread, and is its first file.
+ *
+ * The thread owns the sockets to the brokers, so that heartbeats go out while the main loop is blocked, and gives the work
+ * back when the loop is blocked for too long.
  *
  * JavaScript, type-checked: a worker is loaded by its file, and this one has to load from the source tree as well as from
  * the package.
@@ -73,7 +75,7 @@ function report(stalledForMs, overLimit) {
   try {
     writeSync(2, text);
   } catch {
-    // Nobody reads stderr; what we did is in state and health when the loop wakes.
+    // Nothing reads stderr. State and health will say what we did, when the loop wakes.
   }
 }
 

@@ -1,4 +1,6 @@
 /**
+ * Runs in the worker thread.
+ *
  * One link through the worker: dials the broker, lets our own connection in through a door, joins the two sockets, and
  * ends both, saying why when it was not the main thread that wanted it.
  *
@@ -73,8 +75,8 @@ export class RelayedLink {
   }
 
   /**
-   * The main thread is done with it: nobody will come through the door, or its own socket is gone. Nothing is waited for:
-   * what had to be said was said, and a broker that reads nothing would keep us for ever.
+   * The main thread is done with this link: it will not come through the door, or its own socket is gone. We wait for nothing:
+   * all was said, and a broker that reads nothing would keep us for ever.
    */
   abandon() {
     this.#hasEnded = true;
@@ -181,7 +183,7 @@ export class RelayedLink {
   }
 
   #brokerEnded() {
-    // Nobody has come through the door yet: whoever dials is told in the words of a dial.
+    // The main thread still waits for its dial, so this is a dial that failed.
     if (this.#local === undefined) return this.#failed(new Error('the broker closed the connection'));
     this.#lose({ kind: 'broker-closed' });
     this.#brokerGone();
@@ -204,7 +206,7 @@ export class RelayedLink {
     this.#deadline = setTimeout(() => this.#destroy(), LINGER_MS);
   }
 
-  /** First in memory, for who looks there; then with its reason. @param {LossReason} reason */
+  /** Says it in memory first, which the main thread can read at any moment; then in a message, with its reason. @param {LossReason} reason */
   #lose(reason) {
     if (this.#hasEnded || Atomics.exchange(this.#memory, LINK.isLost, 1) === 1) return;
     this.#hooks.lost(this.#stallBehind() ?? reason);

@@ -1,4 +1,6 @@
 /**
+ * Runs in the worker thread.
+ *
  * Main -> broker: passes frames on whole, so that nearly every moment between two writes is a border.
  *
  * Danger: a heartbeat in the middle of a frame. And a publish that is half sent when the main loop blocks: without a
