@@ -80,7 +80,10 @@ export class ScriptedLinks {
       const rest = { timeoutMs: 60_000, heartbeat: 'off', connectionName: 'spec', clientProperties: {} } as const;
       return { endpoint, login, tls, maxInboundBytes, ...rest };
     };
-    return onOwnLink({ role: 'shared', clock, channels: this.#budget, dial, signal: this.#end.signal }, work);
+    return onOwnLink(
+      { role: 'shared', clock, channels: this.#budget, dial, limitMs: 3_600_000, signal: this.#end.signal },
+      work,
+    );
   }
 
   async end(): Promise<void> {

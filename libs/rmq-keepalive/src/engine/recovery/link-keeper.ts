@@ -3,7 +3,7 @@
  *
  *   dial -> recover -> open -> (lost) -> back off -> dial ...
  *
- * It owns the back-off timer, the heartbeat scheduler and the managed link, and ends all three.
+ * It owns the back-off timer, the dialler and the vitals of the link, and ends all three.
  *
  * Danger: a socket, and all that is ever read from it, belongs to the async context in which it was dialled. A link that a
  * publish needs first would keep the request that published, and every delivery would come to life inside that request. So
@@ -15,26 +15,18 @@ import { asError } from '../errors/reasons.js';
 import {
   ConnectionClosedError,
   ConnectTimeoutError,
-  EventLoopBlockedError,
   GaveUpError,
-  LinkLostError,
   LoginRefusedError,
   NoAddressError,
   NoCredentialsError,
-  PeerDeadError,
-  ProcessStoppedError,
   RecoveryStalledError,
 } from '../errors/connection-errors.js';
 import {
-  heartbeatPlan,
   type HeartbeatPlan,
   type HeartbeatThread,
   type HeartbeatWish,
   relayPace,
 } from '../heartbeat/heartbeat-policy.js';
-import { HeartbeatScheduler } from '../heartbeat/heartbeat-scheduler.js';
-import { mayHaveCostTheLink, stallAdvice } from '../heartbeat/stall-advice.js';
-import { type Stall, type StallKind, stallKind } from '../heartbeat/stall-kind.js';
 import type { AmqpLink } from '../link/amqp-link.js';
 import type { AvoidedAddresses } from '../dialling/avoided-addresses.js';
 import type { BrokerEndpoint } from '../dialling/broker-endpoint.js';
@@ -44,14 +36,15 @@ import { channelLimitIn } from '../link/channel-limit.js';
 import type { ConnectionEvent } from '../reporting/events.js';
 import { type ConnectionState, type LinkRole, nextState } from '../reporting/lifecycle.js';
 import type { Login } from '../dialling/credentials.js';
-import { CredentialsRenewal } from '../dialling/credentials-renewal.js';
 import type { CredentialsSource } from '../dialling/credentials-source.js';
 import type { Dial } from '../dialling/dialling.js';
 import type { Link } from '../link/link.js';
 import { Dialler } from './dialler.js';
+import { LinkVitals, threadOf } from './link-vitals.js';
 import { reconnectDelayMs, type ResolvedReconnect } from './reconnect-backoff.js';
 import { onOwnLink } from './own-link.js';
 import { type RecoveryStep, recover } from './recovery-steps.js';
+import { YoungDeaths } from './young-deaths.js';
 
 export interface LinkKeeperOptions {
   readonly role: LinkRole;
@@ -78,33 +71,17 @@ export interface LinkKeeperHears {
   event(event: ConnectionEvent): void;
 }
 
-/** A link that does not live this long died young. */
-const YOUNG_LINK_MS = 1_000;
-/** So many links may die young before that is no accident any more, and each next one waits longer. */
-const FORGIVEN_YOUNG_DEATHS = 5;
-/**
- * One of them is forgotten whenever this much time has passed. So a broker that restarts again and again finds us back at
- * once, and one that throws us out at once sees us about once a second.
- */
-const YOUNG_DEATH_FORGOTTEN_MS = 1_000;
-const YOUNG_DEATH_DELAY_MS = 200;
-/** What a stall has cost is seen with the first look at the sockets after it. */
-const STALL_IS_OVER_MS = 1_000;
-
 export class LinkKeeper {
   #state: ConnectionState = { name: 'idle' };
   #dialler: Dialler | undefined;
-  #heartbeats: HeartbeatScheduler | undefined;
-  #plan: HeartbeatPlan | undefined;
+  /** Of the link that is up, or of the last one. */
+  #vitals: LinkVitals | undefined;
+  readonly #youngDeaths = new YoungDeaths();
   #login: Login | undefined;
-  #renewal: CredentialsRenewal | undefined;
-  #lastStall: { forMs: number; endedAt: number; heartbeatsKept: boolean; kind: StallKind } | undefined;
   /** Attempts of the present outage; 0 while the link is open. */
   #attempt = 0;
   #outageSince: number | undefined;
   #openedAt = 0;
-  #youngDeaths = 0;
-  #lastDeathAt = 0;
   #endpoint: string | undefined;
   #dialled: BrokerEndpoint | undefined;
   #wakeEarly: (() => void) | undefined;
@@ -148,11 +125,11 @@ export class LinkKeeper {
   }
 
   get heartbeatThread(): HeartbeatThread {
-    return this.options.heartbeat.worker === undefined ? 'main' : 'worker';
+    return threadOf(this.options.heartbeat);
   }
 
   get heartbeatPlan(): HeartbeatPlan | undefined {
-    return this.#plan;
+    return this.#vitals?.plan;
   }
 
   /** The link while it is up, also during recovery. */
@@ -163,16 +140,16 @@ export class LinkKeeper {
 
   /** Epoch ms at which the credentials of the link end, if they do. */
   get credentialsExpireAt(): number | undefined {
-    return this.#renewal?.expiresAt;
+    return this.#vitals?.credentialsExpireAt;
   }
 
   /** The broker refuses what it allowed before: new credentials may help, if anybody can give them. */
   renewCredentials(): void {
-    this.#renewal?.renewNow();
+    this.#vitals?.renewCredentials();
   }
 
   lastByteAges(): { receivedAgoMs: number; sentAgoMs: number } | undefined {
-    return this.#heartbeats?.lastByteAges();
+    return this.#vitals?.lastByteAges();
   }
 
   /**
@@ -186,7 +163,7 @@ export class LinkKeeper {
 
   /** Call just before a handler runs: it may block the loop, and with it the next heartbeat. */
   beforeHandler(): void {
-    this.#heartbeats?.beforeHandler();
+    this.#vitals?.beforeHandler();
   }
 
   /**
@@ -196,24 +173,20 @@ export class LinkKeeper {
    * @throws why it could not be dialled, or was lost
    */
   async onOwnLink<T>(work: (link: Link) => Promise<T>, signal: AbortSignal): Promise<T> {
-    // In this thread: it does not live long enough to need heartbeats.
-    const ending = new AbortController();
-    const abandoned = new Promise<void>((resolve) => {
-      ending.signal.addEventListener('abort', () => resolve(), { once: true });
-    });
-    const end = (): void => ending.abort();
-    if (signal.aborted) end();
-    signal.addEventListener('abort', end, { once: true });
-    const limit = this.clock.setTimer(end, this.options.dial.timeoutMs + this.options.recoveryTimeoutMs);
-    const dial = async (): Promise<Dial> => this.#dialTo(await this.options.probeEndpoints.next(), abandoned);
-    const { channels } = this.options;
-    try {
-      return await onOwnLink({ role: this.role, clock: this.clock, channels, dial, signal: ending.signal }, work);
-    } finally {
-      limit.cancel();
-      signal.removeEventListener('abort', end);
-      end();
-    }
+    const { role, clock } = this;
+    const { channels, dial, recoveryTimeoutMs, probeEndpoints } = this.options;
+    return onOwnLink(
+      {
+        role,
+        clock,
+        channels,
+        // Without `relay`: it does not live long enough to need heartbeats from another thread.
+        dial: async (abandoned) => this.#dialTo(await probeEndpoints.next(), abandoned),
+        limitMs: dial.timeoutMs + recoveryTimeoutMs,
+        signal,
+      },
+      work,
+    );
   }
 
   start(): void {
@@ -242,8 +215,7 @@ export class LinkKeeper {
 
   async close(deadlineMs: number, cause?: Error): Promise<void> {
     this.beginClosing();
-    this.#heartbeats?.stop();
-    this.#renewal?.stop();
+    this.#vitals?.end();
     await this.#dialler?.stop(deadlineMs);
     if (this.#state.name === 'closing') this.#moveTo({ name: 'closed', cause });
   }
@@ -308,8 +280,7 @@ export class LinkKeeper {
   async #up(link: AmqpLink): Promise<void> {
     if (this.#isEnding) return;
     this.#moveTo({ name: 'recovering', attempt: this.#attempt });
-    this.#startHeartbeats(link);
-    this.#startRenewal(link);
+    this.#startVitals(link);
     this.hears.event({
       type: 'link-opened',
       role: this.role,
@@ -340,64 +311,15 @@ export class LinkKeeper {
     }
   }
 
-  #startHeartbeats(link: AmqpLink): void {
-    const plan = heartbeatPlan(link.negotiatedHeartbeatSeconds, this.options.heartbeat);
-    this.#plan = plan;
-    // The heartbeat thread judges the broker, whose socket it has; ours may be empty while that one is still to be read.
-    const judged = link.isOnHeartbeatThread ? { ...plan, deadAfterMs: null } : plan;
-    this.#heartbeats = new HeartbeatScheduler(link, judged, this.clock, {
-      peerDead: (silentForMs) => link.destroy(new PeerDeadError(silentForMs, plan.timeoutMs)),
-      loopStalled: (stall) => this.#stalled(stall, plan, link),
-    });
-    this.#heartbeats.start();
-  }
-
-  #startRenewal(link: AmqpLink): void {
-    const { credentials, dial } = this.options;
-    if (!credentials.canRenew || this.#login?.kind !== 'password') return;
+  #startVitals(link: AmqpLink): void {
     const { role, clock, random } = this;
-    const renewal = new CredentialsRenewal(
+    const { heartbeat, credentials, dial } = this.options;
+    this.#vitals = new LinkVitals(
       link,
-      this.#login,
-      credentials,
-      {
-        renewed: (expiresAt) => this.hears.event({ type: 'credentials-renewed', role, expiresAt: expiresAt ?? null }),
-        givingUp: (cause, limitMs) => this.hears.givingUp(cause, limitMs),
-        failed: (cause, retryInMs) => {
-          const expiresAt = renewal.expiresAt ?? null;
-          this.hears.event({ type: 'credentials-missing', role, cause, retryInMs, expiresAt });
-        },
-      },
-      clock,
-      { timeoutMs: dial.timeoutMs, random },
+      { role, clock, random, heartbeat, credentials, login: this.#login, timeoutMs: dial.timeoutMs },
+      this.hears,
     );
-    this.#renewal = renewal;
-    renewal.start();
-  }
-
-  #stalled(stall: Stall, plan: HeartbeatPlan, link: AmqpLink): void {
-    const { forMs: stalledForMs } = stall;
-    const heartbeatsKept = link.wereHeartbeatsKept(stalledForMs);
-    const kind = stallKind(stall, link.didThreadGoOn(stalledForMs));
-    this.#lastStall = { forMs: stalledForMs, endedAt: this.clock.now(), heartbeatsKept, kind };
-    const thread = this.heartbeatThread;
-    const advice = kind === 'process-stopped' ? undefined : stallAdvice(stalledForMs, plan, { thread, heartbeatsKept });
-    this.hears.event({ type: 'event-loop-stalled', kind, stalledForMs, thread, heartbeatsKept, advice });
-  }
-
-  /** A link that the broker ended during a long stall of ours was lost by the stall. */
-  #blame(link: AmqpLink, cause: Error): Error {
-    const plan = this.#plan;
-    if (plan === undefined || !(cause instanceof LinkLostError)) return cause;
-    // Also when the socket tells before our late timer can.
-    const overdue = this.#heartbeats?.overdue();
-    if (overdue !== undefined) this.#stalled(overdue, plan, link);
-    const stall = this.#lastStall;
-    const isFresh = stall !== undefined && this.clock.now() - stall.endedAt < STALL_IS_OVER_MS;
-    if (!isFresh || stall.heartbeatsKept || !mayHaveCostTheLink(stall.forMs, plan)) return cause;
-    return stall.kind === 'process-stopped'
-      ? new ProcessStoppedError(stall.forMs, plan.timeoutMs, cause)
-      : EventLoopBlockedError.byBroker(stall.forMs, plan.timeoutMs, { cause, isSure: stall.kind === 'loop-blocked' });
+    this.#vitals.start();
   }
 
   #attemptFailed(cause: Error): void {
@@ -408,11 +330,8 @@ export class LinkKeeper {
   }
 
   #lost(link: AmqpLink, reported: Error): void {
-    const blamed = this.#blame(link, reported);
-    const cause = this.#renewal?.explainLoss(blamed) ?? blamed;
-    this.#heartbeats?.stop();
-    this.#renewal?.stop();
-    this.#renewal = undefined;
+    const cause = this.#vitals?.explainLoss(reported) ?? reported;
+    this.#vitals?.end();
     this.hears.lost(link, cause);
     if (this.#isEnding) return;
     const wasOpen = this.#state.name === 'open';
@@ -424,17 +343,7 @@ export class LinkKeeper {
   #noteDeath(): void {
     const now = this.clock.now();
     this.#outageSince = now;
-    const forgotten = (now - this.#lastDeathAt) / YOUNG_DEATH_FORGOTTEN_MS;
-    this.#youngDeaths = now - this.#openedAt < YOUNG_LINK_MS ? Math.max(0, this.#youngDeaths - forgotten) + 1 : 0;
-    this.#lastDeathAt = now;
-  }
-
-  /** A broker (or a proxy before it) that lets us in and throws us out at once must not be dialled ten times a second for ever. */
-  get #youngDeathDelayMs(): number {
-    const unforgiven = this.#youngDeaths - FORGIVEN_YOUNG_DEATHS;
-    return unforgiven <= 0
-      ? 0
-      : Math.min(this.options.reconnect.maxDelayMs, YOUNG_DEATH_DELAY_MS * 2 ** unforgiven) * (0.5 + this.random() / 2);
+    this.#youngDeaths.note(now, this.#openedAt);
   }
 
   /** Moves to backing-off and returns the delay; `undefined` when the attempts are spent. */
@@ -447,7 +356,7 @@ export class LinkKeeper {
     const now = this.clock.now();
     const outageMs = now - (this.#outageSince ?? now);
     const retryInMs = Math.max(
-      this.#youngDeathDelayMs,
+      this.#youngDeaths.delayMs(maxDelayMs, this.random),
       reconnectDelayMs({
         // A broker that lets us in and then stalls is no better than one that does not answer: keep counting.
         attempt: cause instanceof RecoveryStalledError ? Math.max(2, this.#attempt + 1) : this.#attempt + 1,

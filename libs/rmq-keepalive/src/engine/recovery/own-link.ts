@@ -12,17 +12,42 @@ export interface OwnLinkOptions {
   readonly role: LinkRole;
   readonly clock: Clock;
   readonly channels: ChannelBudget;
-  /** Asked once. */
-  dial(): Promise<Dial>;
+  /** Asked once. @param abandoned settles when nobody waits for the answer any more */
+  dial(abandoned: Promise<void>): Promise<Dial>;
+  /** Of all of it, in milliseconds. */
+  readonly limitMs: number;
   /** Ends the link at once, and the wait for it. */
   readonly signal: AbortSignal;
 }
 
 const CLOSE_MS = 1_000;
 
-/** @throws why it could not be dialled, or was lost; {@link ConnectionClosedError} when `signal` fires */
+/** @throws why it could not be dialled, or was lost; {@link ConnectionClosedError} when `signal` fires, or the time is over */
 export async function onOwnLink<T>(options: OwnLinkOptions, work: (link: Link) => Promise<T>): Promise<T> {
-  const { role, clock, channels, signal } = options;
+  const { clock, signal, limitMs } = options;
+  const ending = new AbortController();
+  const abandoned = new Promise<void>((resolve) => {
+    ending.signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  const end = (): void => ending.abort();
+  if (signal.aborted) end();
+  signal.addEventListener('abort', end, { once: true });
+  const limit = clock.setTimer(end, limitMs);
+  try {
+    return await untilAborted(options, () => options.dial(abandoned), ending.signal, work);
+  } finally {
+    limit.cancel();
+    signal.removeEventListener('abort', end);
+    end();
+  }
+}
+
+async function untilAborted<T>(
+  { role, clock, channels }: OwnLinkOptions,
+  dial: () => Promise<Dial>,
+  signal: AbortSignal,
+  work: (link: Link) => Promise<T>,
+): Promise<T> {
   let isDialled = false;
   let dialler: Dialler | undefined;
   let endWaiting = (): void => undefined;
@@ -37,7 +62,7 @@ export async function onOwnLink<T>(options: OwnLinkOptions, work: (link: Link) =
           // One attempt only; the manager is stopped while it waits for another.
           if (isDialled) return new Promise<never>(() => undefined);
           isDialled = true;
-          return options.dial();
+          return dial();
         },
         up: (link: AmqpLink) => void work(link).then(resolve, reject),
         attemptFailed: reject,
