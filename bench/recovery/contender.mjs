@@ -33,7 +33,7 @@ process.on('message', ({ expect }) => {
 });
 process.on('disconnect', () => process.exit());
 process.on('uncaughtException', (error) => {
-  report({ type: 'crashed', reason: String(error?.message ?? error) });
+  report({ type: 'crashed', reason: error instanceof Error ? error.message : String(error) });
   process.disconnect?.();
 });
 

@@ -32,7 +32,7 @@ function report(message) {
 process.on('message', () => report({ type: 'deliveries', count: deliveries }));
 process.on('disconnect', () => process.exit());
 process.on('uncaughtException', (error) => {
-  report({ type: 'crashed', reason: String(error?.message ?? error) });
+  report({ type: 'crashed', reason: error instanceof Error ? error.message : String(error) });
   process.disconnect?.();
 });
 

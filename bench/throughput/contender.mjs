@@ -40,7 +40,7 @@ function told(what) {
 
 process.on('disconnect', () => process.exit());
 process.on('uncaughtException', (error) => {
-  report({ type: 'crashed', reason: String(error?.message ?? error) });
+  report({ type: 'crashed', reason: error instanceof Error ? error.message : String(error) });
   process.disconnect?.();
 });
 

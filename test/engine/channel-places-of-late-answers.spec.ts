@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { LinkRepairs } from '#engine/connection/link-repairs.js';
 import { toQueue } from '#engine/topology/topology.js';
-import { PATIENCE_MS, RETRY_MS, ScriptedLinks } from '../support/scripted-link.js';
+import { PATIENCE_MS, RETRY_MS, ScriptedLinks } from '../support/scripted/scripted-link.js';
 import { until } from '../support/until.js';
 
 let links: ScriptedLinks;

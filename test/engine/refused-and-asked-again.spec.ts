@@ -1,6 +1,6 @@
 /** What the broker does not give us is asked for again: one round at a time, and not because of one entity alone. */
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { PATIENCE_MS, RETRY_MS, ScriptedLinks, STALL_MS } from '../support/scripted-link.js';
+import { PATIENCE_MS, RETRY_MS, ScriptedLinks, STALL_MS } from '../support/scripted/scripted-link.js';
 import { until } from '../support/until.js';
 
 let links: ScriptedLinks;

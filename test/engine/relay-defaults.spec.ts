@@ -7,9 +7,9 @@ import nodeTls, { type ConnectionOptions, type TlsOptions } from 'node:tls';
 import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
 import { Relay, type RelayShare } from '#engine/relay/relay.js';
 import { CertificateAuthority } from '../../tools/broker/certificates.js';
-import type { Dialled } from '../support/relay-dialler.js';
-import { relayRequest } from '../support/relay-request.js';
-import { TypescriptChild } from '../support/typescript-child.js';
+import type { Dialled } from '../support/programs/relay-dialler.js';
+import { relayRequest } from '../support/programs/relay-request.js';
+import { TypescriptChild } from '../support/children/typescript-child.js';
 import { until } from '../support/until.js';
 
 const folder = await mkdtemp(join(tmpdir(), 'relay-defaults-'));
@@ -124,7 +124,7 @@ describe('options of node, for a dial in the worker thread', () => {
   const canUseSystemCa = process.allowedNodeEnvironmentFlags.has('--use-system-ca');
 
   async function outcomeWith(port: number, start: { nodeOptions?: readonly string[]; env?: NodeJS.ProcessEnv }) {
-    const program = new URL('../support/relay-dialler.ts', import.meta.url);
+    const program = new URL('../support/programs/relay-dialler.ts', import.meta.url);
     const child = TypescriptChild.start(program, { args: [`${port}`], ...start });
     tidyUp.push(() => child.dispose());
     return (await until(`it has dialled; stderr: ${child.stderr}`, () => child.facts<Dialled>()[0])).outcome;

@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import type { RmqConnectionOptions } from '#engine/connection/connection-options.js';
 import { findFreePorts } from '../../tools/broker/free-ports.js';
-import { blockedChild } from '../support/blocked-child.js';
+import { blockedChild } from '../support/children/blocked-child.js';
 import { CertificateAuthority } from '../../tools/broker/certificates.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { useFaults } from '../support/fault-fixture.js';
-import { TypescriptChild } from '../support/typescript-child.js';
+import { TypescriptChild } from '../support/children/typescript-child.js';
 import { until } from '../support/until.js';
 
 const program = (name: string) => new URL(`../../examples/migrating-from-amqplib/${name}.ts`, import.meta.url);

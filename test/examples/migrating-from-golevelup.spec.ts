@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { connect, type ConsumeMessage } from 'amqplib';
 import { useFaults } from '../support/fault-fixture.js';
-import { TypescriptChild } from '../support/typescript-child.js';
+import { TypescriptChild } from '../support/children/typescript-child.js';
 import { until } from '../support/until.js';
 
 const MAIN = new URL('../../examples/migrating-from-golevelup/main.ts', import.meta.url);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { HeartbeatOptions } from '#engine/heartbeat/heartbeat-policy.js';
-import { blockedChild } from '../support/blocked-child.js';
+import { blockedChild } from '../support/children/blocked-child.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 

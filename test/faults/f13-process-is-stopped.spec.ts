@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { RmqConnection } from '#engine/connection/rmq-connection.js';
 import { useFaults } from '../support/fault-fixture.js';
-import { TypescriptChild } from '../support/typescript-child.js';
+import { TypescriptChild } from '../support/children/typescript-child.js';
 import { until } from '../support/until.js';
 
 const BACK_WITHIN_MS = 2_000;
@@ -21,7 +21,7 @@ describe('F13: when our process is stopped and continued', () => {
 
   /** A service that consumes from queue `work`, in a process that can be stopped. */
   async function service(kind: 'ours' | 'amqplib', heartbeatSeconds: number) {
-    const program = new URL('../support/small-service.ts', import.meta.url);
+    const program = new URL('../support/programs/small-service.ts', import.meta.url);
     const child = TypescriptChild.start(program, { args: [kind, faults.vhost.url, `${heartbeatSeconds}`] });
     faults.afterwards(() => child.dispose());
     const facts = (name: Fact['fact']) => child.facts<Fact>().filter(({ fact }) => fact === name);

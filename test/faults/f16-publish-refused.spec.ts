@@ -12,7 +12,7 @@ import {
 import type { OutboxOptions } from '#engine/publishing/outbox.js';
 import type { FaultProxy } from '../../tools/broker/fault-proxy.js';
 import { bareClient } from '../support/bare-amqplib.js';
-import { TypescriptChild } from '../support/typescript-child.js';
+import { TypescriptChild } from '../support/children/typescript-child.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 
@@ -203,7 +203,7 @@ describe('F16: when 200,000 messages of 1 KB are published while the broker is d
   it.each(['wait', 'reject', 'drop-oldest'] as const)(
     'tells every caller, and holds no more than the outbox allows (%s)',
     async (whenFull) => {
-      const program = new URL('../support/publisher-in-an-outage.ts', import.meta.url);
+      const program = new URL('../support/programs/publisher-in-an-outage.ts', import.meta.url);
       const child = TypescriptChild.start(program, { args: [whenFull], nodeOptions: MEASURED });
       faults.afterwards(() => child.dispose());
       expect(await child.untilEnded()).toMatchObject({ exitCode: 0 });
@@ -222,7 +222,7 @@ describe('F16: when 200,000 messages of 1 KB are published while the broker is d
   );
 
   it('control: amqplib alone holds them all', async () => {
-    const program = new URL('../support/publisher-in-an-outage.ts', import.meta.url);
+    const program = new URL('../support/programs/publisher-in-an-outage.ts', import.meta.url);
     const proxy = await faults.proxy();
     const child = TypescriptChild.start(program, {
       args: ['bare-amqplib', proxy.url(faults.vhost.url)],

@@ -312,7 +312,7 @@ interface ClosedFact {
   after: string[];
 }
 
-/** A service process of `test/support/sigterm-service.mjs`. */
+/** A service process of `test/support/programs/sigterm-service.mjs`. */
 class Service {
   hasEnded = false;
   readonly #child: ChildProcess;
@@ -320,7 +320,7 @@ class Service {
   #output = '';
 
   constructor(kind: 'ours' | 'bare-amqplib', url: string, queue: string, drainTimeoutMs: number) {
-    const program = fileURLToPath(new URL('../support/sigterm-service.mjs', import.meta.url));
+    const program = fileURLToPath(new URL('../support/programs/sigterm-service.mjs', import.meta.url));
     this.#child = spawn(process.execPath, [program, kind, url, queue, `${drainTimeoutMs}`], {
       stdio: ['ignore', 'pipe', 'inherit'],
       // NODE_OPTIONS of the test runner are not meant for the service.

@@ -1,8 +1,8 @@
 /** Reconnects and messages without end: what each of them leaves behind must be nothing. `RMQ_LONG_TESTS=1` takes 1,000 and a million. */
 import { describe, expect, it } from '@jest/globals';
 import { useFaults } from '../support/fault-fixture.js';
-import type { Measure, SoakFact } from '../support/soaking-service.js';
-import { TypescriptChild } from '../support/typescript-child.js';
+import type { Measure, SoakFact } from '../support/programs/soaking-service.js';
+import { TypescriptChild } from '../support/children/typescript-child.js';
 import { until } from '../support/until.js';
 
 const IS_LONG = process.env['RMQ_LONG_TESTS'] === '1';
@@ -27,7 +27,7 @@ describe('F28: when a service loses its links again and again', () => {
   async function soak(kind: 'sound' | 'leaky', size: Omit<typeof SOAK, 'limitMs'>): Promise<Soak> {
     const proxy = await faults.proxy();
     const { rounds, reconnects, messages } = size;
-    const child = TypescriptChild.start(new URL('../support/soaking-service.ts', import.meta.url), {
+    const child = TypescriptChild.start(new URL('../support/programs/soaking-service.ts', import.meta.url), {
       args: [proxy.url(faults.vhost.url), ...[rounds, reconnects, messages].map(String), kind],
     });
     faults.afterwards(() => child.dispose());

@@ -98,7 +98,7 @@ describe('F31: when the heartbeat thread dies', () => {
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     faults.afterwards(() => server.close());
-    const thread = new RelayThread(new URL('../support/worker-that-hangs.mjs', import.meta.url));
+    const thread = new RelayThread(new URL('../support/programs/worker-that-hangs.mjs', import.meta.url));
     faults.afterwards(() => thread.end());
     const { port } = server.address() as { port: number };
     const passage = await thread.dial(dialTo(port), new AbortController().signal);
@@ -115,7 +115,7 @@ describe('F31: when the heartbeat thread dies', () => {
 
   it('one that cannot be ended, being in a system call, is not waited for', async () => {
     const threads = startedThreads();
-    const thread = new RelayThread(new URL('../support/worker-in-a-system-call.mjs', import.meta.url));
+    const thread = new RelayThread(new URL('../support/programs/worker-in-a-system-call.mjs', import.meta.url));
     let hasExited = false;
     threads[0]!.once('exit', () => (hasExited = true));
     await once(threads[0]!, 'online');

@@ -3,10 +3,10 @@ import type { GetMessage } from 'amqplib';
 import { DEAD_LETTER_HEADERS } from 'nestjs-rmq-keepalive';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';
-import { TypescriptChild } from '../support/typescript-child.js';
+import { TypescriptChild } from '../support/children/typescript-child.js';
 import { until } from '../support/until.js';
 
-const SERVICE = new URL('../support/poisoned-service.ts', import.meta.url);
+const SERVICE = new URL('../support/programs/poisoned-service.ts', import.meta.url);
 const MAX_REDELIVERIES = 6;
 const INNOCENT = Array.from({ length: 9 }, (_, i) => `m${i}`);
 

@@ -4,11 +4,11 @@ import type { RetryOptions, RmqConnection, RmqConnectionOptions } from 'nestjs-r
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { makeRetryQueues, untilWaiting } from '../support/retry-queues.js';
-import { TypescriptChild } from '../support/typescript-child.js';
+import { TypescriptChild } from '../support/children/typescript-child.js';
 import { putNamesOnDisk } from '../support/names-on-disk.js';
 import { until } from '../support/until.js';
 
-const SERVICE = new URL('../support/dying-service.ts', import.meta.url);
+const SERVICE = new URL('../support/programs/dying-service.ts', import.meta.url);
 const RETRY: RetryOptions = { attempts: 3, firstDelayMs: 1_000, factor: 1 };
 const RETRY_QUEUE = 'rmq-keepalive.retry.1000ms';
 

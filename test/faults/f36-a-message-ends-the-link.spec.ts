@@ -5,7 +5,7 @@ import type { ScriptedSession } from '../../tools/broker/scripted-session.js';
 import type { RmqConnection } from '#engine/connection/rmq-connection.js';
 import { verdict } from '../../libs/rmq-keepalive/src/integrations/terminus/health-verdict.js';
 import { useFaults } from '../support/fault-fixture.js';
-import { QueueingScript } from '../support/queueing-script.js';
+import { QueueingScript } from '../support/scripted/queueing-script.js';
 import { until } from '../support/until.js';
 
 /** As RabbitMQ 4.0 and 4.3 do over a message of another protocol that they cannot convert. */

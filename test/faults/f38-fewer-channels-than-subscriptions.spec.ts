@@ -8,7 +8,7 @@ import { bareClient } from '../support/bare-amqplib.js';
 import { type FaultFixture, useFaults } from '../support/fault-fixture.js';
 import { useNest } from '../support/nest-fixture.js';
 import { started } from '../support/started.js';
-import { useTransport } from '../support/transport-fixture.js';
+import { useTransport } from '../support/transport/transport-fixture.js';
 import { until } from '../support/until.js';
 import { recordingProxy } from '../support/wire.js';
 

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import { Controller } from '@nestjs/common';
 import { type ClientProxy, MessagePattern } from '@nestjs/microservices';
 import { firstValueFrom, lastValueFrom, Observable, timeout } from 'rxjs';
-import { SIDES, useTransport } from '../support/transport-fixture.js';
+import { SIDES, useTransport } from '../support/transport/transport-fixture.js';
 import { until } from '../support/until.js';
 
 const INTERNAL_ERROR = { status: 'error', message: 'Internal server error' };

@@ -14,11 +14,11 @@ import { RmqConnection } from 'nestjs-rmq-keepalive';
 import { RmqClient, type RmqClientOptions, RmqServer, type RmqServerOptions } from 'nestjs-rmq-keepalive/microservices';
 import { connect } from 'amqplib';
 import { firstValueFrom, lastValueFrom, NEVER, type Observable, Subject, take, takeUntil, timer, toArray } from 'rxjs';
-import { SIDES, useTransport } from '../support/transport-fixture.js';
-import { TypescriptChild } from '../support/typescript-child.js';
+import { SIDES, useTransport } from '../support/transport/transport-fixture.js';
+import { TypescriptChild } from '../support/children/typescript-child.js';
 import { until } from '../support/until.js';
 
-const SERVICE = new URL('../support/transport-server.ts', import.meta.url);
+const SERVICE = new URL('../support/programs/transport-server.ts', import.meta.url);
 
 @Controller()
 class Service {

@@ -5,11 +5,11 @@ import { type ClientProxy, EventPattern, MessagePattern } from '@nestjs/microser
 import type { RmqClientOptions, RmqServerOptions } from 'nestjs-rmq-keepalive/microservices';
 import { firstValueFrom, lastValueFrom, Subject, timeout } from 'rxjs';
 import type { FaultProxy } from '../../tools/broker/fault-proxy.js';
-import { type Side, useTransport } from '../support/transport-fixture.js';
-import { TypescriptChild } from '../support/typescript-child.js';
+import { type Side, useTransport } from '../support/transport/transport-fixture.js';
+import { TypescriptChild } from '../support/children/typescript-child.js';
 import { until } from '../support/until.js';
 
-const SERVICE = new URL('../support/transport-server.ts', import.meta.url);
+const SERVICE = new URL('../support/programs/transport-server.ts', import.meta.url);
 const HEARTBEAT_SECONDS = 2;
 const DETECTED_WITHIN_MS = 1_500 * HEARTBEAT_SECONDS + 1_000;
 const SETTLED_WITHIN_MS = 1_000;

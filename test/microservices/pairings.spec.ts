@@ -38,7 +38,7 @@ import {
   timer,
   toArray,
 } from 'rxjs';
-import { PAIRINGS, useTransport } from '../support/transport-fixture.js';
+import { PAIRINGS, useTransport } from '../support/transport/transport-fixture.js';
 import { until } from '../support/until.js';
 
 /** What a service does that was written for `Transport.RMQ`, in the words of Nest's documentation. */

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { Controller } from '@nestjs/common';
 import { Ctx, EventPattern, MessagePattern, Payload, RmqContext } from '@nestjs/microservices';
 import { firstValueFrom, lastValueFrom } from 'rxjs';
-import { PAIRINGS, useTransport } from '../support/transport-fixture.js';
+import { PAIRINGS, useTransport } from '../support/transport/transport-fixture.js';
 import { until } from '../support/until.js';
 
 const emitted = { defaultValue: undefined };

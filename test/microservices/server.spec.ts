@@ -16,13 +16,13 @@ import { DEAD_LETTER_HEADERS, RmqConnection } from 'nestjs-rmq-keepalive';
 import { RmqServer, RmqServerContext, type TransportChannel } from 'nestjs-rmq-keepalive/microservices';
 import { concat, delay, firstValueFrom, lastValueFrom, NEVER, type Observable, of, Subject, toArray } from 'rxjs';
 import { until } from '../support/until.js';
-import { useTransport } from '../support/transport-fixture.js';
-import { TypescriptChild } from '../support/typescript-child.js';
+import { useTransport } from '../support/transport/transport-fixture.js';
+import { TypescriptChild } from '../support/children/typescript-child.js';
 
 setFlagsFromString('--expose_gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
-const SERVICE = new URL('../support/transport-server.ts', import.meta.url);
+const SERVICE = new URL('../support/programs/transport-server.ts', import.meta.url);
 const emitted = { defaultValue: undefined };
 const serverOf = (app: { getTransportServer?: () => unknown }): RmqServer => app.getTransportServer!() as RmqServer;
 

@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';
-import { NestServiceProcess } from '../support/nest-service-process.js';
+import { NestServiceProcess } from '../support/children/nest-service-process.js';
 import { until } from '../support/until.js';
 
 const INSTANCES = 3;

@@ -2,8 +2,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { Injectable, type INestApplication } from '@nestjs/common';
 import { RmqConnection, Subscribe } from 'nestjs-rmq-keepalive';
-import type { NestServiceOptions, Work } from '../support/nest-service.js';
-import { NestServiceProcess } from '../support/nest-service-process.js';
+import type { NestServiceOptions, Work } from '../support/programs/nest-service.js';
+import { NestServiceProcess } from '../support/children/nest-service-process.js';
 import { publish, useNest } from '../support/nest-fixture.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';

@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
-import { complaintsAbout, snippetsIn } from '../support/doc-snippets.js';
+import { complaintsAbout, snippetsIn } from '../support/repository/doc-snippets.js';
 
 const filesIn = (folder: string, ending: string): string[] =>
   readdirSync(folder, { recursive: true, encoding: 'utf8' })

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { circlesIn, type Import, importsOf } from '../support/import-graph.js';
+import { circlesIn, type Import, importsOf } from '../support/repository/import-graph.js';
 
 const SOURCE = resolve('libs/rmq-keepalive/src');
 const MOST_FILES_IN_A_ROOM = 20;

@@ -1,5 +1,6 @@
-/** Waits for a fact, never for time: asks until the answer is truthy, and says what was waited for when it never is. */
+/** Waits for a fact, never for time, and says what was waited for when it never comes; or that a fact goes on to hold. */
 import { inspect, types } from 'node:util';
+import { askUntil, isTrue, type LastWord } from '../../tools/broker/wait-until.js';
 
 export interface UntilOptions {
   /** How long to keep asking, in milliseconds. @default 10000 */
@@ -20,29 +21,38 @@ export async function until<T>(
   options: UntilOptions = {},
 ): Promise<Truthy<T>> {
   const { timeoutMs = 10_000, everyMs = 20 } = options;
-  const deadline = performance.now() + timeoutMs;
-  let last: { answer: T } | { error: unknown };
-  for (;;) {
-    // The deadline first: a machine that stood still between two questions has not answered the one that is due then.
-    const isLastTime = performance.now() >= deadline;
-    last = await ask(probe);
-    if ('answer' in last && last.answer) return last.answer as Truthy<T>;
-    if (isLastTime) break;
-    await new Promise((resolve) => setTimeout(resolve, everyMs));
-  }
-  const state =
-    'answer' in last ? `the last answer was ${show(last.answer)}` : `the last probe threw ${show(last.error)}`;
-  throw new Error(`Waited ${timeoutMs} ms in vain until ${what}; ${state}`, {
-    cause: 'error' in last ? last.error : undefined,
-  });
+  const last = await askUntil(probe, isTrue, { timeoutMs, everyMs });
+  if (isTrue(last)) return last.answer as Truthy<T>;
+  throw new Error(`Waited ${timeoutMs} ms in vain until ${what}; ${described(last)}`, causeOf(last));
 }
 
-async function ask<T>(probe: () => T | Promise<T>): Promise<{ answer: T } | { error: unknown }> {
-  try {
-    return { answer: await probe() };
-  } catch (error) {
-    return { error };
-  }
+/**
+ * Resolves when `probe` was truthy each time that it was asked, for `forMs` milliseconds and once more at their end. Rejects at
+ * the first answer that is not, or error, with a sentence that names `what`. For what must not happen: a time that is too short
+ * for the machine overlooks a fault, and never reports one that is none.
+ */
+export async function staysTrue(
+  what: string,
+  probe: () => unknown,
+  forMs: number,
+  { everyMs = 20 }: Pick<UntilOptions, 'everyMs'> = {},
+): Promise<void> {
+  const startedAt = performance.now();
+  const last = await askUntil(probe, (word) => !isTrue(word), { timeoutMs: forMs, everyMs });
+  if (isTrue(last)) return;
+  const afterMs = Math.round(performance.now() - startedAt);
+  throw new Error(
+    `It did not stay true for ${forMs} ms that ${what}; ${described(last)} after ${afterMs} ms`,
+    causeOf(last),
+  );
+}
+
+function described(last: LastWord<unknown>): string {
+  return 'answer' in last ? `the last answer was ${show(last.answer)}` : `the last probe threw ${show(last.error)}`;
+}
+
+function causeOf(last: LastWord<unknown>): ErrorOptions {
+  return 'error' in last ? { cause: last.error } : {};
 }
 
 function show(value: unknown): string {

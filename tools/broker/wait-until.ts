@@ -1,4 +1,4 @@
-/** Asks again and again until a fact holds, or a deadline has passed. */
+/** Asks again and again until a fact holds, or a deadline has passed: the one loop of tools and tests. */
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -7,20 +7,39 @@ export interface WaitOptions {
   everyMs: number;
 }
 
+/** What a probe said last: an answer, or the error that it threw. */
+export type LastWord<T> = { readonly answer: T } | { readonly error: unknown };
+
+export function isTrue<T>(word: LastWord<T>): word is { readonly answer: T } {
+  return 'answer' in word && Boolean(word.answer);
+}
+
 /** Whether `probe` came true in time. A probe that throws has not come true. */
-export async function waitUntil(probe: () => boolean | Promise<boolean>, options: WaitOptions): Promise<boolean> {
-  const deadline = performance.now() + options.timeoutMs;
+export async function waitUntil(probe: () => unknown, options: WaitOptions): Promise<boolean> {
+  return isTrue(await askUntil(probe, isTrue, options));
+}
+
+/** Asks until `isEnough`, and returns the last word; at the deadline it asks once more. */
+export async function askUntil<T>(
+  probe: () => T | Promise<T>,
+  isEnough: (word: LastWord<T>) => boolean,
+  { timeoutMs, everyMs }: WaitOptions,
+): Promise<LastWord<T>> {
+  const deadline = performance.now() + timeoutMs;
   for (;;) {
     // The deadline first: a machine that stood still between two questions is asked once more.
     const isLastTime = performance.now() >= deadline;
-    if (
-      await Promise.resolve()
-        .then(probe)
-        .catch(() => false)
-    )
-      return true;
-    if (isLastTime) return false;
-    await sleep(options.everyMs);
+    const word = await ask(probe);
+    if (isLastTime || isEnough(word)) return word;
+    await sleep(everyMs);
+  }
+}
+
+async function ask<T>(probe: () => T | Promise<T>): Promise<LastWord<T>> {
+  try {
+    return { answer: await probe() };
+  } catch (error) {
+    return { error };
   }
 }
 

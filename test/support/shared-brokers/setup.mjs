@@ -11,8 +11,7 @@ export default async function setUp() {
   });
   /** By worker. A promise, so that whoever asks meanwhile gets the same one. */
   const brokers = new Map();
-  const server = createServer(async (request, response) => {
-    const worker = request.url;
+  const answer = async (worker, response) => {
     try {
       if (!brokers.has(worker)) brokers.set(worker, PrivateBroker.start());
       const broker = await brokers.get(worker);
@@ -22,7 +21,8 @@ export default async function setUp() {
       brokers.delete(worker);
       response.writeHead(500).end(String(error));
     }
-  });
+  };
+  const server = createServer((request, response) => void answer(request.url, response));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   process.env.RMQ_SHARED_BROKERS = `http://127.0.0.1:${server.address().port}`;

@@ -2,8 +2,8 @@
  * Queues for the scripted broker: what is put into one is delivered up to the prefetch, comes back when its link is lost,
  * and may be of a kind that ends the link at every delivery, which a real broker does not do on command.
  */
-import type { ScriptedBrokerOptions } from '../../tools/broker/scripted-broker.js';
-import type { ScriptedRequest, ScriptedSession } from '../../tools/broker/scripted-session.js';
+import type { ScriptedBrokerOptions } from '../../../tools/broker/scripted-broker.js';
+import type { ScriptedRequest, ScriptedSession } from '../../../tools/broker/scripted-session.js';
 
 interface QueuedMessage {
   readonly body: string;

@@ -4,7 +4,7 @@
  */
 import { connect } from 'amqplib';
 import { RmqConnection } from '#engine/connection/rmq-connection.js';
-import { heartbeatOf } from './heartbeat-thread.js';
+import { heartbeatOf } from '../heartbeat-thread.js';
 
 const [kind, url, heartbeatSeconds] = process.argv.slice(2) as [string, string, string];
 const tell = (fact: Record<string, unknown>): void => void process.stdout.write(`${JSON.stringify(fact)}\n`);

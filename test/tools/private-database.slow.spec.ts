@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import { DatabaseUnavailableError, obtainPostgres } from '../../tools/database/obtain-postgres.js';
 import { PrivateDatabase } from '../../tools/database/private-database.js';
-import { TypescriptChild } from '../support/typescript-child.js';
+import { TypescriptChild } from '../support/children/typescript-child.js';
 import { until } from '../support/until.js';
 
-const HOLDER = new URL('./programs/database-holder.ts', import.meta.url);
+const HOLDER = new URL('../support/programs/database-holder.ts', import.meta.url);
 
 async function query(url: string, sql: string): Promise<unknown[]> {
   const client = new Client({ connectionString: url });

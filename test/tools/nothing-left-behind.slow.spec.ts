@@ -5,7 +5,7 @@ import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PrivateBroker } from '../../tools/broker/private-broker.js';
-import { TypescriptChild } from '../support/typescript-child.js';
+import { TypescriptChild } from '../support/children/typescript-child.js';
 import { until } from '../support/until.js';
 
 interface Traces {
@@ -14,7 +14,7 @@ interface Traces {
   logPath: string;
 }
 
-const HOLDER = new URL('./programs/broker-holder.ts', import.meta.url);
+const HOLDER = new URL('../support/programs/broker-holder.ts', import.meta.url);
 let holder: TypescriptChild | undefined;
 /** Ended after a test that failed, or a failure here would leave behind what it complains about. */
 let suspects: number[] = [];

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import { PostgresDeduplicationStore } from '../../examples/shared-deduplication/postgres-deduplication-store.js';
 import { useDatabase } from '../support/database-fixture.js';
 import { useFaults } from '../support/fault-fixture.js';
-import { Fleet } from '../support/fleet.js';
+import { Fleet } from '../support/children/fleet.js';
 import { until } from '../support/until.js';
 
 const EXAMPLE = new URL('../../examples/shared-deduplication/', import.meta.url);

@@ -20,7 +20,7 @@ export interface Snippet {
 /** A fence after this comment shows what is not meant to compile: other people's code, or a mistake. */
 const NOT_COMPILED = /<!-- not compiled: [^>]+-->\s*$/;
 const LIBRARY = 'libs/rmq-keepalive/src';
-const SURROUNDINGS = 'test/support/doc-surroundings.ts';
+const SURROUNDINGS = 'test/support/repository/doc-surroundings.ts';
 
 const FROM_ELSEWHERE: Readonly<Record<string, { values: string; types?: string }>> = {
   '@nestjs/common': {
@@ -50,7 +50,7 @@ export function snippetsIn(page: string): Snippet[] {
 export function complaintsAbout(snippets: readonly Snippet[]): string[] {
   const places = placesOfNames();
   const programs = new Map(
-    snippets.map((snippet, index) => [resolve(`test/support/snippet-${index}.ts`), { snippet, text: '' }]),
+    snippets.map((snippet, index) => [resolve(`test/support/repository/snippet-${index}.ts`), { snippet, text: '' }]),
   );
   for (const program of programs.values()) program.text = programOf(program.snippet, places);
   const options: ts.CompilerOptions = {

@@ -10,7 +10,7 @@ import { Socket } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { RmqConnection } from '#engine/connection/rmq-connection.js';
-import { until } from './until.js';
+import { staysTrue, until } from '../until.js';
 
 export interface Measure {
   round: number;
@@ -79,7 +79,7 @@ async function publish(count: number): Promise<void> {
 async function measure(round: number): Promise<Measure> {
   const isAtRest = (): boolean => resources()['TCPSocketWrap'] === 2 && connection.status().outbox.inFlight === 0;
   await until('it is at rest', isAtRest);
-  await new Promise((resolve) => setTimeout(resolve, 600));
+  await staysTrue('it is at rest', isAtRest, 600);
   collectGarbage();
   collectGarbage();
   const { heapUsed, external } = process.memoryUsage();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { useFaults } from '../support/fault-fixture.js';
-import { DemoProcess } from '../support/demo-process.js';
+import { DemoProcess } from '../support/children/demo-process.js';
 import { until } from '../support/until.js';
 
 interface Order {

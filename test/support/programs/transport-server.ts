@@ -3,7 +3,7 @@ import 'reflect-metadata';
 import { Controller, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { EventPattern, MessagePattern } from '@nestjs/microservices';
-import { type Side, serving } from './transport-sides.js';
+import { type Side, serving } from '../transport/transport-sides.js';
 
 interface Order {
   readonly side: Side;

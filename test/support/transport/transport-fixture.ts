@@ -4,9 +4,9 @@ import { type INestMicroservice, Logger, type LoggerService, type ModuleMetadata
 import type { ClientProxy, MicroserviceOptions } from '@nestjs/microservices';
 import { Test } from '@nestjs/testing';
 import type { RmqClientOptions, RmqServerOptions } from 'nestjs-rmq-keepalive/microservices';
-import type { BrokerControl } from '../../tools/broker/broker-control.js';
-import type { PrivateBroker } from '../../tools/broker/private-broker.js';
-import { type FaultFixture, type OwnBroker, useFaults } from './fault-fixture.js';
+import type { BrokerControl } from '../../../tools/broker/broker-control.js';
+import type { PrivateBroker } from '../../../tools/broker/private-broker.js';
+import { type FaultFixture, type OwnBroker, useFaults } from '../fault-fixture.js';
 import { clientOf, serving, type Side } from './transport-sides.js';
 
 export type { Side } from './transport-sides.js';

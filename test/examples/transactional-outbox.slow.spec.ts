@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import type { FaultProxy } from '../../tools/broker/fault-proxy.js';
 import { useDatabase } from '../support/database-fixture.js';
 import { useFaults } from '../support/fault-fixture.js';
-import { Fleet } from '../support/fleet.js';
+import { Fleet } from '../support/children/fleet.js';
 import { until } from '../support/until.js';
 
 const EXAMPLE = new URL('../../examples/transactional-outbox/', import.meta.url);

@@ -1,9 +1,9 @@
 /** The blocking service, started, and the facts it tells. */
 import type { HeartbeatOptions } from '#engine/heartbeat/heartbeat-policy.js';
 import type { ConnectionStatus } from '#engine/reporting/status.js';
-import type { FaultFixture } from './fault-fixture.js';
+import type { FaultFixture } from '../fault-fixture.js';
 import { TypescriptChild } from './typescript-child.js';
-import { until } from './until.js';
+import { until } from '../until.js';
 
 export interface Fact {
   readonly fact: 'ready' | 'started' | 'woke' | 'lost' | 'stalled' | 'status' | 'closed';
@@ -30,7 +30,7 @@ export async function blockedChild(
   heartbeat: HeartbeatOptions,
   broker: { url?: string; caFile?: string; certificate?: string; key?: string } = {},
 ): Promise<BlockedChild> {
-  const program = new URL('./blocking-service.ts', import.meta.url);
+  const program = new URL('../programs/blocking-service.ts', import.meta.url);
   const { url = faults.vhost.url, caFile, certificate, key } = broker;
   const args = [url, JSON.stringify(heartbeat), ...[caFile, certificate, key].filter((file) => file !== undefined)];
   const child = TypescriptChild.start(program, { args });

@@ -1,6 +1,6 @@
 /** Several processes of one program, as a deployment keeps them: what is killed is started again. */
 import { TypescriptChild } from './typescript-child.js';
-import { until } from './until.js';
+import { until } from '../until.js';
 
 export class Fleet {
   #members: TypescriptChild[] = [];
@@ -58,6 +58,6 @@ export class Fleet {
   }
 
   #spawn(): TypescriptChild {
-    return TypescriptChild.startCompiled(this.program, { env: this.env });
+    return TypescriptChild.start(this.program, { env: this.env });
   }
 }

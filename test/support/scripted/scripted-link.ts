@@ -5,10 +5,10 @@ import { CredentialsSource } from '#engine/dialling/credentials-source.js';
 import type { Link } from '#engine/link/link.js';
 import { onOwnLink } from '#engine/recovery/own-link.js';
 import { TopologyKeeper, type TopologyKeeperNeeds } from '#engine/topology/topology-keeper.js';
-import { ScriptedBroker } from '../../tools/broker/scripted-broker.js';
-import type { ScriptedRequest, ScriptedSession } from '../../tools/broker/scripted-session.js';
-import { ManualClock } from './manual-clock.js';
-import { until } from './until.js';
+import { ScriptedBroker } from '../../../tools/broker/scripted-broker.js';
+import type { ScriptedRequest, ScriptedSession } from '../../../tools/broker/scripted-session.js';
+import { ManualClock } from '../manual-clock.js';
+import { until } from '../until.js';
 
 export const RETRY_MS = 5_500;
 export const PATIENCE_MS = 1_000;

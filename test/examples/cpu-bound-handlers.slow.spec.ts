@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import countPrimes from '../../examples/cpu-bound-handlers/count-primes.task.js';
 import { IN_HAND } from '../../examples/cpu-bound-handlers/work-pool.js';
 import { useFaults } from '../support/fault-fixture.js';
-import { TypescriptChild } from '../support/typescript-child.js';
+import { TypescriptChild } from '../support/children/typescript-child.js';
 import { until } from '../support/until.js';
 
 const MAIN = new URL('../../examples/cpu-bound-handlers/main.ts', import.meta.url);
@@ -17,7 +17,7 @@ describe('a service whose handlers compute for long', () => {
   const faults = useFaults({ ownBroker: { heartbeatSeconds: TIMEOUT_SECONDS } });
 
   async function service(program: URL): Promise<TypescriptChild> {
-    const child = TypescriptChild.startCompiled(program, { env: { RMQ_URLS: faults.vhost.url, NO_COLOR: '1' } });
+    const child = TypescriptChild.start(program, { env: { RMQ_URLS: faults.vhost.url, NO_COLOR: '1' } });
     faults.afterwards(() => child.dispose());
     await until(`it works; stderr: ${child.stderr}`, async () => {
       const consumers = await faults.broker.listConsumers(faults.vhost.name);

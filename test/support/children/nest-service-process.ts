@@ -1,11 +1,11 @@
 /** A running `nest-service.ts`, and what it has told so far. */
-import type { NestServiceOptions, ServiceFact } from './nest-service.js';
+import type { NestServiceOptions, ServiceFact } from '../programs/nest-service.js';
 import { TypescriptChild, type Ending } from './typescript-child.js';
-import { until } from './until.js';
+import { until } from '../until.js';
 
 type FactOf<N extends ServiceFact['fact']> = Extract<ServiceFact, { fact: N }>;
 
-const PROGRAM = new URL('./nest-service.ts', import.meta.url);
+const PROGRAM = new URL('../programs/nest-service.ts', import.meta.url);
 
 export class NestServiceProcess {
   private constructor(private readonly child: TypescriptChild) {}

@@ -7,7 +7,7 @@ import { connect } from 'amqplib';
 import { chooseBroker, type BrokerWishes, type ChosenBroker } from '../../apps/demo/src/choose-broker.js';
 import { findFreePort } from '../../tools/broker/free-ports.js';
 import { PrivateBroker } from '../../tools/broker/private-broker.js';
-import { DemoProcess } from '../support/demo-process.js';
+import { DemoProcess } from '../support/children/demo-process.js';
 import { until } from '../support/until.js';
 
 describe('the broker of the demo', () => {
