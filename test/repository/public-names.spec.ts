@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { publicNames, shownCode } from '../support/public-names.js';
+import { publicNames, shownCode } from '../support/repository/public-names.js';
 
 const MOST_NAMES_OF_THE_MAIN_ENTRY = 75;
 
