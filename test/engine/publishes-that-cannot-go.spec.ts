@@ -133,7 +133,7 @@ describe('publishes that cannot go', () => {
     await proxy.refuse();
     const closedAt = performance.now();
     await connection.close({ drainTimeoutMs: 5_000 });
-    expect(performance.now() - closedAt).toBeLessThan(2_000);
+    expect(faults.tookMs(closedAt)).toBeLessThan(2_000);
     expect(rejection).toMatchObject({ code: 'RMQ_CLOSED' });
   });
 });

@@ -73,9 +73,9 @@ describe('when subscribe() is called in the middle of a recovery', () => {
     await until('recovery waits', () => consents.count === 1);
     expect(connection.state.name).toBe('recovering');
     const late = connection.subscribe({ queue: 'late' }, handler);
-    await until('the late one is attached', () => late.isAttached, { timeoutMs: 2_000 });
+    await until('the late one is attached', () => late.isAttached, { timeoutMs: 4_000 });
     consents.release();
-    await connection.whenOpen({ timeoutMs: 2_000 });
+    await connection.whenOpen({ timeoutMs: 4_000 });
     expect(connection.status().consumers).toMatchObject({ wanted: 2, attached: 2 });
     expect(requests(broker.lastSession).filter((request) => request.endsWith('late'))).toEqual([
       'queue.declare late',
@@ -90,9 +90,9 @@ describe('when subscribe() is called in the middle of a recovery', () => {
     await connection.start();
     await until('recovery waits', () => consents.count === 1);
     const late = connection.subscribe({ queue: 'late' }, handler);
-    await until('the late one is attached', () => late.isAttached, { timeoutMs: 2_000 });
+    await until('the late one is attached', () => late.isAttached, { timeoutMs: 4_000 });
     consents.release();
-    await connection.whenOpen({ timeoutMs: 2_000 });
+    await connection.whenOpen({ timeoutMs: 4_000 });
     expect(requests(broker.lastSession).filter((request) => request === 'basic.consume late')).toHaveLength(1);
   });
 });
@@ -110,9 +110,9 @@ describe('when addTopology() is called', () => {
     connect();
     connection.subscribe({ queue: 'work' }, handler);
     await connection.start();
-    await connection.whenOpen({ timeoutMs: 2_000 });
+    await connection.whenOpen({ timeoutMs: 4_000 });
     connection.addTopology(topology);
-    await until('it is declared', () => late().length === 3, { timeoutMs: 2_000 });
+    await until('it is declared', () => late().length === 3, { timeoutMs: 4_000 });
     expect(late()).toEqual(declared);
   });
 
@@ -123,9 +123,9 @@ describe('when addTopology() is called', () => {
     await connection.start();
     await until('recovery waits', () => consents.count === 1);
     connection.addTopology(topology);
-    await until('it is declared', () => late().length === 3, { timeoutMs: 2_000 });
+    await until('it is declared', () => late().length === 3, { timeoutMs: 4_000 });
     consents.release();
-    await connection.whenOpen({ timeoutMs: 2_000 });
+    await connection.whenOpen({ timeoutMs: 4_000 });
     broker.lastSession.reset();
     await until('it is declared again', () => broker.sessions.length === 2 && late().length === 3);
   });
@@ -143,7 +143,7 @@ describe('when addTopology() is called', () => {
     ).toThrow('wanted in two ways');
     connection.subscribe({ queue: 'other', exchange: 'late', exchangeType: 'fanout' }, handler);
     await connection.start();
-    await connection.whenOpen({ timeoutMs: 2_000 });
+    await connection.whenOpen({ timeoutMs: 4_000 });
     expect(connection.status().consumers.wanted).toBe(1);
   });
 });
@@ -207,7 +207,7 @@ describe('when unsubscribe() is called', () => {
     connect();
     const first = connection.subscribe({ queue: 'work' }, handler);
     await connection.start();
-    await connection.whenOpen({ timeoutMs: 2_000 });
+    await connection.whenOpen({ timeoutMs: 4_000 });
     const unsubscribed = first.unsubscribe();
     const second = connection.subscribe({ queue: 'work' }, handler);
     await Promise.all([unsubscribed, first.unsubscribe()]);
@@ -226,7 +226,7 @@ describe('when unsubscribe() is called', () => {
     let finish = (): void => undefined;
     const handle = connection.subscribe({ queue: 'work' }, () => new Promise<void>((resolve) => (finish = resolve)));
     await connection.start();
-    await connection.whenOpen({ timeoutMs: 2_000 });
+    await connection.whenOpen({ timeoutMs: 4_000 });
     const session = broker.lastSession;
     session.deliver([...session.consumers.keys()][0]!, '{"id":"m1"}');
     await until('the handler runs', () => connection.status().counters.handlersRunning === 1);
@@ -248,7 +248,7 @@ describe('when unsubscribe() is called', () => {
     let hasEnded = false;
     connection.on('consumer-lost', () => void handle.unsubscribe().then(() => (hasEnded = true)));
     await connection.start();
-    await connection.whenOpen({ timeoutMs: 2_000 });
+    await connection.whenOpen({ timeoutMs: 4_000 });
     const session = broker.lastSession;
     const before = requests(session).length;
     session.cancelConsumer([...session.consumers.keys()][0]!);
@@ -268,7 +268,7 @@ describe('when unsubscribe() is called', () => {
     const gone = connection.subscribe({ queue: 'gone', exchange: 'shop' }, handler);
     connection.subscribe({ queue: 'stays', exchange: 'shop' }, handler);
     await connection.start();
-    await connection.whenOpen({ timeoutMs: 2_000 });
+    await connection.whenOpen({ timeoutMs: 4_000 });
     await gone.unsubscribe();
     broker.lastSession.reset();
     await until('it is restored', () => broker.sessions.length === 2 && connection.state.name === 'open');
@@ -290,7 +290,7 @@ describe('when something dies while it is being opened', () => {
     };
     const handle = connection.subscribe({ queue: 'work' }, handler);
     await connection.start();
-    await until('it is attached', () => handle.isAttached, { timeoutMs: 2_000 });
+    await until('it is attached', () => handle.isAttached, { timeoutMs: 4_000 });
     expect(broker.sessions.length).toBe(1);
     expect(asked).toBe(2);
   });
@@ -314,7 +314,7 @@ describe('when something dies while it is being opened', () => {
   it('the publishing channel, and the broker does not answer for its exchange: the link is kept, and the message goes over it', async () => {
     connect({ topology: { exchanges: [{ name: 'shop' }] }, recoveryTimeoutMs: 300 });
     await connection.start();
-    await connection.whenOpen({ timeoutMs: 2_000 });
+    await connection.whenOpen({ timeoutMs: 4_000 });
     const first = broker.lastSession;
     broker.ignore('exchange.declare', 'basic.publish');
     const published = connection.publisher.publish('shop', 'key', { id: 'm1' }, { timeoutMs: 5_000 });

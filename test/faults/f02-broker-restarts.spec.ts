@@ -49,7 +49,7 @@ describe('F2: when the broker restarts', () => {
     const acceptedAt = await accepting;
     await until('the connection is open again', () => opens()[opensBefore], { timeoutMs: 60_000 });
     await held;
-    return { outageMs: acceptedAt - lostAt, lateMs: opens().at(-1)!.at - acceptedAt };
+    return { outageMs: acceptedAt - lostAt, lateMs: faults.tookMs(acceptedAt, opens().at(-1)!.at) };
   }
 
   function opens() {

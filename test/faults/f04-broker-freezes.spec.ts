@@ -80,7 +80,7 @@ describe('F4: when the broker freezes', () => {
     faults.broker.thaw();
     const thawedAt = performance.now();
     await Promise.all(connections.map((connection) => connection.whenOpen({ timeoutMs: BACK_WITHIN_MS })));
-    expect(performance.now() - thawedAt).toBeLessThanOrEqual(BACK_WITHIN_MS);
+    expect(faults.tookMs(thawedAt)).toBeLessThanOrEqual(BACK_WITHIN_MS);
     expect(connections.map((connection) => verdict(connection.status(), Date.now()).status)).toEqual([
       'up',
       'up',

@@ -38,12 +38,13 @@ describe('F5: when the link goes silent without closing', () => {
     return connection;
   }
 
-  /** Milliseconds from `since` until each of the two links was given up, with its cause. */
-  async function losses(since: number): Promise<{ afterMs: number; code: string }[]> {
+  /** Milliseconds from `since` until each of the two links was given up, also without the machine's share, with its cause. */
+  async function losses(since: number): Promise<{ afterMs: number; oursMs: number; code: string }[]> {
     const lost = () => faults.oracle.eventsOf('link-lost');
     await until('both links were given up', () => lost().length === 2, { timeoutMs: 12_000, everyMs: 5 });
     return lost().map(({ at, event }) => ({
       afterMs: at - since,
+      oursMs: faults.tookMs(since, at),
       code: (event.cause as { code?: string }).code ?? '',
     }));
   }
@@ -70,12 +71,12 @@ describe('F5: when the link goes silent without closing', () => {
       const since = performance.now();
       const published = faults.oracle.publish(connection, '', 'work', 'in the silence');
 
-      for (const { afterMs, code } of await losses(since)) {
+      for (const { oursMs, code } of await losses(since)) {
         expect(code).toBe('RMQ_PEER_DEAD');
-        expect(afterMs).toBeLessThanOrEqual(DETECTED_WITHIN_MS);
+        expect(oursMs).toBeLessThanOrEqual(DETECTED_WITHIN_MS);
       }
       await untilDestroyed(ports, DESTROYED_WITHIN_MS);
-      await connection.whenOpen({ timeoutMs: 2_000 });
+      await connection.whenOpen({ timeoutMs: 5_000 });
       await published;
       proxy.heal();
       await faults.oracle.expectNothingLost();
@@ -95,13 +96,13 @@ describe('F5: when the link goes silent without closing', () => {
       const since = performance.now();
       const published = faults.oracle.publish(connection, '', 'work', 'in the silence');
 
-      for (const { afterMs, code } of await losses(since)) {
+      for (const { afterMs, oursMs, code } of await losses(since)) {
         expect(code).toBe('RMQ_LINK_LOST');
         expect(afterMs).toBeGreaterThan(1_500 * HEARTBEAT_SECONDS);
-        expect(afterMs).toBeLessThanOrEqual(3_000 * HEARTBEAT_SECONDS + 1_000);
+        expect(oursMs).toBeLessThanOrEqual(3_000 * HEARTBEAT_SECONDS + 1_000);
       }
       await untilDestroyed(ports, DESTROYED_WITHIN_MS);
-      await connection.whenOpen({ timeoutMs: 2_000 });
+      await connection.whenOpen({ timeoutMs: 5_000 });
       await published;
       await faults.oracle.expectNothingLost();
       expect(faults.oracle.rejected).toEqual([]);
@@ -115,14 +116,14 @@ describe('F5: when the link goes silent without closing', () => {
     const since = performance.now();
     const published = faults.oracle.publish(connection, '', 'work', 'in the silence');
 
-    for (const { afterMs } of await losses(since)) expect(afterMs).toBeLessThanOrEqual(8_500);
+    for (const { oursMs } of await losses(since)) expect(oursMs).toBeLessThanOrEqual(8_500);
     await published;
-    await connection.whenOpen({ timeoutMs: 2_000 });
+    await connection.whenOpen({ timeoutMs: 5_000 });
     // The broker still believes in the old consumer, and gives it every other message until it gives up the old link.
     const fresh = ['fresh 1', 'fresh 2', 'fresh 3'];
     await Promise.all(fresh.map((id) => faults.oracle.publish(connection, '', 'work', id)));
-    await until('it consumes again', () => fresh.some((id) => faults.oracle.consumed.has(id)), { timeoutMs: 2_000 });
-    expect(performance.now() - since).toBeLessThanOrEqual(9_000);
+    await until('it consumes again', () => fresh.some((id) => faults.oracle.consumed.has(id)), { timeoutMs: 5_000 });
+    expect(faults.tookMs(since)).toBeLessThanOrEqual(9_000);
     await faults.oracle.expectNothingLost();
     expect(faults.oracle.rejected).toEqual([]);
     await faults.oracle.expectBrokerAgrees(faults.broker, faults.vhost.name, connection, ['work']);
@@ -136,7 +137,7 @@ describe('F5: when the link goes silent without closing', () => {
     const ids = Array.from({ length: 50 }, (_, i) => `in the silence ${i}`);
     await Promise.all(ids.map((id) => faults.oracle.publish(connection, '', 'work', id, 1_500)));
 
-    expect(performance.now() - since).toBeLessThanOrEqual(2_500);
+    expect(faults.tookMs(since)).toBeLessThanOrEqual(2_500);
     expect(faults.oracle.rejected.map(({ error }) => (error as { code?: string }).code)).toEqual(
       ids.map(() => 'RMQ_PUBLISH_TIMEOUT'),
     );

@@ -250,7 +250,7 @@ describe('F7: when the wire is damaged', () => {
           const from = performance.now();
           return connection.publisher
             .sendToQueue('work', { id: `m${i}`, BODY }, { messageId: `m${i}` })
-            .finally(() => tookMs.push(performance.now() - from));
+            .finally(() => tookMs.push(faults.tookMs(from)));
         }),
       );
       expect(Math.max(...tookMs)).toBeLessThan(CONFIRM_TIMEOUT_MS + 1_000);
@@ -283,7 +283,7 @@ describe('F7: when the wire is damaged', () => {
       );
       const from = performance.now();
       const report = await connection.close({ drainTimeoutMs: 500 });
-      expect(performance.now() - from).toBeLessThan(1_500);
+      expect(faults.tookMs(from)).toBeLessThan(1_500);
       expect(report.publishesAbandoned).toBe(16);
       await publishing;
     });

@@ -31,11 +31,11 @@ describe('F8: when a queue is deleted under its consumer', () => {
 
     const lost = await until('the loss was seen', () => faults.oracle.eventsOf('consumer-lost').at(0));
     expect(lost.event).toMatchObject({ subscription: 'work', cause: { code: 'RMQ_CONSUMER_CANCELLED' } });
-    expect(lost.at - deletedAt).toBeLessThanOrEqual(1_000);
+    expect(faults.tookMs(deletedAt, lost.at)).toBeLessThanOrEqual(1_000);
     const attached = await until('it consumes again', () =>
       faults.oracle.eventsOf('consumer-attached').find(({ event }) => event.restored),
     );
-    expect(attached.at - deletedAt).toBeLessThanOrEqual(2_000);
+    expect(faults.tookMs(deletedAt, attached.at)).toBeLessThanOrEqual(2_000);
 
     await faults.oracle.publish(connection, 'shop', 'order.new', 'm1');
     await faults.oracle.publish(connection, 'audit', '', 'm2');
@@ -61,7 +61,7 @@ describe('F8: when a queue is deleted under its consumer', () => {
     }
     const lastAt = performance.now();
     await faults.oracle.expectBrokerAgrees(faults.broker, faults.vhost.name, connection, ['work']);
-    expect(performance.now() - lastAt).toBeLessThanOrEqual(2_000);
+    expect(faults.tookMs(lastAt)).toBeLessThanOrEqual(2_000);
     await until('it says so', () => handle.isAttached);
     expect(faults.oracle.eventsOf('link-lost')).toEqual([]);
   });
@@ -78,7 +78,7 @@ describe('F8: when a queue is deleted under its consumer', () => {
     const connection = faults.connect({ urls: scripted.url });
     const handle = connection.subscribe({ queue: 'work' }, faults.oracle.consume);
     await connection.start();
-    await until('it asked again', () => grants === 2, { timeoutMs: 2_000 });
+    await until('it asked again', () => grants === 2, { timeoutMs: 4_000 });
     await until('it is attached', () => handle.isAttached);
     expect(faults.oracle.eventsOf('consumer-lost')).toHaveLength(1);
     expect(faults.oracle.eventsOf('consumer-attached')).toHaveLength(2);
@@ -105,7 +105,7 @@ describe('F8: when a queue is deleted under its consumer', () => {
       await faults.broker.deleteQueue('orders', faults.vhost.name);
 
       const lost = await until('the loss was seen', () => faults.oracle.eventsOf('consumer-lost').at(0));
-      expect(lost.at - deletedAt).toBeLessThanOrEqual(1_000);
+      expect(faults.tookMs(deletedAt, lost.at)).toBeLessThanOrEqual(1_000);
       // The binding is asked for first; the queue's absence shows there.
       const attempts = () =>
         passed(proxy, ['queue.bind', 'basic.consume'], { from: deletedAt }).filter(
@@ -129,7 +129,7 @@ describe('F8: when a queue is deleted under its consumer', () => {
       await owner.channel.assertQueue('orders');
       const existsAt = performance.now();
       await until('it consumes again', () => handle.isAttached, { everyMs: 2 });
-      expect(performance.now() - existsAt).toBeLessThanOrEqual(2_000);
+      expect(faults.tookMs(existsAt)).toBeLessThanOrEqual(2_000);
       await faults.oracle.publish(connection, 'shop', 'order.new', 'm1');
       await faults.oracle.expectNothingLost();
       expect(await consumerPlaces(faults, ['other'])).toEqual(others);
@@ -172,7 +172,7 @@ describe('F8: when an exchange is deleted', () => {
       Array.from({ length: 50 }, (_, i) => faults.oracle.publish(connection, 'shop', 'order.new', `after-${i}`)),
     );
     await until('all were consumed', () => faults.oracle.consumed.size === 51);
-    expect(performance.now() - publishedAt).toBeLessThanOrEqual(2_000);
+    expect(faults.tookMs(publishedAt)).toBeLessThanOrEqual(2_000);
     expect(faults.oracle.rejected).toEqual([]);
     await faults.oracle.expectNothingLost();
     expect(await faults.broker.listBindings(faults.vhost.name)).toEqual(bindings);
@@ -217,14 +217,14 @@ describe('F8: when a vhost is deleted and made again', () => {
     const deletedAt = performance.now();
     await faults.broker.deleteVhost(faults.vhost.name);
     const lost = await until('the loss was seen', () => faults.oracle.eventsOf('link-lost').at(0));
-    expect(lost.at - deletedAt).toBeLessThanOrEqual(1_000);
+    expect(faults.tookMs(deletedAt, lost.at)).toBeLessThanOrEqual(1_000);
     await until('three attempts have failed', () => faults.oracle.eventsOf('attempt-failed').length >= 3);
     const meanwhile = faults.oracle.publish(connection, 'shop', 'meanwhile', 'm2');
 
     await faults.broker.addVhost(faults.vhost.name);
     const existsAt = performance.now();
     await connection.whenOpen({ timeoutMs: 5_000 });
-    expect(performance.now() - existsAt).toBeLessThanOrEqual(2_000);
+    expect(faults.tookMs(existsAt)).toBeLessThanOrEqual(2_000);
     await meanwhile;
     await faults.oracle.publish(connection, 'shop', 'after', 'm3');
     await faults.oracle.expectNothingLost();

@@ -49,7 +49,7 @@ describe('F11: when an answer never arrives', () => {
       return losses.length > 0 && losses;
     });
     expect(lost!.event.cause).toMatchObject({ code: 'RMQ_RECOVERY_STALLED' });
-    expect(lost!.at - silentSince).toBeLessThanOrEqual(RECOVERY_TIMEOUT_MS + SLACK_MS);
+    expect(faults.tookMs(silentSince, lost!.at)).toBeLessThanOrEqual(RECOVERY_TIMEOUT_MS + SLACK_MS);
     expect(faults.oracle.eventsOf('state-changed').map(({ event }) => event.to.name)).toContain('backing-off');
 
     proxy.heal();
@@ -101,7 +101,7 @@ describe('F11: when an answer never arrives', () => {
     await until('the link was discarded', () => faults.oracle.eventsOf('link-lost').length > 0);
     const [lost] = faults.oracle.eventsOf('link-lost');
     expect(lost!.event.cause).toMatchObject({ code: 'RMQ_RECOVERY_STALLED' });
-    expect(lost!.at - silentSince).toBeLessThanOrEqual(RECOVERY_TIMEOUT_MS + SLACK_MS);
+    expect(faults.tookMs(silentSince, lost!.at)).toBeLessThanOrEqual(RECOVERY_TIMEOUT_MS + SLACK_MS);
     proxy.heal();
     await connection.whenOpen({ timeoutMs: 5_000 });
     await faults.oracle.expectBrokerAgrees(faults.broker, faults.vhost.name, connection, queues);
@@ -122,7 +122,7 @@ describe('F11: when an answer never arrives', () => {
     await until('the link was discarded', () => faults.oracle.eventsOf('link-lost').length > 0);
     const [lost] = faults.oracle.eventsOf('link-lost');
     expect(lost!.event.cause).toMatchObject({ code: 'RMQ_RECOVERY_STALLED' });
-    expect(lost!.at - closedAt).toBeLessThanOrEqual(RECOVERY_TIMEOUT_MS + SLACK_MS);
+    expect(faults.tookMs(closedAt, lost!.at)).toBeLessThanOrEqual(RECOVERY_TIMEOUT_MS + SLACK_MS);
     scripted.heed('confirm.select');
     await published;
     expect(faults.oracle.rejected).toEqual([]);

@@ -5,7 +5,7 @@ import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 
 const LONG = process.env['RMQ_LONG_TESTS'] === '1';
-const BACK_WITHIN_MS = 2_000;
+const BACK_WITHIN_MS = 5_000;
 /** Together more than the sockets on the way can hold, so that the broker's would stay full. */
 const FOLLOWERS = 300;
 const FOLLOWER_BYTES = 20_000;
@@ -110,7 +110,7 @@ describe('F12: when a handler blocks the event loop, and a thread of its own sen
       const handedOverAfterMs = Math.max(...seen.map(({ at }) => at)) - blockedAt;
       expect(service.facts('woke')).toEqual([]);
       expect(handedOverAfterMs).toBeGreaterThanOrEqual(maxStallMs - 500);
-      expect(handedOverAfterMs).toBeLessThanOrEqual(maxStallMs + 2_000);
+      expect(handedOverAfterMs).toBeLessThanOrEqual(maxStallMs + 3_000);
       expect(seen.find(({ id }) => id === 'blocker')?.redelivered).toBe(true);
       await until('it says so', () => service.child.stderr.endsWith('\n'));
       expect(service.child.stderr).toMatch(

@@ -129,7 +129,7 @@ describe('F15: when the broker raises its memory alarm', () => {
       for (let i = 0; i < 20; i++) void faults.oracle.publish(connection, '', 'work', `held${i}`);
       const from = performance.now();
       const report = await connection.close();
-      expect(performance.now() - from).toBeLessThan(CLOSED_WITHIN_MS);
+      expect(faults.tookMs(from)).toBeLessThan(CLOSED_WITHIN_MS);
       expect(report).toMatchObject({ publishesAbandoned: 21, publishesFlushed: 0 });
       await until('every caller was told', () => faults.oracle.pendingPublishes === 0);
       expect(faults.oracle.rejected.every(({ error }) => 'code' in error && error.code === 'RMQ_CLOSED')).toBe(true);

@@ -122,7 +122,7 @@ describe("F16: when the outbox is full and the broker is down, with whenFull 'wa
     const publishedAt = performance.now();
     publish(42, 50, { timeoutMs: 300 });
     await until('they were told', () => refused().length === 9, { everyMs: 5 });
-    expect(performance.now() - publishedAt).toBeLessThanOrEqual(300 + 1_000);
+    expect(faults.tookMs(publishedAt)).toBeLessThanOrEqual(300 + 1_000);
     expect(refused()).toEqual(ids(42, 50));
     for (const { error } of faults.oracle.rejected) {
       expect(error).toBeInstanceOf(PublishTimeoutError);

@@ -154,7 +154,7 @@ describe('F17: when the link takes queues and bindings with it', () => {
     await connection.whenOpen({ timeoutMs: 5_000 });
     const firstName = handle.queue;
     await faults.broker.deleteQueue(firstName, faults.vhost.name);
-    await until('it has a new name', () => handle.isAttached && handle.queue !== firstName, { timeoutMs: 2_000 });
+    await until('it has a new name', () => handle.isAttached && handle.queue !== firstName, { timeoutMs: 4_000 });
     await faults.oracle.publish(connection, 'news', '', 'm1');
     await faults.oracle.expectNothingLost();
     expect(faults.oracle.eventsOf('link-lost')).toEqual([]);

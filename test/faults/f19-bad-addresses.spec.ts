@@ -91,7 +91,7 @@ describe('F19: when an address is bad', () => {
       expect(failures()).toHaveLength(1);
       expect(failed).toMatchObject({ code: 'RMQ_CONNECT_TIMEOUT' });
       expect(failed!.at - startedAt).toBeGreaterThanOrEqual(CONNECT_TIMEOUT_MS - 5);
-      expect(failed!.at - startedAt).toBeLessThanOrEqual(CONNECT_TIMEOUT_MS + LATENESS_MS);
+      expect(faults.tookMs(startedAt, failed!.at)).toBeLessThanOrEqual(CONNECT_TIMEOUT_MS + LATENESS_MS);
       expect(openedAt()).toBe(goodAddress());
       await until('the socket into the black hole was destroyed', () => openSockets() === 0);
     };
@@ -227,7 +227,7 @@ describe('F19: when an address is bad', () => {
       expect(failures()).toEqual([
         expect.objectContaining({ text: expect.stringContaining(`amqps://127.0.0.1:${proxy.port}`) }),
       ]);
-      expect(failures()[0]!.at - startedAt).toBeLessThanOrEqual(2_000 + LATENESS_MS);
+      expect(faults.tookMs(startedAt, failures()[0]!.at)).toBeLessThanOrEqual(2_000 + LATENESS_MS);
       expect(
         proxy.recorder.frames().filter(({ direction, type }) => direction === 'to-broker' && type === 'method'),
       ).toEqual([]);
@@ -261,7 +261,7 @@ describe('F19: when an address is bad', () => {
       await connection.start();
       await isOpen(connection);
       expect(failures()).toEqual([expect.objectContaining({ code: 'RMQ_NO_ADDRESS' })]);
-      expect(failures()[0]!.at - startedAt).toBeLessThanOrEqual(CONNECT_TIMEOUT_MS + LATENESS_MS);
+      expect(faults.tookMs(startedAt, failures()[0]!.at)).toBeLessThanOrEqual(CONNECT_TIMEOUT_MS + LATENESS_MS);
       expectNoSecret(faults.oracle.events, 'events');
     });
 

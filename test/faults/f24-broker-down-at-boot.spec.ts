@@ -52,10 +52,10 @@ describe('F24: when the broker is down while the service boots', () => {
       });
 
       await connection.whenOpen({ timeoutMs: 20_000 });
-      expect(performance.now() - acceptedAt).toBeLessThanOrEqual(allowedMs(outageMs));
+      expect(faults.tookMs(acceptedAt)).toBeLessThanOrEqual(allowedMs(outageMs));
       await published;
       await until('the message of the outage was consumed', () => faults.oracle.consumed.has('sent-while-down'));
-      expect(performance.now() - acceptedAt).toBeLessThanOrEqual(allowedMs(outageMs) + 1_000);
+      expect(faults.tookMs(acceptedAt)).toBeLessThanOrEqual(allowedMs(outageMs) + 1_000);
       expect(connection.status()).toMatchObject({ state: { name: 'open' }, hasBeenOpen: true, downSince: null });
       await comesBack;
       await faults.oracle.expectNothingLost();
@@ -80,7 +80,7 @@ describe('F24: when the broker is down while the service boots', () => {
 
       expect(bootedAt ?? Infinity).toBeGreaterThan(acceptedAt);
       await boot;
-      expect(bootedAt! - acceptedAt).toBeLessThanOrEqual(allowedMs(outageMs));
+      expect(faults.tookMs(acceptedAt, bootedAt!)).toBeLessThanOrEqual(allowedMs(outageMs));
       expect(connection.status()).toMatchObject({ state: { name: 'open' }, consumers: { wanted: 1, attached: 1 } });
       await comesBack;
     },
@@ -109,7 +109,7 @@ describe('F24: when the broker is down while the service boots', () => {
         message: expect.stringMatching(/after 2 attempts: .*ECONNREFUSED/),
         cause: { code: 'RMQ_CONNECT_FAILED' },
       });
-      expect(performance.now() - startedAt).toBeLessThanOrEqual(1_000);
+      expect(faults.tookMs(startedAt)).toBeLessThanOrEqual(1_000);
       const tried = faults.oracle.eventsOf('attempt-failed').map(({ event }) => event.cause.message);
       expect(tried).toEqual(ports.map((port) => expect.stringContaining(`:${port}/`)));
       expect(connection.state).toMatchObject({ name: 'closed', cause: { code: 'RMQ_GAVE_UP' } });
@@ -126,7 +126,7 @@ describe('F24: when the broker is down while the service boots', () => {
       const startedAt = performance.now();
       await expect(connection.start()).rejects.toMatchObject({ code: 'RMQ_GAVE_UP' });
       // By default it would be ten seconds.
-      expect(performance.now() - startedAt).toBeLessThanOrEqual(300 + 2_000);
+      expect(faults.tookMs(startedAt)).toBeLessThanOrEqual(300 + 2_000);
       await until('the socket was destroyed', () => proxy.links.length === 0);
     });
 

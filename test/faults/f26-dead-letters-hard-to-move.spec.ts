@@ -150,7 +150,7 @@ describe('F26: when a dead letter is hard to move', () => {
     await until('it has failed twice', () => faults.oracle.eventsOf('dead-letter-failed')[1]);
     const closedAt = performance.now();
     await connection.close({ drainTimeoutMs: 500 });
-    expect(performance.now() - closedAt).toBeLessThanOrEqual(1_500);
+    expect(faults.tookMs(closedAt)).toBeLessThanOrEqual(1_500);
     const waiting = async () => (await faults.broker.listQueues(faults.vhost.name)).find(({ name }) => name === 'work');
     await until('it waits again', async () => (await waiting())?.messagesReady === 1);
   });

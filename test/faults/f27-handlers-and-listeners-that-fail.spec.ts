@@ -106,7 +106,7 @@ describe('F27: when our own code fails', () => {
 
     const closedAt = performance.now();
     const report = await connection.close({ drainTimeoutMs: 500 });
-    expect(performance.now() - closedAt).toBeLessThanOrEqual(1_500);
+    expect(faults.tookMs(closedAt)).toBeLessThanOrEqual(1_500);
     expect(report).toMatchObject({ deliveriesReturned: 1 });
 
     const next = faults.connect({ links: 'shared' });
@@ -163,7 +163,7 @@ describe('F27: when our own code fails', () => {
     await until('both came again', () => connection.status().counters.handlersRunning === 4);
     const closedAt = performance.now();
     const report = await connection.close({ drainTimeoutMs: 300 });
-    expect(performance.now() - closedAt).toBeLessThanOrEqual(1_300);
+    expect(faults.tookMs(closedAt)).toBeLessThanOrEqual(1_300);
     expect(report).toMatchObject({ deliveriesReturned: 2 });
     await until('both messages are back', async () =>
       (await faults.broker.listQueues(faults.vhost.name)).some(

@@ -57,7 +57,7 @@ describe('F31: when the heartbeat thread dies', () => {
     const diedAt = performance.now();
     await threads[0]!.terminate();
     await until('both links are back', () => connection.status().reconnects === 2, { everyMs: 5 });
-    expect(performance.now() - diedAt).toBeLessThanOrEqual(REPLACED_WITHIN_MS);
+    expect(faults.tookMs(diedAt)).toBeLessThanOrEqual(REPLACED_WITHIN_MS);
     await Promise.all(publishes);
     await faults.oracle.expectNothingLost();
     expect(faults.oracle.rejected).toEqual([]);
@@ -132,7 +132,7 @@ describe('F31: when the heartbeat thread dies', () => {
     );
     const askedAt = performance.now();
     await thread.end();
-    expect(performance.now() - askedAt).toBeLessThan(2_000);
+    expect(faults.tookMs(askedAt)).toBeLessThan(2_000);
     expect(hasExited).toBe(false);
     await until('it ends by itself', () => hasExited);
   }, 20_000);

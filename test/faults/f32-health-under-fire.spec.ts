@@ -172,7 +172,7 @@ describe('F32: while /health is asked a hundred times a second and the world bre
       timeoutMs: 10_000,
       everyMs: 5,
     });
-    expect(performance.now() - silentAt).toBeLessThanOrEqual(DETECTED_WITHIN_MS);
+    expect(faults.tookMs(silentAt)).toBeLessThanOrEqual(DETECTED_WITHIN_MS);
     proxy.heal();
     await until('health is well again', () => probe.last?.body.status === 'ok' && connection.state.name === 'open');
 

@@ -11,8 +11,8 @@ import { until } from '../support/until.js';
 
 /** A signal that comes so late is a second wish: later than a second. */
 const SECOND_WISH_MS = 1_100;
-/** Enough for a process to end that does not wait for anything. */
-const PROMPTLY_MS = 1_500;
+/** Enough for a process to end that does not wait for anything; the drain would take a minute. */
+const PROMPTLY_MS = 5_000;
 const CLOSED_LINE = /^(Closed in|Aborted after)/;
 
 describe('when a service gets SIGTERM', () => {
@@ -74,7 +74,7 @@ describe('when a service gets SIGTERM', () => {
     service.signal('SIGTERM');
 
     expect(await service.untilEnded()).toEqual({ exitCode: null, signal: 'SIGTERM' });
-    expect(performance.now() - toldAt).toBeLessThan(PROMPTLY_MS);
+    expect(faults.tookMs(toldAt)).toBeLessThan(PROMPTLY_MS);
     expect(service.logged(CLOSED_LINE)).toEqual([
       expect.stringMatching(
         /^Aborted after .* s: 0 handlers finished, 50 deliveries given back, 0 publishes confirmed/,
@@ -92,7 +92,7 @@ describe('when a service gets SIGTERM', () => {
     const toldAt = performance.now();
     service.signal('SIGINT');
     expect(await service.untilEnded()).toEqual({ exitCode: null, signal: 'SIGTERM' });
-    expect(performance.now() - toldAt).toBeLessThan(PROMPTLY_MS);
+    expect(faults.tookMs(toldAt)).toBeLessThan(PROMPTLY_MS);
   });
 
   it('takes a Ctrl-C that npm passes on once more for one wish, and finishes its work', async () => {

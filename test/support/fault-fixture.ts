@@ -10,6 +10,7 @@ import type { BrokerControl, TestVhost } from '../../tools/broker/broker-control
 import { FaultProxy } from '../../tools/broker/fault-proxy.js';
 import { PrivateBroker, type PrivateBrokerOptions } from '../../tools/broker/private-broker.js';
 import { heartbeatOf } from './heartbeat-thread.js';
+import { Metronome } from './metronome.js';
 import { Oracle } from './oracle.js';
 import { borrowBroker } from './shared-brokers/borrow.js';
 
@@ -26,6 +27,11 @@ export interface FaultFixture<Broker extends BrokerControl = BrokerControl> {
   connect(options?: Partial<RmqConnectionOptions>): RmqConnection;
   /** A fault proxy before the broker; closed after the test. */
   proxy(): Promise<FaultProxy>;
+  /**
+   * Milliseconds between two instants of a test (the second one is now, unless it is given), without those for which the machine
+   * is to blame: for an upper bound that says something of the product, however busy the machine is.
+   */
+  tookMs(from: number, to?: number): number;
   /** Runs after the test, last first: for whatever else a test opens. */
   afterwards(end: () => unknown): void;
 }
@@ -73,13 +79,16 @@ function faultsOn<Broker extends BrokerControl>(
 ): FaultFixture<Broker> {
   let vhost: TestVhost;
   let oracle: Oracle;
+  let metronome: Metronome;
   let ends: (() => unknown)[] = [];
 
   beforeEach(async () => {
     vhost = await createVhost();
     oracle = new Oracle();
+    metronome = new Metronome();
   });
   afterEach(async () => {
+    metronome.stop();
     for (const end of ends.splice(0).toReversed()) await end();
     await deleteVhost();
     oracle.end();
@@ -107,6 +116,7 @@ function faultsOn<Broker extends BrokerControl>(
       ends.push(() => proxy.close());
       return proxy;
     },
+    tookMs: (from, to = performance.now()) => to - from - metronome.blameMs(from, to),
     afterwards(end) {
       ends.push(end);
     },

@@ -23,7 +23,7 @@ export interface BootOptions {
 
 export interface NestFixture<Broker extends BrokerControl = BrokerControl> extends Pick<
   FaultFixture<Broker>,
-  'broker' | 'vhost' | 'proxy' | 'afterwards'
+  'broker' | 'vhost' | 'proxy' | 'tookMs' | 'afterwards'
 > {
   /** `forRoot` for the test's vhost; boots in `wait` mode, so that every consumer is attached once the application runs. */
   forRoot(options?: Partial<RmqConnectionOptions> & { name?: string; isGlobal?: boolean }): DynamicModule;
@@ -54,6 +54,7 @@ export function useNest(own?: OwnBroker): NestFixture {
       return log;
     },
     proxy: () => faults.proxy(),
+    tookMs: (from, to) => faults.tookMs(from, to),
     afterwards: (end) => faults.afterwards(end),
     forRoot: (options) => RmqKeepaliveModule.forRoot({ urls: faults.vhost.url, startup: 'wait', ...options }),
     boot: (metadata, options) =>

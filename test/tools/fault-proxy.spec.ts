@@ -266,7 +266,7 @@ describe('a bad line', () => {
 
     client.socket.write(Buffer.alloc(1_000_000, 'h'));
     proxy.heal();
-    await until('all bytes have come', () => client.received.length === 1_001_000, { timeoutMs: 3_000 });
+    await until('all bytes have come', () => client.received.length === 1_001_000, { timeoutMs: 10_000 });
   });
 
   it('delivers byte by byte', async () => {
