@@ -9,7 +9,7 @@ import {
   PublishReturnedError,
   PublishTimeoutError,
 } from '#engine/errors/publish-errors.js';
-import type { OutboxOptions } from '#engine/publishing/outbox.js';
+import type { OutboxOptions } from '#engine/publishing/sending/outbox.js';
 import type { FaultProxy } from '../../tools/broker/fault-proxy.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { TypescriptChild } from '../support/children/typescript-child.js';

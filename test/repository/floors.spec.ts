@@ -25,6 +25,7 @@ const FLOORS = [
   'engine/link',
   'engine/recovery',
   'engine/topology',
+  'engine/publishing/sending',
   'engine/publishing',
   'engine/copies',
   'engine/consuming/delivery',

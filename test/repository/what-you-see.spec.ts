@@ -10,6 +10,7 @@ const VERDICT = 'libs/rmq-keepalive/src/integrations/terminus/health-verdict.ts'
 const NOT_SHOWN = new Map([
   ['amqplib-outdated', 'it needs another installation'],
   ['RMQ_ILLEGAL_STATE', 'nothing is known to cause it'],
+  ['internal-error', 'nothing is known to cause it'],
 ]);
 
 /** A row of the page: what stands in its first cell as code, and where it is shown. */

@@ -2,7 +2,9 @@
  * What must be true after every accident: nothing confirmed is lost, every duplicate explains itself, the broker and we
  * agree on consumers, no promise rejects unheard, and nothing keeps running after close.
  */
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { expect } from '@jest/globals';
+import { STEPS, type Step } from '#engine/base/steps.js';
 import type { ConnectionEvent } from '#engine/reporting/events.js';
 import { NEXT_STATES } from '#engine/reporting/lifecycle.js';
 import type { RmqConnection } from '#engine/connection/rmq-connection.js';
@@ -21,7 +23,11 @@ export class Oracle {
   readonly #unannounced = new Set<string>();
   #pending = 0;
 
+  /** Of every connection, subscription and publisher in this process. */
+  readonly steps: Step[] = [];
+
   constructor() {
+    subscribe(STEPS, this.#hearStep);
     process.on('unhandledRejection', this.#hear);
     process.on('uncaughtException', this.#hear);
   }
@@ -63,6 +69,12 @@ export class Oracle {
     if (this.#unannounced.has(id)) this.unexplained.push(id);
     this.#unannounced.add(id);
   };
+
+  /** The states of one of them, in order; `owner`: `the publisher`, `subscription "orders"`. */
+  statesOf(owner: string): string[] {
+    const steps = this.steps.filter((step) => step.owner === owner);
+    return [...steps.slice(0, 1).map(({ from }) => from), ...steps.map(({ to }) => to)];
+  }
 
   get pendingPublishes(): number {
     return this.#pending;
@@ -115,10 +127,18 @@ export class Oracle {
   }
 
   end(): void {
+    unsubscribe(STEPS, this.#hearStep);
     process.off('unhandledRejection', this.#hear);
     process.off('uncaughtException', this.#hear);
     expect(this.unheard).toEqual([]);
   }
+
+  /** In production an illegal step is reported, and costs nothing; here it fails the test. */
+  readonly #hearStep = (message: unknown): void => {
+    const step = message as Step;
+    this.steps.push(step);
+    if (!step.isAllowed) this.unheard.push(`illegal step of ${step.owner} from ${step.from} to ${step.to}`);
+  };
 
   readonly #hear = (thrown: unknown): void => {
     this.unheard.push(thrown);

@@ -1,4 +1,5 @@
 /** One event of each type and of each way to tell it: what a page says of log lines is held against their sentences. */
+import { IllegalStateError } from '#engine/errors/connection-errors.js';
 import type { ConnectionEventOf, ConnectionEventType } from '#engine/reporting/events.js';
 import {
   ChannelClosedError,
@@ -155,4 +156,5 @@ export const SAMPLE_EVENTS: { readonly [T in ConnectionEventType]: readonly Conn
     { type: 'drained', report: { ...close, ...some, wasAborted: true, callsAbandoned: 1 } },
   ],
   'listener-failed': [{ type: 'listener-failed', event: 'link-lost', cause: new Error('listener') }],
+  'internal-error': [{ type: 'internal-error', cause: new IllegalStateError('the publisher', 'waiting', 'sending') }],
 };

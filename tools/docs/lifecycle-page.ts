@@ -1,42 +1,76 @@
-/** Renders docs/reference/lifecycle.md from the table that the code executes. */
-import { NEXT_STATES, STATE_MEANINGS, type StateName } from '#engine/reporting/lifecycle.js';
+/** Renders docs/reference/lifecycle.md from the tables that the code executes. */
+import { NEXT_SENDER_STATES, SENDER_STATE_MEANINGS } from '#engine/publishing/sending/sender-state.js';
+import { NEXT_STATES, STATE_MEANINGS } from '#engine/reporting/lifecycle.js';
+
+/** The states of one thing: which may follow which, and a sentence for each. */
+interface States {
+  readonly next: Readonly<Record<string, readonly string[]>>;
+  readonly meanings: Readonly<Record<string, string>>;
+  readonly begins: readonly string[];
+  readonly ends: string;
+}
+
+const connection: States = { next: NEXT_STATES, meanings: STATE_MEANINGS, begins: ['idle'], ends: 'closed' };
+const sender: States = {
+  next: NEXT_SENDER_STATES,
+  meanings: SENDER_STATE_MEANINGS,
+  begins: ['unneeded', 'waiting'],
+  ends: 'closed',
+};
 
 export function lifecyclePage(): string {
-  const names = Object.keys(NEXT_STATES) as StateName[];
-  const arrows = names.flatMap((from) => NEXT_STATES[from].map((to) => `    ${idOf(from)} --> ${idOf(to)}`));
-  const rows = names.map((name) => `| \`${name}\` | ${STATE_MEANINGS[name]} | ${followers(name)} |`);
-  return `<!-- Printed by \`npm run docs:lifecycle\` from libs/rmq-keepalive/src/engine/reporting/lifecycle.ts. Edit that. -->
+  return `<!-- Printed by \`npm run docs:lifecycle\` from the tables in libs/rmq-keepalive/src/engine: reporting/lifecycle.ts and the
+     \`*-state.ts\` files. Edit those. -->
 
 # The lifecycle of a connection
 
-\`connection.state\` is always exactly one of these, \`connection.state$\` tells every change, and an illegal step throws.
+\`connection.state\` is always exactly one of these, and \`connection.state$\` tells every change.
 Every link (one for publishing, one for consuming) walks this table by itself; the connection's state is that of the link
 furthest from \`open\`. *Blocked*, the broker's resource alarm, is a flag beside the state (\`status().blocked\`), as in the
 protocol.
 
-\`\`\`mermaid
-stateDiagram-v2
-    [*] --> ${idOf('idle')}
-${arrows.join('\n')}
-    ${idOf('closed')} --> [*]
-${names
-  .filter((name) => idOf(name) !== name)
-  .map((name) => `    ${idOf(name)}: ${name}`)
-  .join('\n')}
-\`\`\`
+${diagramOf(connection)}
 
-| state | meaning | may be followed by |
-| --- | --- | --- |
-${rows.join('\n')}
+${tableOf(connection)}
 
 A further link that is dialled for the first time while the connection is open counts from its first outcome on: opening
 the publishing link with the first publish takes nothing away from a connection that consumes.
+
+A step that is not in a table is a defect of this library. It is reported as the event \`internal-error\`, and costs nothing by
+itself.
+
+## The states of a publisher
+
+Below the link every publisher has a state of its own. \`status()\` shows it in parts: \`outbox\`, and \`publishing.missing\` for
+\`without-channel\`. The connection's publisher begins as \`waiting\`, a further one as \`unneeded\`.
+
+${diagramOf(sender)}
+
+${tableOf(sender)}
 `;
 }
 
-const idOf = (name: StateName): string => name.replace('-', '_');
+function diagramOf({ next, begins, ends }: States): string {
+  const names = Object.keys(next);
+  const arrows = names.flatMap((from) => (next[from] ?? []).map((to) => `    ${idOf(from)} --> ${idOf(to)}`));
+  return [
+    '```mermaid',
+    'stateDiagram-v2',
+    ...begins.map((name) => `    [*] --> ${idOf(name)}`),
+    ...arrows,
+    `    ${idOf(ends)} --> [*]`,
+    ...names.filter((name) => idOf(name) !== name).map((name) => `    ${idOf(name)}: ${name}`),
+    '```',
+  ].join('\n');
+}
 
-function followers(name: StateName): string {
-  const next: readonly StateName[] = NEXT_STATES[name];
+function tableOf({ next, meanings }: States): string {
+  const rows = Object.entries(next).map(([name, to]) => `| \`${name}\` | ${meanings[name]} | ${followers(to)} |`);
+  return ['| state | meaning | may be followed by |', '| --- | --- | --- |', ...rows].join('\n');
+}
+
+const idOf = (name: string): string => name.replace('-', '_');
+
+function followers(next: readonly string[]): string {
   return next.length === 0 ? 'nothing' : next.map((to) => `\`${to}\``).join(', ');
 }

@@ -59,7 +59,7 @@ export type { ReplayReport } from './engine/dead-letters/replay.js';
 
 // --- publishing ------------------------------------------------------------------------------------------------------
 export { RmqPublisher } from './engine/publishing/publisher.js';
-export { REPUBLISHED_HEADER } from './engine/publishing/outgoing-message.js';
+export { REPUBLISHED_HEADER } from './engine/publishing/sending/outgoing-message.js';
 export type { PublishOptions } from './engine/publishing/publish-options.js';
 export type { MessageToPublish, PublishReport } from './engine/publishing/publish-many.js';
 

@@ -12,8 +12,7 @@ import { mayPublish, type PublishTarget } from '../link/access-probe.js';
 import { ChannelBudget } from '../link/channel-budget.js';
 import type { Link } from '../link/link.js';
 import { LinkCulpritSearch, subscriptionAsked } from '../link/link-culprit-search.js';
-import type { OutboxSenderNeeds } from '../publishing/outbox-sender.js';
-import { Publishers } from '../publishing/publishers.js';
+import { Publishers, type PublishersNeeds } from '../publishing/publishers.js';
 import { EventBus } from '../reporting/event-bus.js';
 import type { ConnectionEvent, DrainReport } from '../reporting/events.js';
 import type { ConnectionStatus } from '../reporting/status.js';
@@ -78,7 +77,11 @@ export class Composition {
     this.clock = clock;
     this.options = resolveConnectionOptions(options);
     this.record = new ConnectionRecord(clock);
-    this.state = new OverallState(clock, (from, to) => this.emit({ type: 'state-changed', from, to }));
+    this.state = new OverallState(
+      clock,
+      (from, to) => this.emit({ type: 'state-changed', from, to }),
+      (cause) => this.emit({ type: 'internal-error', cause }),
+    );
     this.access = this.#makeAccessWatch();
     this.topology = this.#makeTopology();
     this.repairs = new LinkRepairs(clock, this.options.recoveryTimeoutMs, this.topology, this.#patienceMs);
@@ -169,30 +172,20 @@ export class Composition {
     return topology;
   }
 
-  #publishersNeeds(): OutboxSenderNeeds {
+  #publishersNeeds(): PublishersNeeds {
     return {
       needLink: () => this.links.start(this.links.publishing),
       hindrance: () => this.links.publishing.awayBecause ?? this.links.confirms.error,
       repair: (link, exchanges, attach) => this.repairs.publishingChannel(link, exchanges, attach),
       noChannel: (cause, retryInMs) => this.emit({ type: 'publishing-channel-missing', cause, retryInMs }),
-      published: (exchange) => {
-        this.record.published += 1;
-        if (exchange !== undefined) this.access.published(exchange);
-      },
-      failed: (cause) => this.#publishFailed(cause),
-      failedUnheard: (cause, times) => this.#publishFailed(cause, times),
-      republished: (count) => {
-        this.record.republished += count;
-        this.emit({ type: 'republished', count });
-      },
+      internalError: (cause) => this.emit({ type: 'internal-error', cause }),
+      confirmed: (exchange) => this.access.published(exchange),
+      failed: (cause) => this.emit({ type: 'publish-failed', cause }),
+      failedUnheard: (cause, unheardTimes) => this.emit({ type: 'publish-failed', cause, unheardTimes }),
+      republished: (count) => this.emit({ type: 'republished', count }),
       returned: ({ exchange, routingKey, messageId, replyCode, replyText }) =>
         this.emit({ type: 'publish-returned', exchange, routingKey, messageId, replyCode, replyText }),
     };
-  }
-
-  #publishFailed(cause: Error, unheardTimes?: number): void {
-    this.record.publishFailed += 1;
-    this.emit({ type: 'publish-failed', cause, unheardTimes });
   }
 
   #makeRpc(): Rpc {
@@ -278,7 +271,7 @@ export class Composition {
       closingNeeds: () => {
         const { clock, keepers: subscriptions, publishers, rpc, topology } = this;
         const { all: keepers, consuming, publishing } = this.links;
-        const confirmed = (): number => this.record.published;
+        const confirmed = (): number => publishers.counters.published;
         const ended = (report: DrainReport): void => this.#ended(report);
         return { clock, keepers, consuming, publishing, subscriptions, publishers, rpc, topology, confirmed, ended };
       },

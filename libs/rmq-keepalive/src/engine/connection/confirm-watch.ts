@@ -14,7 +14,7 @@
  */
 import type { Clock, Timer } from '../base/clock.js';
 import { NoConfirmsError } from '../errors/connection-errors.js';
-import type { ConfirmTraffic } from '../publishing/publish-session.js';
+import type { ConfirmTraffic } from '../publishing/sending/publish-session.js';
 import type { ConnectionStatus } from '../reporting/status.js';
 import type { Link } from '../link/link.js';
 import type { LinkKeeper } from '../recovery/link-keeper.js';

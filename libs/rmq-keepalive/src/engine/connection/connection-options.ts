@@ -8,7 +8,7 @@ import { type CopyOptions, CopySignatures } from '../copies/copy-signatures.js';
 import { OptionsError } from '../errors/options-error.js';
 import { type HeartbeatOptions, type HeartbeatWish, resolveHeartbeat } from '../heartbeat/heartbeat-policy.js';
 import { checkNumber, checkOptionsObject, checkRecord, oneOf, shown } from '../base/option-checks.js';
-import { type OutboxOptions, type ResolvedOutbox, resolveOutbox } from '../publishing/outbox.js';
+import { type OutboxOptions, type ResolvedOutbox, resolveOutbox } from '../publishing/sending/outbox.js';
 import {
   type ConnectionPublishOptions,
   type ResolvedConnectionPublish,

@@ -1,4 +1,4 @@
-/** What a connection remembers of its past: losses, reconnects, alarms, stalls, and counts. */
+/** What a connection remembers of its past: losses, reconnects, alarms and stalls. */
 import type { Clock } from '../base/clock.js';
 import { reasonOf } from '../errors/reasons.js';
 import { type ConnectionStatus, codeOf } from '../reporting/status.js';
@@ -10,9 +10,6 @@ import type { LinkRole } from '../reporting/lifecycle.js';
 const SAME_STALL_MS = 100;
 
 export class ConnectionRecord {
-  published = 0;
-  publishFailed = 0;
-  republished = 0;
   reconnects = 0;
   lastLoss: ConnectionStatus['lastLoss'] = null;
   lastFailedAttempt: ConnectionStatus['lastFailedAttempt'] = null;

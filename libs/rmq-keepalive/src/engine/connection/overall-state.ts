@@ -1,9 +1,10 @@
 /**
  * The state of a connection that needs several links: that of the link furthest from `open`, moved along the same table,
- * so that an illegal sum throws.
+ * so that an illegal sum is reported.
  */
 import { BehaviorSubject, defer, first, firstValueFrom, NEVER, type Observable, of, takeUntil } from 'rxjs';
 import type { Clock } from '../base/clock.js';
+import { takeStep } from '../base/steps.js';
 import { type ConnectionState, nextState, type StateName, weakestState } from '../reporting/lifecycle.js';
 
 /** The part of a link that is summed up. */
@@ -23,6 +24,7 @@ export class OverallState {
   constructor(
     private readonly clock: Clock,
     private readonly changed: (from: ConnectionState, to: ConnectionState) => void,
+    private readonly illegal: (error: Error) => void,
   ) {
     this.#since = clock.wallClock();
     this.#downSince = this.#since;
@@ -66,7 +68,7 @@ export class OverallState {
       if (carriesNews(next.name)) this.#state$.next(next);
       return;
     }
-    this.#moveTo(nextState(from, next));
+    this.#moveTo(takeStep('a connection', nextState, [from, next], this.illegal));
   }
 
   /** Resolves with the state when it is open or never to be; with undefined when `over` comes first. */

@@ -68,9 +68,7 @@ export function takeSnapshot(sources: SnapshotNeeds): ConnectionStatus {
     },
     outbox: publishers.status,
     counters: {
-      published: record.published,
-      publishFailed: record.publishFailed,
-      republished: record.republished,
+      ...publishers.counters,
       ...consumers.counters(),
       handlersRunning: consumers.all().reduce((sum, keeper) => sum + keeper.running, 0),
     },

@@ -219,12 +219,17 @@ export class NotOpenError extends RmqError {
   }
 }
 
-/** A move that the lifecycle table does not have: a defect of this library. Please report it. */
+/** A step that a table of states does not have: a defect of this library. Please report it. */
 export class IllegalStateError extends RmqError {
-  constructor(from: string, to: string) {
+  constructor(
+    /** `a connection`, `the publisher`, `subscription "orders"`. */
+    readonly owner: string,
+    readonly from: string,
+    readonly to: string,
+  ) {
     super(
       'RMQ_ILLEGAL_STATE',
-      `A connection cannot go from ${from} to ${to}. This is a defect of nestjs-rmq-keepalive: please report it`,
+      `The state of ${owner} cannot go from ${from} to ${to}. This is a defect of nestjs-rmq-keepalive: please report it`,
     );
   }
 }

@@ -6,9 +6,9 @@ import { type EventContract, isEventContract, validateAgainst } from '../contrac
 import { OptionsError } from '../errors/options-error.js';
 import { PublishAbortedError, type PublishAddress, PublishRefusedError } from '../errors/publish-errors.js';
 import { shown } from '../base/option-checks.js';
-import type { OutboxSender } from './outbox-sender.js';
+import type { OutboxSender } from './sending/outbox-sender.js';
 import { encodePayload } from './encode-payload.js';
-import { Outgoing, type OutgoingMessage } from './outgoing-message.js';
+import { Outgoing, type OutgoingMessage } from './sending/outgoing-message.js';
 import { type ManyToPublish, type PublishManyOptions, publishMany, type PublishReport } from './publish-many.js';
 import { checkPublish, NO_OPTIONS, type PublishOptions, type ResolvedPublishDefaults } from './publish-options.js';
 import { RmqPublisher } from './publisher.js';
@@ -76,7 +76,7 @@ export class ChannelPublisher extends RmqPublisher {
     try {
       checkPublish(exchange, routingKey, options);
       const { messageId = freshId() } = options;
-      const refusal = this.#sender.refusalOf({ exchange, routingKey, messageId });
+      const refusal = this.#sender.refuseIfFull({ exchange, routingKey, messageId });
       if (refusal !== undefined) return Promise.reject(refusal);
       return this.send(this.#encoded({ exchange, routingKey, messageId }, payload, options));
     } catch (thrown) {

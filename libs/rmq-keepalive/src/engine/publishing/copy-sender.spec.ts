@@ -10,7 +10,7 @@ const refusedByBroker = new PublishRefusedError(ADDRESS, Object.assign(new Error
 function copies() {
   const way: string[] = [];
   const fails: { with: Error | undefined } = { with: undefined };
-  const own = { hasChannel: true, lacksChannel: () => undefined as void };
+  const own = { isOpen: true, lacksChannel: () => undefined as void };
   const senderNamed = (name: string) => ({
     send: async () => {
       way.push(name);
@@ -55,10 +55,10 @@ describe('our own copies', () => {
   it('share again while there is no channel for them', async () => {
     const { send, way, own } = copies();
     await send(refusedByBroker);
-    own.hasChannel = false;
+    own.isOpen = false;
     own.lacksChannel();
     await send();
-    own.hasChannel = true;
+    own.isOpen = true;
     await send();
     expect(way).toEqual(['shared', 'shared', 'own']);
   });

@@ -9,15 +9,15 @@
  * connections never need that channel. On a link without a channel for it they go on sharing.
  */
 import { PublishRefusedError } from '../errors/publish-errors.js';
-import type { OutboxSender } from './outbox-sender.js';
-import type { OutgoingMessage } from './outgoing-message.js';
+import type { SenderChannel } from './sending/sender-channel.js';
+import type { OutgoingMessage } from './sending/outgoing-message.js';
 import type { RmqPublisher } from './publisher.js';
 
 type Sender = Pick<RmqPublisher, 'send'>;
 
 export interface OwnChannel {
   readonly sender: Sender;
-  readonly channel: Pick<OutboxSender, 'hasChannel'>;
+  readonly channel: Pick<SenderChannel, 'isOpen'>;
 }
 
 export class CopySender {
@@ -41,7 +41,7 @@ export class CopySender {
 
   get #sender(): Sender {
     if (this.#own === undefined) return this.shared;
-    if (this.#own.channel.hasChannel) this.#lacksChannel = false;
+    if (this.#own.channel.isOpen) this.#lacksChannel = false;
     return this.#lacksChannel ? this.shared : this.#own.sender;
   }
 }

@@ -1,6 +1,6 @@
 /** What users publish with. The class has public members only, so that a test double may simply implement it. */
 import type { EventContract, EventInput } from '../contracts/event.js';
-import type { OutgoingMessage } from './outgoing-message.js';
+import type { OutgoingMessage } from './sending/outgoing-message.js';
 import type { ManyToPublish, PublishManyOptions, PublishReport } from './publish-many.js';
 import type { PublishOptions } from './publish-options.js';
 import type { WhenReadyOptions } from './readiness.js';

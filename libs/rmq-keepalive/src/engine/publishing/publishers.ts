@@ -5,15 +5,16 @@ import type { Link } from '../link/link.js';
 import { checkOptionsObject } from '../base/option-checks.js';
 import { ChannelPublisher } from './channel-publisher.js';
 import { CopySender, type OwnChannel } from './copy-sender.js';
-import {
-  OutboxSender,
-  type OutboxSenderOptions,
-  type OutboxSenderNeeds,
-  type PublisherStatus,
-} from './outbox-sender.js';
-import { type OutboxOptions, type ResolvedOutbox, resolveOutbox, UNBOUNDED } from './outbox.js';
+import { OutboxSender } from './sending/outbox-sender.js';
+import type {
+  OutboxSenderNeeds,
+  OutboxSenderOptions,
+  PublisherCounters,
+  PublisherStatus,
+} from './sending/sender-needs.js';
+import { type OutboxOptions, type ResolvedOutbox, resolveOutbox, UNBOUNDED } from './sending/outbox.js';
 import { type PublisherDefaults, type ResolvedPublishDefaults, resolvePublishDefaults } from './publish-options.js';
-import type { ConfirmTraffic } from './publish-session.js';
+import type { ConfirmTraffic } from './sending/publish-session.js';
 import type { OutgoingMessage, RmqPublisher } from './publisher.js';
 
 /** Options of `connection.createPublisher()`. */
@@ -37,23 +38,29 @@ interface Defaults {
   readonly publish: ResolvedPublishDefaults;
 }
 
+/** What the publishers ask of the connection around them. */
+export type PublishersNeeds = Omit<OutboxSenderNeeds, 'link' | 'isEnding'>;
+
 type OpenOptions = Omit<OutboxSenderOptions, 'opens' | 'bounds'> & Partial<Pick<OutboxSenderOptions, 'bounds'>>;
 
 export class Publishers {
   /** The one that is injected by its class. Its channel is opened with every link. */
   readonly main: RmqPublisher;
   readonly #senders = new Set<OutboxSender>();
+  /** Those whose messages are the application's, as publishes; of calls and replies others keep count. */
+  readonly #counted = new Set<OutboxSender>();
   readonly #copies: CopySender;
   #link: Link | undefined;
+  #isEnding = false;
   readonly #codec: Codec;
   readonly #defaults: Defaults;
   readonly #needs: OutboxSenderNeeds;
   readonly #clock: Clock;
 
-  constructor(codec: Codec, defaults: Defaults, needs: OutboxSenderNeeds, clock: Clock) {
+  constructor(codec: Codec, defaults: Defaults, needs: PublishersNeeds, clock: Clock) {
     this.#codec = codec;
     this.#defaults = defaults;
-    this.#needs = needs;
+    this.#needs = { ...needs, link: () => this.#link, isEnding: () => this.#isEnding };
     this.#clock = clock;
     this.main = this.#add({ bounds: defaults.outbox, confirms: 'on', opens: 'at-once' }, defaults.publish);
     this.#copies = new CopySender(this.main, (lacksChannel) => this.#openCopyLane(lacksChannel));
@@ -79,21 +86,22 @@ export class Publishers {
    */
   open(
     { bounds = { ...this.#defaults.outbox, whenFull: 'reject' }, ...options }: OpenOptions,
-    told: Pick<OutboxSenderNeeds, 'published' | 'failed' | 'returned'>,
+    told: Pick<OutboxSenderNeeds, 'failed' | 'returned'>,
   ): OutboxSender {
-    const needs: OutboxSenderNeeds = { ...this.#needs, republished: () => undefined, ...told };
-    return this.#addDispatcher({ ...options, bounds, opens: 'on-demand' }, needs);
+    const untold = { confirmed: () => undefined, republished: () => undefined };
+    const needs: OutboxSenderNeeds = { ...this.#needs, ...untold, ...told };
+    return this.#addSender({ ...options, bounds, opens: 'on-demand' }, needs);
   }
 
   /** Ends one that {@link open} made, while the others go on. Resolves when the broker has read what it sent. */
   async release(sender: OutboxSender): Promise<void> {
     this.#senders.delete(sender);
     sender.close();
-    await sender.release();
+    await sender.channel.release();
   }
 
   get waitingForChannel(): number {
-    return [...this.#senders].filter(({ isWaitingForChannel }) => isWaitingForChannel).length;
+    return [...this.#senders].filter(({ channel }) => channel.isWaitingForChannel).length;
   }
 
   /** Those that lack a channel on a link that lives, while somebody waits for it. */
@@ -122,6 +130,17 @@ export class Publishers {
     return sum;
   }
 
+  /** What has become of all that the application has published. */
+  get counters(): PublisherCounters {
+    const sum = { published: 0, publishFailed: 0, republished: 0 };
+    for (const { counters } of this.#counted) {
+      sum.published += counters.published;
+      sum.publishFailed += counters.publishFailed;
+      sum.republished += counters.republished;
+    }
+    return sum;
+  }
+
   /** Of all that the broker confirms on the present link together. */
   get confirms(): ConfirmTraffic {
     const sum = { inFlight: 0, acks: 0, nacks: 0, sentBefore: 0, sentBeforeConfirmed: 0 };
@@ -140,12 +159,15 @@ export class Publishers {
   async attachAll(link: Link): Promise<void> {
     this.#link = link;
     const [main, ...further] = this.#senders;
-    await Promise.all([main?.attachOrWait(link), ...further.map((sender) => sender.attachOrRetry(link))]);
+    await Promise.all([
+      main?.channel.attachOrWait(link),
+      ...further.map((sender) => sender.channel.attachOrRetry(link)),
+    ]);
   }
 
   /** Whoever waits for a channel of the link tries again. The main one comes first. */
   channelFreed(): void {
-    for (const sender of this.#senders) sender.channelFreed();
+    for (const sender of this.#senders) sender.channel.channelFreed();
   }
 
   /** The link is gone. */
@@ -161,6 +183,7 @@ export class Publishers {
 
   /** No link comes up any more. */
   beginClosing(): void {
+    this.#isEnding = true;
     for (const sender of this.#senders) sender.beginClosing();
   }
 
@@ -175,7 +198,7 @@ export class Publishers {
 
   /** After {@link close}: so that the broker has read all that was written before the link ends. */
   async closeChannels(): Promise<void> {
-    await Promise.all([...this.#senders].map((sender) => sender.closeChannel()));
+    await Promise.all([...this.#senders].map((sender) => sender.channel.closeChannel()));
   }
 
   /** Unbounded: the prefetch of the subscriptions bounds what is copied. */
@@ -187,23 +210,23 @@ export class Publishers {
         this.#needs.noChannel(cause, retryInMs);
       },
     };
-    const sender = this.#addDispatcher({ bounds: UNBOUNDED, confirms: 'on', opens: 'on-demand' }, needs);
+    const sender = this.#addSender({ bounds: UNBOUNDED, confirms: 'on', opens: 'on-demand' }, needs);
+    this.#counted.add(sender);
     return {
-      channel: sender,
+      channel: sender.channel,
       sender: new ChannelPublisher(this.#codec, this.#defaults.publish, sender, this.#clock),
     };
   }
 
   #add(options: OutboxSenderOptions, defaults: ResolvedPublishDefaults): RmqPublisher {
-    const sender = this.#addDispatcher(options, this.#needs);
+    const sender = this.#addSender(options, this.#needs);
+    this.#counted.add(sender);
     return new ChannelPublisher(this.#codec, defaults, sender, this.#clock);
   }
 
-  #addDispatcher(options: OutboxSenderOptions, needs: OutboxSenderNeeds): OutboxSender {
+  #addSender(options: OutboxSenderOptions, needs: OutboxSenderNeeds): OutboxSender {
     const sender = new OutboxSender(options, needs, this.#clock);
     this.#senders.add(sender);
-    // Opens nothing yet: it only gets to know the link.
-    if (this.#link !== undefined) void sender.attach(this.#link);
     return sender;
   }
 }

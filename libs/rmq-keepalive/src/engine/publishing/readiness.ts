@@ -9,7 +9,7 @@ import type { Clock, Timer } from '../base/clock.js';
 import { ConnectionClosedError } from '../errors/connection-errors.js';
 import { NotReadyError } from '../errors/publish-errors.js';
 import { type Abortable, AbortWatch } from '../base/abort-watch.js';
-import type { OutboxSender } from './outbox-sender.js';
+import type { OutboxSender } from './sending/outbox-sender.js';
 
 export class Readiness {
   readonly #sender: OutboxSender;
@@ -33,7 +33,7 @@ export class Readiness {
     signal?.throwIfAborted();
     this.#assertNotOver();
     if (this.#waiting.size === 0 && this.#takePlace()) return;
-    this.#sender.need();
+    this.#sender.channel.need();
     this.#atTurnEnd();
     await this.#untilLetGo(signal, timeoutMs);
     this.#assertNotOver();

@@ -207,6 +207,8 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
       return { level: 'info', sentence: drainedSentence(event.report) };
     case 'listener-failed':
       return { level: 'error', sentence: `A listener of "${event.event}" threw: ${reasonOf(event.cause)}` };
+    case 'internal-error':
+      return { level: 'error', sentence: reasonOf(event.cause) };
   }
 }
 

@@ -251,7 +251,9 @@ export type ConnectionEvent =
     }
   | { readonly type: 'republished'; readonly count: number }
   | { readonly type: 'drained'; readonly report: DrainReport }
-  | { readonly type: 'listener-failed'; readonly event: string; readonly cause: Error };
+  | { readonly type: 'listener-failed'; readonly event: string; readonly cause: Error }
+  /** A defect of this library that did not cost anything by itself: a state that cannot be, say. Please report it. */
+  | { readonly type: 'internal-error'; readonly cause: Error };
 
 /** What becomes of a delivery whose handler failed. */
 export type FailedHandlerFate =

@@ -4,7 +4,7 @@
  *
  * *Blocked* (the broker's resource alarm) is not a state: it is a flag beside the state, as in the protocol.
  */
-import { IllegalStateError } from '../errors/connection-errors.js';
+import { allowedStep } from '../base/steps.js';
 
 /**
  * Where a connection stands in its lifecycle, with what that state carries. `attempt` counts from 1; `since` and `retryAt` are
@@ -49,11 +49,9 @@ export const STATE_MEANINGS: Record<StateName, string> = {
   closed: 'The end. Every socket is destroyed and every timer gone. `cause` is set when we gave up (`maxAttempts`).',
 };
 
-/** Returns `to` if the table allows the step, else throws {@link IllegalStateError}. */
-export function nextState(from: ConnectionState, to: ConnectionState): ConnectionState {
-  const allowed: readonly StateName[] = NEXT_STATES[from.name];
-  if (!allowed.includes(to.name)) throw new IllegalStateError(from.name, to.name);
-  return to;
+/** Returns `to` if the table allows the step. @throws {@link IllegalStateError} */
+export function nextState(from: ConnectionState, to: ConnectionState, owner = 'a connection'): ConnectionState {
+  return allowedStep(NEXT_STATES, owner, from, to);
 }
 
 /** From furthest away from `open` to `open` itself; `idle` links are not needed by anybody, so they do not count. */

@@ -5,7 +5,7 @@ import type { Codec } from '../codec/codec.js';
 import type { DeliveryHandler, FailureAnswers, SubscriptionOptions } from '../consuming/options/subscription.js';
 import { OptionsError } from '../errors/options-error.js';
 import { checkNumber, checkOptionsObject, shown } from '../base/option-checks.js';
-import { UNBOUNDED } from '../publishing/outbox.js';
+import { UNBOUNDED } from '../publishing/sending/outbox.js';
 import type { Publishers } from '../publishing/publishers.js';
 import type { RpcStatus } from '../reporting/status.js';
 import { type AnswerOptions, resolveAnswers } from './answering/answer-options.js';

@@ -2,7 +2,7 @@
 import type { ConsumeMessage } from 'amqplib';
 import { type CallAddress, RpcAbortedError } from '../../errors/rpc-errors.js';
 import type { Abortable } from '../../base/abort-watch.js';
-import type { Outgoing } from '../../publishing/outgoing-message.js';
+import type { Outgoing } from '../../publishing/sending/outgoing-message.js';
 import type { MessageProperties } from '../../wire/message-properties.js';
 
 /** A request as it is sent. */

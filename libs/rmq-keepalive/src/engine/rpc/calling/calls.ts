@@ -26,9 +26,9 @@ import {
 } from '../../errors/rpc-errors.js';
 import { asError } from '../../errors/reasons.js';
 import { AbortWatch } from '../../base/abort-watch.js';
-import type { OutboxSender } from '../../publishing/outbox-sender.js';
-import { Outgoing, type OutgoingMessage } from '../../publishing/outgoing-message.js';
-import type { ResolvedOutbox } from '../../publishing/outbox.js';
+import type { OutboxSender } from '../../publishing/sending/outbox-sender.js';
+import { Outgoing, type OutgoingMessage } from '../../publishing/sending/outgoing-message.js';
+import type { ResolvedOutbox } from '../../publishing/sending/outbox.js';
 import type { Publishers } from '../../publishing/publishers.js';
 import { Call, type CallEnd, type CallListener, type CallRequest } from './call.js';
 import { CallDeadlines } from './call-deadlines.js';
@@ -228,7 +228,6 @@ export class Calls {
         },
       },
       {
-        published: () => undefined,
         failed: () => undefined,
         returned: (message) => this.#returned(message),
       },

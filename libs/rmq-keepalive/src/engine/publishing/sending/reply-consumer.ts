@@ -1,6 +1,6 @@
 /** Who hears what comes back on a publishing channel. The address to be replied to lives and dies with that channel. */
 import type { ConsumeMessage } from 'amqplib';
-import type { ConsumeRefusedError } from '../errors/channel-errors.js';
+import type { ConsumeRefusedError } from '../../errors/channel-errors.js';
 
 export interface ReplyConsumer {
   /** Whose replies they are, for errors. */

@@ -7,10 +7,10 @@
  * decides: `wait` (a waiting room of a quarter of its size, then reject), `reject`, or `drop-oldest` (the oldest unsent message
  * is rejected for the new one). Nothing is ever dropped without its caller being told.
  */
-import { OptionsError } from '../errors/options-error.js';
-import { OutboxFullError, type PublishAddress } from '../errors/publish-errors.js';
-import { checkNumber, checkOptionsObject, shown } from '../base/option-checks.js';
-import { Fifo } from '../base/fifo.js';
+import { OptionsError } from '../../errors/options-error.js';
+import { OutboxFullError, type PublishAddress } from '../../errors/publish-errors.js';
+import { checkNumber, checkOptionsObject, shown } from '../../base/option-checks.js';
+import { Fifo } from '../../base/fifo.js';
 
 /** Bounds of what a publisher holds in memory. With the defaults it takes less than 64 MB at its fullest, waiting room included. */
 export interface OutboxOptions {

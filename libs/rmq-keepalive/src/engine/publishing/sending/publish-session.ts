@@ -4,12 +4,12 @@
  * What is sent in one turn of the event loop goes out in one write. A session is over with its channel; then its owner takes
  * back what was never confirmed and opens another one.
  */
-import type { Link, PublishingChannel, ReturnedPublish } from '../link/link.js';
-import { ChannelClosedError, ConsumerCancelledError, ConsumeRefusedError } from '../errors/channel-errors.js';
-import { PublishNackedError, PublishReturnedError } from '../errors/publish-errors.js';
+import type { Link, PublishingChannel, ReturnedPublish } from '../../link/link.js';
+import { ChannelClosedError, ConsumerCancelledError, ConsumeRefusedError } from '../../errors/channel-errors.js';
+import { PublishNackedError, PublishReturnedError } from '../../errors/publish-errors.js';
 import { ConfirmLedger } from './confirm-ledger.js';
 import type { Outgoing } from './outgoing-message.js';
-import { PublishFrames } from '../wire/publish-frames.js';
+import { PublishFrames } from '../../wire/publish-frames.js';
 import type { ReplyConsumer } from './reply-consumer.js';
 
 export interface SessionHears {
@@ -40,7 +40,8 @@ const WRITE_AT_BYTES = 64 * 1024;
 
 export class PublishSession {
   readonly #confirms: 'on' | 'off';
-  readonly #events: SessionHears;
+  readonly #link: Link;
+  readonly #hears: SessionHears;
   readonly #ledger = new ConfirmLedger<Outgoing>();
   /** Without confirms: not yet handed to the socket. */
   #unwritten: Outgoing[] = [];
@@ -54,9 +55,10 @@ export class PublishSession {
   #sentBefore = 0;
   #sentBeforeConfirmed = 0;
 
-  private constructor(confirms: 'on' | 'off', events: SessionHears) {
+  private constructor(link: Link, confirms: 'on' | 'off', hears: SessionHears) {
+    this.#link = link;
     this.#confirms = confirms;
-    this.#events = events;
+    this.#hears = hears;
   }
 
   /**
@@ -66,18 +68,18 @@ export class PublishSession {
   static async open(
     link: Link,
     confirms: 'on' | 'off',
-    events: SessionHears,
+    hears: SessionHears,
     replies?: ReplyConsumer,
   ): Promise<PublishSession> {
-    const session = new PublishSession(confirms, events);
+    const session = new PublishSession(link, confirms, hears);
     const channel = await link.openPublishingChannel(confirms, {
       confirmed: (tag, multiple) => session.#confirmed(tag, multiple),
       nacked: (tag, multiple) => session.#nacked(tag, multiple),
       returned: (message) => session.#returned(message),
-      writable: () => events.eased(),
+      writable: () => hears.eased(),
       closed: (cause) => session.#closed(cause),
     });
-    if (replies !== undefined) await session.#hear(replies, channel, link);
+    if (replies !== undefined) await session.#consumeReplies(replies, channel, link);
     if (session.#isOver || !link.isUp)
       throw new ChannelClosedError('the publisher', 'it ended while it was being opened');
     session.#channel = channel;
@@ -106,9 +108,9 @@ export class PublishSession {
     };
   }
 
-  /** Whether the socket can take more. */
+  /** Whether more can go: the socket takes it, and the broker does not block us. */
   get isWritable(): boolean {
-    return !this.#isOver && this.#channel?.isWritable === true;
+    return !this.#isOver && this.#channel?.isWritable === true && this.#link.blockedBecause === undefined;
   }
 
   /** Puts the message behind the others of this turn. @throws TypeError or RangeError when AMQP cannot carry it */
@@ -130,7 +132,7 @@ export class PublishSession {
     if (this.#confirms === 'off') for (const entry of this.#unwritten.splice(0)) entry.settle();
   }
 
-  /** Nobody waits for the confirm of that one any more. */
+  /** It was settled without a confirm: when that comes it settles nothing. */
   forget(tag: number): void {
     this.#ledger.forget(tag);
   }
@@ -164,7 +166,7 @@ export class PublishSession {
     await this.#channel?.close();
   }
 
-  async #hear(replies: ReplyConsumer, channel: PublishingChannel, link: Link): Promise<void> {
+  async #consumeReplies(replies: ReplyConsumer, channel: PublishingChannel, link: Link): Promise<void> {
     const { owner, queue } = replies;
     try {
       await channel.hearReplies(queue, (message) => {
@@ -194,14 +196,14 @@ export class PublishSession {
     if (this.#isOver) return;
     this.#acks += 1;
     this.#ledger.settle(tag, multiple, this.#sentBefore === 0 ? settleConfirmed : this.#confirmedAndCounted);
-    this.#events.eased();
+    this.#hears.eased();
   }
 
   #nacked(tag: number, multiple: boolean): void {
     if (this.#isOver) return;
     this.#nacks += 1;
     this.#ledger.settle(tag, multiple, settleNacked);
-    this.#events.eased();
+    this.#hears.eased();
   }
 
   readonly #confirmedAndCounted = (entry: Outgoing): void => {
@@ -211,7 +213,7 @@ export class PublishSession {
 
   /** basic.return comes before the confirm of the same message, in publishing order. */
   #returned(message: ReturnedPublish): void {
-    if (this.#confirms === 'off') return this.#events.returned(message);
+    if (this.#confirms === 'off') return this.#hears.returned(message);
     const { exchange, routingKey, messageId, replyCode, replyText } = message;
     const isMeant = (sent: Outgoing): boolean =>
       sent.returned === undefined &&
@@ -228,17 +230,20 @@ export class PublishSession {
   #closed(cause: Error | undefined): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#events.closed(cause);
+    this.#hears.closed(cause);
   }
 }
 
+/** The ledger has let go of it. */
 function settleConfirmed(entry: Outgoing): void {
   const { returned } = entry;
+  entry.tag = undefined;
   entry.settle(
     returned === undefined ? undefined : new PublishReturnedError(entry, returned.replyCode, returned.replyText),
   );
 }
 
 function settleNacked(entry: Outgoing): void {
+  entry.tag = undefined;
   entry.settle(new PublishNackedError(entry));
 }

@@ -1,10 +1,10 @@
 /** A message as it is kept until it is settled: encoded, with everything that the wire needs, and what its caller waits for. */
-import { PublishAbortedError, type PublishAddress } from '../errors/publish-errors.js';
-import { joinedTables, withoutFields } from '../wire/field-table-slices.js';
-import { encodeFieldTable } from '../wire/field-table-writer.js';
+import { PublishAbortedError, type PublishAddress } from '../../errors/publish-errors.js';
+import { joinedTables, withoutFields } from '../../wire/field-table-slices.js';
+import { encodeFieldTable } from '../../wire/field-table-writer.js';
 import type { OutboxEntry } from './outbox.js';
-import type { PublishFrame } from '../wire/publish-frames.js';
-import type { MessageProperties } from '../wire/message-properties.js';
+import type { PublishFrame } from '../../wire/publish-frames.js';
+import type { MessageProperties } from '../../wire/message-properties.js';
 
 /**
  * Says how often a message was sent before: set when it is sent again after a lost link.

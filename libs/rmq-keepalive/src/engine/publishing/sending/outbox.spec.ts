@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { OptionsError } from '../errors/options-error.js';
-import { OutboxFullError } from '../errors/publish-errors.js';
+import { OptionsError } from '../../errors/options-error.js';
+import { OutboxFullError } from '../../errors/publish-errors.js';
 import { Outbox, type OutboxEntry, type OutboxOptions, resolveOutbox } from './outbox.js';
 
 class Entry implements OutboxEntry {
