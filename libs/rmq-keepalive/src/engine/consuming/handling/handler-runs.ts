@@ -8,12 +8,12 @@
  */
 import { AsyncContext } from '../../base/async-context.js';
 import type { Clock } from '../../base/clock.js';
+import { Deadlines } from '../../base/deadlines.js';
 import { HandlerTimeoutError } from '../../errors/delivery-errors.js';
 import { Fifo } from '../../base/fifo.js';
 import { isThenable } from '../../base/thenable.js';
 import type { Delivery } from '../delivery/delivery.js';
 import type { FailedDeliveries } from '../failures/failed-deliveries.js';
-import { HandlerDeadlines } from './handler-deadlines.js';
 import type { HandlerRun } from './handler-run.js';
 import type { Holding } from './holding.js';
 import { Turns } from './turns.js';
@@ -27,6 +27,8 @@ export interface HandlerRunsNeeds {
 
 /** Heartbeats are a matter of seconds: before handlers that follow each other this closely one look at them is enough. */
 const LOOK_AT_HEARTBEATS_EVERY_MS = 10;
+/** Handlers whose time ends within this time of each other are looked at together. */
+const TOGETHER_MS = 5;
 
 export class HandlerRuns {
   /** Those that began first are first. */
@@ -35,7 +37,7 @@ export class HandlerRuns {
   readonly #toStart = new Fifo<HandlerRun>();
   /** Whose handler has returned without settling it (`ack: 'manual'`). */
   readonly #left = new Map<Delivery, HandlerRun>();
-  readonly #deadlines: HandlerDeadlines | undefined;
+  readonly #deadlines: Deadlines<HandlerRun> | undefined;
   /** Of the consumer: for what comes of a timer that runs have in common. */
   readonly #ownContext = new AsyncContext();
   #isStarting = false;
@@ -59,9 +61,14 @@ export class HandlerRuns {
     const { concurrency, handlerTimeoutMs } = wanted;
     this.#turns = new Turns(concurrency);
     if (handlerTimeoutMs !== undefined)
-      this.#deadlines = new HandlerDeadlines(handlerTimeoutMs, needs.clock, this.#running, (run) =>
-        (run.asyncContext ?? this.#ownContext).runInAsyncScope(() => this.#timedOut(run)),
-      );
+      this.#deadlines = new Deadlines(needs.clock, {
+        all: () => this.#running,
+        // Not begun: it waits for a store, say.
+        deadlineOf: (run) =>
+          run.isDecided || run.startedAt === undefined ? Infinity : run.startedAt + handlerTimeoutMs,
+        overdue: (these) => these.forEach((run) => this.#overdue(run)),
+        togetherMs: TOGETHER_MS,
+      });
   }
 
   get running(): number {
@@ -190,7 +197,7 @@ export class HandlerRuns {
   /** Its time begins. */
   #began(run: HandlerRun, now: number): void {
     run.startedAt = now;
-    this.#deadlines?.began();
+    this.#deadlines?.set(now + (this.wanted.handlerTimeoutMs as number));
   }
 
   #returned(run: HandlerRun, result: unknown): void {
@@ -243,6 +250,10 @@ export class HandlerRuns {
     if (run.startedAt !== undefined) this.holding.took(now - run.startedAt);
     if (next === undefined) this.told.eased();
     else this.#begin(next, now);
+  }
+
+  #overdue(run: HandlerRun): void {
+    if (!run.isDecided) (run.asyncContext ?? this.#ownContext).runInAsyncScope(() => this.#timedOut(run));
   }
 
   #timedOut(run: HandlerRun): void {

@@ -26,12 +26,12 @@ import {
 } from '../../errors/rpc-errors.js';
 import { asError } from '../../errors/reasons.js';
 import { AbortWatch } from '../../base/abort-watch.js';
+import { Deadlines } from '../../base/deadlines.js';
 import type { OutboxSender } from '../../publishing/sending/outbox-sender.js';
 import { Outgoing, type OutgoingMessage } from '../../publishing/sending/outgoing-message.js';
 import type { ResolvedOutbox } from '../../publishing/sending/outbox.js';
 import type { Publishers } from '../../publishing/publishers.js';
 import { Call, type CallEnd, type CallListener, type CallRequest } from './call.js';
-import { CallDeadlines } from './call-deadlines.js';
 import { isMissing, MissingExchanges } from './missing-exchanges.js';
 import { RequestProperties } from './request-properties.js';
 import type { MessageProperties } from '../../wire/message-properties.js';
@@ -82,6 +82,8 @@ export interface PostedMessage {
   readonly timeoutMs: number;
 }
 
+/** Calls that end within this time of each other are looked at together. */
+const TOGETHER_MS = 5;
 const RETRY_REPLY_QUEUE_MS = { first: 1_000, max: 30_000 };
 
 export class Calls {
@@ -91,7 +93,7 @@ export class Calls {
   readonly #clock: Clock;
   #ownDispatcher: OutboxSender | undefined;
   readonly #outstanding = new Map<string, Call>();
-  readonly #deadlines: CallDeadlines<Call>;
+  readonly #deadlines: Deadlines<Call>;
   readonly #aborts = new AbortWatch();
   readonly #missing: MissingExchanges;
   readonly #idPrefix = `${randomUUID().replaceAll('-', '').slice(0, 20)}.`;
@@ -116,11 +118,12 @@ export class Calls {
     this.#publishers = publishers;
     this.#clock = clock;
     this.#missing = new MissingExchanges(clock);
-    this.#deadlines = new CallDeadlines(
-      clock,
-      () => this.#outstanding.values(),
-      (call) => this.#timedOut(call),
-    );
+    this.#deadlines = new Deadlines(clock, {
+      all: () => this.#outstanding.values(),
+      deadlineOf: ({ deadline }) => deadline,
+      overdue: (these) => these.forEach((call) => this.#timedOut(call)),
+      togetherMs: TOGETHER_MS,
+    });
   }
 
   /** Where channels are few, one is kept for it from now on. */
