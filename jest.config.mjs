@@ -34,8 +34,8 @@ const withBrokers = {
 };
 
 export default {
-  // Specs wait more than they work: for timeouts, heartbeats, brokers that come back.
-  maxWorkers: 4,
+  // Specs wait more than they work: for timeouts, heartbeats, brokers that come back. So three of them share a core.
+  maxWorkers: 6,
   // Modules of a spec file stay in the worker's memory after it, and what a fork or a collection of garbage costs grows with that.
   workerIdleMemoryLimit: '600MB',
   testTimeout: 30_000,
