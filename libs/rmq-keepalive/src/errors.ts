@@ -6,6 +6,7 @@ export { OptionsError } from './engine/errors/options-error.js';
 
 // --- a delivery ------------------------------------------------------------------------------------------------------
 export {
+  AroundCalledTwiceError,
   DeduplicationError,
   DeliveryLimitError,
   HandlerTimeoutError,
@@ -23,6 +24,7 @@ export {
   PayloadNotEncodableError,
   PayloadTooLargeError,
   PublishAbortedError,
+  PublishAroundError,
   PublishClosedError,
   PublishError,
   PublishNackedError,

@@ -12,7 +12,8 @@ import { mayPublish, type PublishTarget } from '../link/access-probe.js';
 import { ChannelBudget } from '../link/channel-budget.js';
 import type { Link } from '../link/link.js';
 import { LinkCulpritSearch, subscriptionAsked } from '../link/link-culprit-search.js';
-import { Publishers, type PublishersNeeds } from '../publishing/publishers.js';
+import { type MakeSender, Publishers, type PublishersNeeds } from '../publishing/publishers.js';
+import { SurroundedSender } from '../publishing/around/surrounded-sender.js';
 import { EventBus } from '../reporting/event-bus.js';
 import type { ConnectionEvent, DrainReport } from '../reporting/events.js';
 import type { ConnectionStatus } from '../reporting/status.js';
@@ -88,9 +89,16 @@ export class Composition {
     this.leftOut = new LeftOutSubscriptions({ clock, onOwnLink: (work) => this.#onOwnLink(work) });
     this.subscriptions = new Subscriptions(this.topology, this.repairs, () => this.keepers, {
       ackTimeoutMs: this.options.ackTimeoutMs,
+      around: this.options.around.deliver,
       event: (event) => this.emit(event),
     });
-    this.publishers = new Publishers(this.options.codec, this.options, this.#publishersNeeds(), clock);
+    this.publishers = new Publishers(
+      this.options.codec,
+      this.options,
+      this.#publishersNeeds(),
+      clock,
+      this.#makeSender,
+    );
     this.rpc = this.#makeRpc();
     this.copies = this.#makeCopies();
     this.deadLetters = this.#makeDeadLetters();
@@ -170,6 +178,12 @@ export class Composition {
     });
     topology.addOptions(this.options.topology, 'topology');
     return topology;
+  }
+
+  /** `undefined`: nothing is around the publishes. */
+  get #makeSender(): MakeSender | undefined {
+    const around = this.options.around.publish;
+    return around && ((options, needs, clock) => new SurroundedSender(options, needs, clock, around));
   }
 
   #publishersNeeds(): PublishersNeeds {

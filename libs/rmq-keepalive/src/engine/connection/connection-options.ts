@@ -18,6 +18,7 @@ import {
 import { checkThatTlsCanGo } from '../relay/tls-for-thread.js';
 import { type ResolvedRpc, resolveRpc, type RpcOptions } from '../rpc/wire/rpc-options.js';
 import type { TopologyOptions } from '../topology/topology.js';
+import { type AroundOption, type ResolvedAround, resolveAround } from '../around/rmq-around.js';
 import type { BrokerAddress } from '../dialling/broker-address.js';
 import { type AddressList, type AddressProvider, EndpointRotation } from '../dialling/endpoint-rotation.js';
 import { type CredentialsOption, type LoginSource, resolveCredentials } from '../dialling/credentials.js';
@@ -98,6 +99,11 @@ export interface RmqConnectionOptions {
   maxInboundBytes?: number;
   /** Signs what our copies of a message say about where it came from. @default not signed, and believed from every client that may publish to the queue by its name */
   copies?: CopyOptions;
+  /**
+   * Called around every message that goes out (`publish`) and around every call of a handler (`deliver`): for tracing,
+   * metrics, a request id. One, or several, of which the first is the outermost. @default nothing, which costs nothing
+   */
+  around?: AroundOption;
   /** How payloads become bytes and back, in both directions. @default JSON, with the bounds in `json` */
   codec?: Codec;
   /** Shown in the broker's connection list. */
@@ -125,6 +131,7 @@ export const CONNECTION_OPTION_NAMES = [
   'json',
   'maxInboundBytes',
   'copies',
+  'around',
   'codec',
   'clientProperties',
 ] as const satisfies readonly (keyof RmqConnectionOptions)[];
@@ -159,6 +166,7 @@ export interface ResolvedConnectionOptions {
   readonly codec: Codec;
   readonly maxInboundBytes: number;
   readonly copies: CopySignatures;
+  readonly around: ResolvedAround;
   readonly clientProperties: Readonly<Record<string, unknown>>;
   /** To be logged once. */
   readonly warnings: readonly string[];
@@ -207,6 +215,7 @@ export function resolveConnectionOptions(options: RmqConnectionOptions): Resolve
     codec: resolveCodec(options, publish),
     maxInboundBytes: resolveMaxInbound(options, publish),
     copies: new CopySignatures(options.copies),
+    around: resolveAround(options.around),
     clientProperties: resolveClientProperties(options.clientProperties),
     warnings,
   };

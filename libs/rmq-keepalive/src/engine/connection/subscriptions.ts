@@ -16,6 +16,7 @@ import { entityName } from '../topology/topology.js';
 import type { TopologyKeeper } from '../topology/topology-keeper.js';
 import { type AccessRefusal, isAccessRefused } from './access-watch.js';
 import type { ConnectionEvent } from '../reporting/events.js';
+import type { AroundDeliver } from '../consuming/delivery/around.js';
 import type { LinkRepairs } from './link-repairs.js';
 import type { Link } from '../link/link.js';
 
@@ -35,6 +36,7 @@ export class Subscriptions {
     private readonly consumers: () => SubscriptionKeepers,
     private readonly needs: {
       readonly ackTimeoutMs: number;
+      readonly around: AroundDeliver | undefined;
       event(event: ConnectionEvent): void;
     },
   ) {}
@@ -50,6 +52,7 @@ export class Subscriptions {
       ...kind,
       knownExchange,
       ackTimeoutMs: this.needs.ackTimeoutMs,
+      around: this.needs.around,
     });
     const entities = sharedEntities(wanted);
     this.topology.add(entities, `subscription "${wanted.name}"`);

@@ -5,6 +5,7 @@
 import type { Options } from 'amqplib';
 import { PublishRefusedError, PublishReturnedError } from '../errors/publish-errors.js';
 import type { OutgoingMessage } from '../publishing/publisher.js';
+import type { PublishKind } from '../publishing/sending/outgoing-message.js';
 import type { Entity } from '../topology/topology.js';
 import { ACCESS_REFUSED, NOT_FOUND } from '../errors/reply-codes.js';
 import type { CopySignatures } from './copy-signatures.js';
@@ -23,6 +24,7 @@ export interface CopyTransport {
 export type CarriedHeaders = Buffer | Readonly<Record<string, unknown>>;
 
 export interface Copy {
+  readonly kind: PublishKind;
   readonly exchange: string;
   readonly routingKey: string;
   readonly content: Buffer;
@@ -41,9 +43,9 @@ const TIMEOUT_MS = 30_000;
 
 /** @param layWay declares what leads to the copy's queue; called when the broker has no way for it. Without it that is an error */
 export async function sendCopy(copy: Copy, transport: CopyTransport, layWay?: () => Promise<void>): Promise<void> {
-  const { exchange, routingKey, content, properties, headers, ours, timeoutMs = TIMEOUT_MS } = copy;
+  const { kind, exchange, routingKey, content, properties, headers, ours, timeoutMs = TIMEOUT_MS } = copy;
   const send = async (options: Options.Publish, carriedHeaders?: Buffer): Promise<void> => {
-    const message = { exchange, routingKey, content, timeoutMs, options, carriedHeaders, isCopy: true };
+    const message = { exchange, routingKey, content, timeoutMs, options, carriedHeaders, kind };
     try {
       await transport.send(message);
     } catch (thrown) {

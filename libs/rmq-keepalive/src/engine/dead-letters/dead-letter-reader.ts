@@ -141,6 +141,7 @@ export class DeadLetterReader {
     try {
       await sendCopy(
         {
+          kind: 'dead-letter',
           exchange: '',
           routingKey: this.queue,
           content: letter.body,

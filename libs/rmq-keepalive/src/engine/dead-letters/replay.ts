@@ -143,6 +143,7 @@ export class Replay {
     const claim = claimOf(letter);
     const origin = to === 'queue' && claim !== undefined ? originMarks(this.copies.signatures, claim) : {};
     const copy: Copy = {
+      kind: 'replay',
       exchange,
       routingKey,
       content: letter.body,

@@ -126,3 +126,13 @@ export class PayloadInvalidError extends RmqError {
     this.routingKey = contract.routingKey;
   }
 }
+
+/** Something around a delivery or a publish has called what it was given a second time; the first call goes on. */
+export class AroundCalledTwiceError extends RmqError {
+  constructor(around: 'around.deliver' | 'around.publish', what: 'handle' | 'send') {
+    super(
+      'RMQ_AROUND_CALLED_TWICE',
+      `${around} called ${what}() a second time for the same message. Call it once; to try again, throw or return a Settlement`,
+    );
+  }
+}

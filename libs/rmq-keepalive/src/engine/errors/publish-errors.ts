@@ -176,6 +176,29 @@ export class PublishClosedError extends PublishError {
   }
 }
 
+/** What stands around the publishes (`around.publish`) failed for this one: `cause` says how. */
+export class PublishAroundError extends PublishError {
+  constructor(
+    address: PublishAddress,
+    cause: unknown,
+    /** `confirmed`: the message is with the broker all the same (without confirms: it was written to the socket). */
+    readonly fate: 'not-sent' | 'confirmed',
+  ) {
+    const consequence =
+      fate === 'not-sent'
+        ? 'It was not sent: mend the around, then publish again'
+        : 'It was sent and confirmed before: mend the around, and do not publish again';
+    super(
+      'RMQ_PUBLISH_AROUND_FAILED',
+      address,
+      `met an around.publish that failed: ${reasonOf(cause)}. ${consequence}`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
 /** `whenReady()` ran out of time. */
 export class NotReadyError extends RmqError {
   constructor(timeoutMs: number, why: string, cause?: unknown) {

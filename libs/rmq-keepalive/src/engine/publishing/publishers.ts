@@ -41,6 +41,9 @@ interface Defaults {
 /** What the publishers ask of the connection around them. */
 export type PublishersNeeds = Omit<OutboxSenderNeeds, 'link' | 'isEnding'>;
 
+/** Makes what sends the messages of one publisher. */
+export type MakeSender = (options: OutboxSenderOptions, needs: OutboxSenderNeeds, clock: Clock) => OutboxSender;
+
 type OpenOptions = Omit<OutboxSenderOptions, 'opens' | 'bounds'> & Partial<Pick<OutboxSenderOptions, 'bounds'>>;
 
 export class Publishers {
@@ -57,7 +60,13 @@ export class Publishers {
   readonly #needs: OutboxSenderNeeds;
   readonly #clock: Clock;
 
-  constructor(codec: Codec, defaults: Defaults, needs: PublishersNeeds, clock: Clock) {
+  constructor(
+    codec: Codec,
+    defaults: Defaults,
+    needs: PublishersNeeds,
+    clock: Clock,
+    private readonly makeSender: MakeSender = (...given) => new OutboxSender(...given),
+  ) {
     this.#codec = codec;
     this.#defaults = defaults;
     this.#needs = { ...needs, link: () => this.#link, isEnding: () => this.#isEnding };
@@ -225,7 +234,7 @@ export class Publishers {
   }
 
   #addSender(options: OutboxSenderOptions, needs: OutboxSenderNeeds): OutboxSender {
-    const sender = new OutboxSender(options, needs, this.#clock);
+    const sender = this.makeSender(options, needs, this.#clock);
     this.#senders.add(sender);
     return sender;
   }

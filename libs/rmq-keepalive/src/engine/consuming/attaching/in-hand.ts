@@ -4,7 +4,6 @@ import type { Link } from '../../link/link.js';
 import { ConnectionClosedError } from '../../errors/connection-errors.js';
 import { Consumer, type ConsumerNeeds } from './consumer.js';
 import { Deduplication } from '../deduplication/deduplication.js';
-import type { Delivery } from '../delivery/delivery.js';
 import { Intake, type IntakeNeeds } from '../handling/intake.js';
 import { FailedDeliveries, type FailureHost } from '../failures/failed-deliveries.js';
 import type { StuckLine } from '../failures/stuck-deliveries.js';
@@ -25,6 +24,8 @@ export class InHand {
   readonly #consumers = new Set<Consumer>();
   readonly #failures: FailedDeliveries;
   readonly #deduplication: Deduplication | undefined;
+  /** As it is handled: with what stands before its handlers. */
+  readonly #handled: WantedSubscription;
   readonly #consumerNeeds: ConsumerNeeds;
 
   constructor(
@@ -38,6 +39,7 @@ export class InHand {
     this.#failures = new FailedDeliveries(wanted, needs, this.counters, () => this.#position !== undefined);
     this.#deduplication =
       wanted.deduplicate && new Deduplication(subscription, wanted.deduplicate, needs, this.counters);
+    this.#handled = this.#deduplication === undefined ? wanted : { ...wanted, gate: this.#deduplication.around };
     const positionNow = (): StreamPosition | undefined => this.#position;
     this.#consumerNeeds = {
       subscription,
@@ -85,9 +87,7 @@ export class InHand {
   /** For a channel that was just opened. {@link Consumer.end} is the way out. */
   open(link: Link, channel: Channel): Consumer {
     this.#holdAnew();
-    const around = (delivery: Delivery, handle: () => unknown): unknown =>
-      this.#deduplication === undefined ? handle() : this.#deduplication.around(delivery, handle);
-    const intake = new Intake(this.wanted, this.needs, this.#failures, around, this.holding, {
+    const intake = new Intake(this.#handled, this.needs, this.#failures, this.holding, {
       dropped: () => this.#dropped(),
       waits: () => consumer.waits(),
     });

@@ -60,7 +60,7 @@ export class Deduplication {
    * Calls `run` unless the message was handled before. Resolves with what it returned, or with an ack for a copy to skip;
    * rejects with what it threw, and with nothing else. A delivery that has to be given back by then is settled here.
    */
-  async around(delivery: Delivery, run: () => unknown): Promise<unknown> {
+  readonly around = async (delivery: Delivery, run: () => unknown): Promise<unknown> => {
     const { messageId } = delivery;
     if (messageId === undefined || messageId === '') return run();
     const claim = { subscription: this.subscription, messageId, holder: randomUUID() };
@@ -68,7 +68,7 @@ export class Deduplication {
     if (verdict === 'skip') return this.#skipped(messageId);
     if (verdict === 'give-back') return void (delivery.isLive && delivery.leave());
     return this.#run(claim, delivery, run);
-  }
+  };
 
   /** A delivery whose handler still runs goes back to the queue at shutdown: what its handler says still counts. */
   handedBack(delivery: Delivery): void {

@@ -61,6 +61,7 @@ export async function moveToDeadLetters(
     delivery.messageId ?? `dead-${delivery.subscription}-${delivery.deliveryTag}-${why.at}`.slice(0, 255);
   await sendCopy(
     {
+      kind: 'dead-letter',
       exchange: '',
       routingKey: queue,
       content: delivery.body,

@@ -36,6 +36,7 @@ export async function moveToRetryQueue(
 ): Promise<void> {
   await sendCopy(
     {
+      kind: 'retry',
       exchange: RETRY_EXCHANGE,
       // The way back: what expires goes to the queue of this name.
       routingKey: delivery.queue,

@@ -14,6 +14,7 @@ import { Fifo } from '../../base/fifo.js';
 import { isThenable } from '../../base/thenable.js';
 import type { Delivery } from '../delivery/delivery.js';
 import type { FailedDeliveries } from '../failures/failed-deliveries.js';
+import { type HandlerCall, handlerCall } from './handler-call.js';
 import type { HandlerRun } from './handler-run.js';
 import type { Holding } from './holding.js';
 import { Turns } from './turns.js';
@@ -40,6 +41,7 @@ export class HandlerRuns {
   readonly #deadlines: Deadlines<HandlerRun> | undefined;
   /** Of the consumer: for what comes of a timer that runs have in common. */
   readonly #ownContext = new AsyncContext();
+  readonly #call: HandlerCall;
   #isStarting = false;
   #isDetached = false;
   #lookedAtHeartbeatsAt = -Infinity;
@@ -48,8 +50,6 @@ export class HandlerRuns {
     private readonly wanted: WantedSubscription,
     private readonly needs: HandlerRunsNeeds,
     private readonly failures: FailedDeliveries,
-    /** With `deduplicate`: calls the handler when that is right. Batches are refused at boot together with it. */
-    private readonly around: (delivery: Delivery, handle: () => unknown) => unknown,
     private readonly holding: Holding,
     private readonly told: {
       /** One waits for its turn, or for a store. */
@@ -60,6 +60,11 @@ export class HandlerRuns {
   ) {
     const { concurrency, handlerTimeoutMs } = wanted;
     this.#turns = new Turns(concurrency);
+    this.#call = handlerCall(wanted, {
+      began: (run, now) => this.#began(run, now),
+      waits: () => told.waits(),
+      now: () => needs.clock.now(),
+    });
     if (handlerTimeoutMs !== undefined)
       this.#deadlines = new Deadlines(needs.clock, {
         all: () => this.#running,
@@ -171,27 +176,16 @@ export class HandlerRuns {
     let result: unknown;
     let isPending: boolean;
     try {
-      if (this.wanted.deduplicate === undefined) {
-        this.#began(run, now);
-        result = this.wanted.handler(run.payload, run.context);
-      } else {
-        this.told.waits();
-        result = this.around(run.context as Delivery, () => this.#handlerAfterWait(run));
-      }
+      result = this.#call(run, now);
       isPending = isThenable(result);
     } catch (thrown) {
       return this.#failed(run, thrown);
     }
     if (!isPending) return this.#returned(run, result);
     Promise.resolve(result).then(
-      (value) => this.#returned(run, value),
-      (thrown: unknown) => this.#failed(run, thrown),
+      (value) => inContextOf(run, () => this.#returned(run, value)),
+      (thrown: unknown) => inContextOf(run, () => this.#failed(run, thrown)),
     );
-  }
-
-  #handlerAfterWait(run: HandlerRun): unknown {
-    this.#began(run, this.needs.clock.now());
-    return this.wanted.handler(run.payload, run.context);
   }
 
   /** Its time begins. */
@@ -271,6 +265,11 @@ export class HandlerRuns {
     this.#finishedAfter(run, this.failures.failed(taken.length > 0 ? taken : run.deliveries, error));
     for (const delivery of run.deliveries) delivery.abort(error);
   }
+}
+
+function inContextOf({ asyncContext }: HandlerRun, work: () => void): void {
+  if (asyncContext === undefined) work();
+  else asyncContext.runInAsyncScope(work);
 }
 
 /** Its deliveries were taken from it: each call is counted, and does nothing. */

@@ -50,8 +50,6 @@ export class Intake {
     private readonly wanted: WantedSubscription,
     private readonly needs: IntakeNeeds,
     private readonly failures: FailedDeliveries,
-    /** With `deduplicate`: calls the handler when that is right. Batches are refused at boot together with it. */
-    around: (delivery: Delivery, handle: () => unknown) => unknown,
     holding: Holding,
     private readonly told: {
       /** Of a message that nobody could take (`ack: 'none'`). */
@@ -62,7 +60,7 @@ export class Intake {
   ) {
     const { event, handlerTimeoutMs: timeoutMs, name } = wanted;
     const { clock } = needs;
-    this.#runs = new HandlerRuns(wanted, needs, failures, around, holding, {
+    this.#runs = new HandlerRuns(wanted, needs, failures, holding, {
       waits: () => told.waits(),
       eased: () => this.#tellIfIdle(),
     });

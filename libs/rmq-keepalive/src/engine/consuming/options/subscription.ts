@@ -20,6 +20,7 @@ import {
 } from './deduplication-options.js';
 import { type EventContract, isEventContract } from '../../contracts/event.js';
 import { checkDeclaredAckTimeout, declaredAckTimeout } from './ack-timeout.js';
+import type { AroundDeliver } from '../delivery/around.js';
 import type { Delivery } from '../delivery/delivery.js';
 import type { DeliveryBatch } from '../delivery/delivery-batch.js';
 import {
@@ -160,6 +161,10 @@ export interface WantedSubscription extends WantedHandling, RedeliveryLimits {
   readonly codec: Pick<Codec, 'decode'> | undefined;
   readonly isStream: boolean;
   readonly handler: (payload: unknown, context: Delivery | DeliveryBatch) => unknown;
+  /** What stands around each call of the handler, all of it. */
+  readonly around: AroundDeliver | undefined;
+  /** Decides whether and when a handler is called at all; what is around the handler is inside. */
+  readonly gate: AroundDeliver | undefined;
   /** Of RPC. */
   readonly answers: FailureAnswers | undefined;
   /** What of it is possible, and hardly meant: a sentence each, for the log. */
@@ -172,13 +177,15 @@ export interface SubscriptionSurroundings {
   readonly answers?: FailureAnswers;
   /** The connection's. */
   readonly ackTimeoutMs?: number;
+  /** The connection's. */
+  readonly around?: AroundDeliver;
 }
 
 /** @throws {@link OptionsError} naming the option, the value and the way out. */
 export function resolveSubscription<T>(
   given: SubscriptionOptions<T>,
   handler: DeliveryHandler<T> | BatchHandler<T>,
-  { batch, knownExchange, answers, ackTimeoutMs }: SubscriptionSurroundings = {},
+  { batch, knownExchange, answers, ackTimeoutMs, around }: SubscriptionSurroundings = {},
 ): WantedSubscription {
   const path = `subscription ${shown(given.name ?? given.queue)}`;
   checkOptionsObject(given, SUBSCRIPTION_OPTION_NAMES, path);
@@ -248,6 +255,8 @@ export function resolveSubscription<T>(
     codec: resolveCodec(options.codec, path),
     isStream: resolveIsStream(handling, queue, path),
     handler: handler as WantedSubscription['handler'],
+    around,
+    gate: undefined,
     answers,
     doubts: ackTimeoutDoubts(handling, { isTimeoutGiven: options.handlerTimeoutMs !== undefined }),
   };

@@ -21,6 +21,7 @@ export async function moveToEndOfQueue(
   const { expiration, deliveryMode } = delivery.properties as { expiration?: string; deliveryMode?: number };
   await sendCopy(
     {
+      kind: 'redelivery',
       exchange: '',
       routingKey: delivery.queue,
       content: delivery.body,

@@ -1,7 +1,9 @@
 /** A message as it is kept until it is settled: encoded, with everything that the wire needs, and what its caller waits for. */
 import { PublishAbortedError, type PublishAddress } from '../../errors/publish-errors.js';
 import { joinedTables, withoutFields } from '../../wire/field-table-slices.js';
+import { readFieldTable } from '../../wire/field-table-reader.js';
 import { encodeFieldTable } from '../../wire/field-table-writer.js';
+import { type MessageHeaders, plainHeaders } from '../../wire/message-headers.js';
 import type { OutboxEntry } from './outbox.js';
 import type { PublishFrame } from '../../wire/publish-frames.js';
 import type { MessageProperties } from '../../wire/message-properties.js';
@@ -15,6 +17,16 @@ import type { MessageProperties } from '../../wire/message-properties.js';
  */
 export const REPUBLISHED_HEADER = 'x-republished';
 
+/**
+ * What a message is for: an `event` is what `publish()` sends, `control` what the reader of an RPC stream says to its sender.
+ * The others are copies of a message: for its next attempt (`retry`), for the end of its queue, so that it is counted
+ * (`redelivery`), for its dead-letter queue, and back from there (`replay`).
+ */
+export type PublishKind = 'event' | 'request' | 'reply' | 'control' | 'retry' | 'redelivery' | 'dead-letter' | 'replay';
+
+/** Whoever sends one of these tells what becomes of it. */
+const COPIES: ReadonlySet<PublishKind> = new Set(['retry', 'redelivery', 'dead-letter', 'replay'] as const);
+
 /** Bytes to be sent as they are. */
 export interface OutgoingMessage {
   readonly exchange: string;
@@ -26,8 +38,8 @@ export interface OutgoingMessage {
   readonly carriedHeaders?: Buffer;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
-  /** A retry, a dead letter or a replay of ours: whoever sends it tells what becomes of it. */
-  readonly isCopy?: boolean;
+  /** @default 'event' */
+  readonly kind?: PublishKind;
 }
 
 /** The broker sent it back: no queue is bound for it. */
@@ -43,10 +55,10 @@ export class Outgoing implements OutboxEntry, PublishFrame, PublishAddress {
   readonly exchange: string;
   readonly routingKey: string;
   readonly content: Buffer;
-  readonly properties: MessageProperties;
+  properties: MessageProperties;
   readonly messageId: string;
   readonly timeoutMs: number;
-  readonly bytes: number;
+  bytes: number;
   isHeld = false;
   isSettled = false;
   sends = 0;
@@ -55,17 +67,17 @@ export class Outgoing implements OutboxEntry, PublishFrame, PublishAddress {
   /** While it is in flight: its tag in the ledger. */
   tag: number | undefined;
   returned: Returned | undefined;
-  readonly #headerTable: Buffer | undefined;
+  #headerTable: Buffer | undefined;
   readonly signal: AbortSignal | undefined;
-  readonly isCopy: boolean;
+  readonly kind: PublishKind;
 
   /** @throws TypeError or RangeError when a header cannot be encoded */
   constructor(
     message: OutgoingMessage,
     readonly deadline: number,
     private readonly settled: Settled,
-    private readonly resolve: () => void,
-    private readonly reject: (error: Error) => void,
+    private resolve: () => void,
+    private reject: (error: Error) => void,
   ) {
     const { options, signal } = message;
     this.exchange = message.exchange;
@@ -77,7 +89,11 @@ export class Outgoing implements OutboxEntry, PublishFrame, PublishAddress {
     this.#headerTable = headerTableOf(message);
     this.bytes = message.content.length + (this.#headerTable?.length ?? 0);
     this.signal = signal;
-    this.isCopy = message.isCopy ?? false;
+    this.kind = message.kind ?? 'event';
+  }
+
+  get isCopy(): boolean {
+    return COPIES.has(this.kind);
   }
 
   get wasSent(): boolean {
@@ -95,6 +111,31 @@ export class Outgoing implements OutboxEntry, PublishFrame, PublishAddress {
     );
   }
 
+  /** The header table, read. */
+  get headerValues(): MessageHeaders {
+    const table = this.#headerTable;
+    return plainHeaders(table && readFieldTable(table, LENGTH_BYTES, table.length));
+  }
+
+  /** Before it is sent for the first time. @throws TypeError or RangeError when a header cannot be encoded */
+  change({ headers, properties }: Pick<MessageProperties, 'headers'> & { properties?: MessageProperties }): void {
+    if (properties !== undefined) this.properties = { ...this.properties, ...properties };
+    if (headers === undefined) return;
+    const left = this.#headerTable && withoutFields(this.#headerTable, (name) => Object.hasOwn(headers, name));
+    const set = Object.entries(headers).filter(([, value]) => value !== undefined);
+    const added = set.length === 0 ? undefined : encodeFieldTable(Object.fromEntries(set));
+    this.#headerTable = left === undefined || added === undefined ? (left ?? added) : joinedTables(left, added);
+    this.bytes = this.content.length + (this.#headerTable?.length ?? 0);
+  }
+
+  /** Its end is told to somebody else from now on. @returns who was told of it so far */
+  divert(to: { resolve: () => void; reject: (error: Error) => void }): typeof to {
+    const { resolve, reject } = this;
+    this.resolve = to.resolve;
+    this.reject = to.reject;
+    return { resolve, reject };
+  }
+
   /** The first call counts. */
   settle(error?: Error): void {
     if (this.isSettled) return;
@@ -109,6 +150,8 @@ export class Outgoing implements OutboxEntry, PublishFrame, PublishAddress {
     this.settle(new PublishAbortedError(this, reason, this.wasSent));
   }
 }
+
+const LENGTH_BYTES = 4;
 
 function headerTableOf({ carriedHeaders, options }: OutgoingMessage): Buffer | undefined {
   const table = options.headers === undefined ? undefined : encodeFieldTable(options.headers);

@@ -41,7 +41,14 @@ export class Replies {
   ): void {
     const { content, properties, timeoutMs = DEFAULT_TIMEOUT_MS } = reply;
     const { replyTo: routingKey, correlationId } = caller;
-    const message = { exchange: '', routingKey, content, timeoutMs, properties: { correlationId, ...properties } };
+    const message = {
+      kind: 'reply' as const,
+      exchange: '',
+      routingKey,
+      content,
+      timeoutMs,
+      properties: { correlationId, ...properties },
+    };
     this.calls.post(message, (error) => {
       if (error === undefined) this.#sent += 1;
       else this.#failed += 1;

@@ -52,6 +52,7 @@ export class StreamSender implements CallListener {
     this.#credit = Math.min(credit, MAX_CREDIT);
     this.#call = calls.call(
       {
+        kind: 'reply',
         exchange: '',
         routingKey: caller.replyTo,
         content: NO_CONTENT,

@@ -2,7 +2,7 @@
 import type { ConsumeMessage } from 'amqplib';
 import { type CallAddress, RpcAbortedError } from '../../errors/rpc-errors.js';
 import type { Abortable } from '../../base/abort-watch.js';
-import type { Outgoing } from '../../publishing/sending/outgoing-message.js';
+import type { Outgoing, PublishKind } from '../../publishing/sending/outgoing-message.js';
 import type { MessageProperties } from '../../wire/message-properties.js';
 
 /** A request as it is sent. */
@@ -21,6 +21,8 @@ export interface CallRequest {
   /** With `timeoutMs`: a queue drops the request when that is over. */
   readonly expires?: boolean;
   readonly signal?: AbortSignal;
+  /** @default 'request' */
+  readonly kind?: PublishKind;
 }
 
 /** Who hears what becomes of a call. Both are called inside the read loop: keep it short. */

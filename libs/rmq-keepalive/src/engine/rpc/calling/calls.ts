@@ -28,7 +28,7 @@ import { asError } from '../../errors/reasons.js';
 import { AbortWatch } from '../../base/abort-watch.js';
 import { Deadlines } from '../../base/deadlines.js';
 import type { OutboxSender } from '../../publishing/sending/outbox-sender.js';
-import { Outgoing, type OutgoingMessage } from '../../publishing/sending/outgoing-message.js';
+import { Outgoing, type OutgoingMessage, type PublishKind } from '../../publishing/sending/outgoing-message.js';
 import type { ResolvedOutbox } from '../../publishing/sending/outbox.js';
 import type { Publishers } from '../../publishing/publishers.js';
 import { Call, type CallEnd, type CallListener, type CallRequest } from './call.js';
@@ -74,6 +74,7 @@ export const NO_CALLS: CallsStatus = { outstanding: 0, ...NONE_ENDED, lateReplie
 
 /** A message that no reply is expected to. */
 export interface PostedMessage {
+  readonly kind: PublishKind;
   readonly exchange: string;
   readonly routingKey: string;
   readonly content: Buffer;
@@ -175,6 +176,7 @@ export class Calls {
     if (this.#isClosed && this.#ownDispatcher === undefined) return settled(new ConnectionClosedError());
     const { properties, timeoutMs } = message;
     const outgoing: OutgoingMessage = {
+      kind: message.kind,
       exchange: message.exchange,
       routingKey: message.routingKey,
       content: message.content,
@@ -238,8 +240,9 @@ export class Calls {
   }
 
   #send(call: Call, request: CallRequest): void {
-    const { exchange, routingKey, content, properties, timeoutMs, signal } = request;
+    const { exchange, routingKey, content, properties, timeoutMs, signal, kind = 'request' } = request;
     const message: OutgoingMessage = {
+      kind,
       exchange,
       routingKey,
       content,
@@ -320,7 +323,8 @@ export class Calls {
   #channelEnded(cause: Error): Iterable<string> {
     const exchanges = new Set<string>();
     for (const call of [...this.#outstanding.values()]) {
-      if (!call.isSent) continue;
+      // Settled: it is out, and what is around it has not returned yet.
+      if (!call.isSent && call.outgoing?.isSettled !== true) continue;
       exchanges.add(call.exchange);
       if (isMissing(call.exchange, cause)) {
         this.#missing.add(call.exchange);

@@ -45,7 +45,8 @@ function say(
   failed: () => void,
 ): void {
   const properties = { type, correlationId: streamId };
-  calls.post({ exchange: '', routingKey: replyTo, content, properties, timeoutMs: TIMEOUT_MS }, (error) => {
+  const message = { kind: 'control' as const, exchange: '', routingKey: replyTo, content, properties };
+  calls.post({ ...message, timeoutMs: TIMEOUT_MS }, (error) => {
     if (error !== undefined) failed();
   });
 }
