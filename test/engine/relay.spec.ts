@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { describe, expect, it } from '@jest/globals';
 import { useFaults } from '../support/fault-fixture.js';
-import { canSeeSockets, isSocketHeld } from '../support/own-sockets.js';
+import { canSeeSockets, isSocketHeld } from '../support/links/own-sockets.js';
 import { until } from '../support/until.js';
 
 // The kernel's list of sockets, by which these specs judge, is Linux's.

@@ -11,7 +11,7 @@ import type { RmqConnectionOptions } from '#engine/connection/connection-options
 import type { RmqConnection } from '#engine/connection/rmq-connection.js';
 import type { Directions, FaultProxy } from '../../tools/broker/fault-proxy.js';
 import { useFaults } from '../support/fault-fixture.js';
-import { canSeeSockets, isSocketHeld } from '../support/own-sockets.js';
+import { canSeeSockets, isSocketHeld } from '../support/links/own-sockets.js';
 import { until } from '../support/until.js';
 
 const HEARTBEAT_SECONDS = 2;

@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from '@jest/globals';
 import { FaultProxy } from '../../tools/broker/fault-proxy.js';
-import { damagedLives } from '../support/damaged-lives.js';
+import { damagedLives } from '../support/links/damaged-lives.js';
 import { useFaults } from '../support/fault-fixture.js';
 
 const IS_LONG = process.env['RMQ_LONG_TESTS'] === '1';

@@ -5,7 +5,7 @@
  */
 import { describe, expect, it } from '@jest/globals';
 import { FaultProxy } from '../../tools/broker/fault-proxy.js';
-import { damagedLives } from '../support/damaged-lives.js';
+import { damagedLives } from '../support/links/damaged-lives.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 

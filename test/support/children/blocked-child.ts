@@ -42,6 +42,7 @@ export async function blockedChild(
     told: (name, timeoutMs = 10_000) =>
       until(`it tells "${name}"; stderr: ${child.stderr}`, () => facts(name)[0], { timeoutMs, everyMs: 5 }),
   };
-  await service.told('ready');
+  // A process and its first connection: on a busy machine that takes what it takes.
+  await service.told('ready', 60_000);
   return service;
 }
