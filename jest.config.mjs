@@ -1,5 +1,7 @@
 // Nest 12 is ESM only, so the tests are ESM too.
 const common = {
+  // Not in the folder for temporary files, which a run has to itself.
+  cacheDirectory: '<rootDir>/node_modules/.cache/jest',
   extensionsToTreatAsEsm: ['.ts'],
   transform: {
     '^.+\\.ts$': [
