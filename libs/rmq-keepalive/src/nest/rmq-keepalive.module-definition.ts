@@ -12,17 +12,17 @@ import {
 } from './connections/connection-tokens.js';
 import { RmqConnections } from './connections/rmq.connections.js';
 
-/** What `forRoot` and `forRootAsync` take beside the options of the connection. */
+/** Options of `forRoot` and `forRootAsync` beside those of the connection. */
 export interface RmqModuleExtras {
   /** Tells connections apart: `@Subscribe({ connection })`, `@InjectRmqConnection(name)`; shown in logs and health. @default 'default' */
   name?: string;
   /** Connection and publisher can be injected in every module without importing this one. @default true */
   isGlobal?: boolean;
   /**
-   * Whether SIGTERM or SIGINT, when one comes a second or more after a signal began the shutdown, ends the drain at once
-   * (`RmqConnection.abort()`); false: the drain takes the time that `drainTimeoutMs` gives it, whatever is sent. Earlier ones
-   * are taken for the same wish, because npm passes one Ctrl-C on twice. Needs `app.enableShutdownHooks()`, or
-   * `app.close(signal)` by a handler of your own; nothing is listened to but while the connections drain. @default true
+   * Whether a second SIGTERM or SIGINT ends the drain at once (`RmqConnection.abort()`), if it comes a second or more after a signal
+   * began the shutdown. `false`: the drain takes the time that `drainTimeoutMs` gives it. An earlier signal counts as the same wish,
+   * because npm passes one Ctrl-C on twice. Needs `app.enableShutdownHooks()`, or `app.close(signal)` by a handler of your own. The
+   * module listens to signals only while the connections drain. @default true
    */
   abortOnSecondSignal?: boolean;
 }

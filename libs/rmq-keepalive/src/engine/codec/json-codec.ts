@@ -18,13 +18,14 @@ import { canSpellForbiddenKey, forbiddenKeyIn, isNestedDeeperThan } from './json
 
 export interface JsonCodecOptions {
   /**
-   * The largest body, in bytes, in either direction. For a lower limit of what is published alone, and for one limit with
-   * any codec, there is `publish.maxMessageBytes`; whichever is smaller counts.
-   * @default 16777216 (16 MiB, RabbitMQ's own `max_message_size` since 4.0), or the connection's `publish.maxMessageBytes` if that is more
+   * The largest body, in either direction. `publish.maxMessageBytes` limits what is published alone, with any codec. The smaller of
+   * both counts.
+   * @default 16_777_216 (16 MiB, RabbitMQ's own `max_message_size` since 4.0), or the connection's `publish.maxMessageBytes` if that is more
    */
   maxBytes?: number;
   /**
    * How deep arrays and objects may be nested, in either direction.
+   * @unit levels
    * @default 64
    */
   maxDepth?: number;

@@ -26,7 +26,7 @@ import { addressCheck, tlsCheckedFor } from '../dialling/login-check.js';
 import { type ReconnectOptions, type ResolvedReconnect, resolveReconnect } from '../recovery/reconnect-backoff.js';
 
 /**
- * What a connection is made with: `RmqKeepaliveModule.forRoot()` and `new RmqConnection()` take it. Only `urls` is needed.
+ * The options of a connection: `RmqKeepaliveModule.forRoot()` and `new RmqConnection()` take it. Only `urls` is needed.
  *
  * ```ts
  * const options: RmqConnectionOptions = {
@@ -38,75 +38,90 @@ import { type ReconnectOptions, type ResolvedReconnect, resolveReconnect } from 
  */
 export interface RmqConnectionOptions {
   /**
-   * Broker addresses, tried in turn, or a function that is asked for them before every attempt (service discovery): URLs
-   * (`amqp://user:password@host:port/vhost`, `amqps://` for TLS), or addresses in parts (`{ hostname, port, vhost, ... }`).
+   * The broker's addresses, tried in turn: URLs (`amqp://user:password@host:port/vhost`, `amqps://` for TLS), or addresses in
+   * parts (`{ hostname, port, vhost, ... }`). A function is called before every attempt (service discovery).
    */
   urls: string | BrokerAddress | readonly (string | BrokerAddress)[] | AddressProvider;
   /**
-   * Who logs in; then the addresses name no user. A function is asked before every attempt, and again at two thirds of the
-   * time until `expiresAt`: the new password, or token, is told to the broker on the link that lives. `'external'`: the broker
-   * takes the user from the client certificate in `tls` (needs `amqps`). @default user and password in the address
+   * The user and password; then the addresses name no user. A function is called before every attempt, and again at two thirds
+   * of the time until `expiresAt`: the library sends the new password, or token, to the broker on the live link. `'external'`:
+   * the broker takes the user from the client certificate in `tls` (needs `amqps`). @default user and password in the address
    */
   credentials?: CredentialsOption;
-  /** Shown in the broker's connection list, with the link's role behind it. @default host name and process id */
+  /** The name in the broker's connection list, with the link's role behind it. @default host name and process id */
   connectionName?: string;
-  /** Heartbeats; `false` switches them off (a veto, with a warning). @default { timeoutSeconds: 10 } */
+  /** Heartbeats. `false` switches them off (a veto, with a warning). @default { timeoutSeconds: 10 } */
   heartbeat?: HeartbeatOptions | false;
-  /** `separate`: one link for publishing and one for consuming, each opened when first needed, so that a broker that blocks publishers does not stop acks. @default 'separate' */
+  /**
+   * `separate`: one link for publishing and one for consuming, each opened when first needed. Then a broker that blocks
+   * publishers does not stop acks. `shared`: one link for both. @default 'separate'
+   */
   links?: 'separate' | 'shared';
   /**
-   * What `start()` does while the broker cannot be reached: `background` goes on booting (health says down), `wait` waits
-   * for it (Nest answers no signal before it has booted, so orchestrators have to kill a service that waits),
-   * `fail-fast` throws when every address failed once. @default 'background'
+   * How `start()`, and the boot of Nest, behave while the broker cannot be reached.
+   * - `background`: goes on; health says down.
+   * - `wait`: waits for the broker. Nest answers no signal before it has booted, so an orchestrator has to kill a service that
+   *   still waits.
+   * - `fail-fast`: throws when every address failed once.
+   * @default 'background'
    */
   startup?: 'background' | 'wait' | 'fail-fast';
-  /** Limit for one attempt: address, TCP, TLS and AMQP handshake together, ms. @default 10_000 */
+  /** The limit of one attempt: address, TCP, TLS and AMQP handshake together. @default 10_000 */
   connectTimeoutMs?: number;
-  /** Limit for the broker's silence during recovery, ms; then the link is discarded. @default 10_000 */
+  /** The longest silence of the broker during recovery; then the link is discarded. @default 10_000 */
   recoveryTimeoutMs?: number;
+  /** The pace of attempts after a loss. @default up to 30 s apart, for ever */
   reconnect?: ReconnectOptions;
-  /** Bounds of what is held until it is confirmed, of each publisher. */
+  /** Bounds of the unconfirmed messages that each publisher holds. @default 10_000 messages, 16 MiB */
   outbox?: OutboxOptions;
-  /** Defaults of `publish()`, and how long a link may go without confirms. */
+  /** Defaults of `publish()`, and how long a link may go without confirms. @default see there */
   publish?: ConnectionPublishOptions;
-  /** Defaults and bounds of calls: of `connection.rpc`, the injected `RmqRpcClient`. */
+  /** Defaults and bounds of calls: of `connection.rpc`, the injected `RmqRpcClient`. @default see there */
   rpc?: RpcOptions;
   /**
-   * How long the broker waits for the settlement of a delivery (`consumer_timeout` of RabbitMQ), ms; `false`: for ever. Say
-   * here what is set there. A subscription may have one of its own. What waits for a handler is given back before it is over.
+   * How long the broker waits for the settlement of a delivery (`consumer_timeout` of RabbitMQ); `false`: for ever. Write the
+   * broker's value here: this does not set it. A subscription may have its own. A message that waits for a handler goes back
+   * before the time is over.
    * @default 1_800_000 (30 minutes, RabbitMQ's own)
    */
   ackTimeoutMs?: number | false;
-  /** How long running handlers and unconfirmed publishes get at close, ms. @default 10_000 */
+  /** The time that running handlers and unconfirmed publishes get at close. @default 10_000 */
   drainTimeoutMs?: number;
   /**
-   * How long an outage is `degraded` in health before it is `down`, ms. It does not count before the connection was open for
-   * the first time: a service that boots is `down` (not ready) until then. @default 30_000
+   * How long an outage is `degraded` in health before it is `down`. It does not count before the connection was open for the
+   * first time: a service that boots is `down` (not ready) until then. @default 30_000
    */
   downAfterMs?: number;
-  /** Exchanges, queues and bindings to declare, beside those of the subscriptions. */
+  /** Exchanges, queues and bindings to declare, beside those of the subscriptions. @default none */
   topology?: TopologyOptions;
-  /** `ca`, `cert`, `key`, `servername` ... as in node:tls, for URLs with `amqps://`, which is what switches TLS on; a function is asked before every attempt, so that rotated files are read again. With `heartbeat.thread: 'worker'` only what can be handed to a thread: text and buffers, no functions. */
+  /**
+   * `ca`, `cert`, `key`, `servername` ... as in node:tls, for URLs with `amqps://` (which is what switches TLS on). A function
+   * is called before every attempt, so that rotated files are read again. With `heartbeat.thread: 'worker'` only text and
+   * buffers can go to the thread, no functions. @default node's
+   */
   tls?: TlsOptions | (() => TlsOptions);
-  /** Bounds of the JSON codec, the default: what it takes from a queue, and what it makes of a payload. */
+  /** Bounds of the JSON codec, for bodies that come in and for payloads that go out. @default 16 MiB, 64 levels */
   json?: JsonCodecOptions;
   /**
-   * The largest message that is taken from the broker, in bytes. The body of a larger one is thrown away as it comes: the
-   * message is neither handled nor acked, but held and named (health is `degraded`, reason `deliveries-stuck`), or rejected
-   * where the subscription has `deadLetter: false`. It bounds what one message may cost, with any codec and any amqplib.
-   * 4_096..536_870_912 @default 67_108_864 (64 MiB), or `publish.maxMessageBytes` or `json.maxBytes` if one of these is more
+   * The largest message that is taken from the broker, 4_096 to 536_870_912. The body of a larger one is thrown away as it
+   * comes. The message is neither handled nor acked, but held and named (health is `degraded`, reason `deliveries-stuck`), or
+   * rejected where the subscription has `deadLetter: false`. This bounds the memory that one message may cost, with any codec
+   * and any amqplib. @default 67_108_864 (64 MiB), or `publish.maxMessageBytes` or `json.maxBytes` if one of these is more
    */
   maxInboundBytes?: number;
-  /** Signs what our copies of a message say about where it came from. @default not signed, and believed from every client that may publish to the queue by its name */
+  /**
+   * Signs where copies of a message (retries, dead letters) say it came from. @default not signed, and believed from every client
+   * that may publish to the queue by its name
+   */
   copies?: CopyOptions;
   /**
    * Called around every message that goes out (`publish`) and around every call of a handler (`deliver`): for tracing,
    * metrics, a request id. One, or several, of which the first is the outermost. @default nothing, which costs nothing
    */
   around?: AroundOption;
-  /** How payloads become bytes and back, in both directions. @default JSON, with the bounds in `json` */
+  /** Encodes payloads and decodes bodies. @default JSON, with the bounds in `json` */
   codec?: Codec;
-  /** Shown in the broker's connection list. */
+  /** Further properties in the broker's connection list. @default none */
   clientProperties?: Record<string, unknown>;
 }
 

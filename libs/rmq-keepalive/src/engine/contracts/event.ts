@@ -37,7 +37,9 @@ export type EventInput<E extends EventContract> =
   NonNullable<E['~payload']> extends { readonly input: infer Input } ? Input : never;
 
 export interface EventOptions {
+  /** The exchange that the event is published to. */
   exchange: string;
+  /** The routing key that it is published with, and that consumers bind. */
   routingKey: string;
 }
 

@@ -22,13 +22,13 @@ import { checkOptionsObject, oneOf } from '../base/option-checks.js';
 
 export interface CopyOptions {
   /**
-   * Signs what copies (retries, dead letters, replays) say about where a message came from: at least 16 characters, the same
-   * for every service that consumes from the queue or replays its dead letters. Several: the first signs, all are accepted.
+   * Signs where copies (retries, dead letters, replays) say that a message came from. At least 16 characters, the same for every
+   * service that consumes from the queue or replays its dead letters. Several: the first signs, all are accepted.
    */
   secret: string | readonly string[];
   /**
-   * With a secret: whether copies without a valid signature may say where a message came from. `'believed'` while instances
-   * without the secret are still running. Else `delivery.exchange` is `''`, as for any message that is sent to a queue by its
+   * With a secret: whether copies without a valid signature may say where a message came from. Use `'believed'` while instances
+   * without the secret are still running. Otherwise `delivery.exchange` is `''`, as for any message that is sent to a queue by its
    * name, and a dead letter is not replayed to where it says. @default 'not-believed'
    */
   unsigned?: 'believed' | 'not-believed';

@@ -15,7 +15,7 @@ import { checkedReplay, Replay, type ReplayOptions, type ReplayReport } from './
 export type DeadLetterSource = string | { readonly subscription: string };
 
 export interface ListOptions {
-  /** At most so many, oldest first. 1..1_000 @default 50 */
+  /** The most letters, oldest first. 1 to 1_000 @unit letters @default 50 */
   limit?: number;
 }
 

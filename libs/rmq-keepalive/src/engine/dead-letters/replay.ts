@@ -17,7 +17,7 @@ import { type DeadLetter, REPLAYED_HEADER } from './dead-letter.js';
 import { copiedHeaders, copiedProperties } from '../copies/message-copy.js';
 
 export interface ReplayOptions {
-  /** At most so many. @default all that are there at the beginning */
+  /** The most letters. @unit letters @default all that are there at the beginning */
   limit?: number;
   /** Which ones; the others stay. Must answer at once. @default all */
   filter?: (letter: DeadLetter) => boolean;

@@ -20,21 +20,21 @@ import {
 export interface BrokerAddress {
   /** A name or an IP address, without port. */
   hostname: string;
-  /** @default 5672, with `amqps` 5671 */
+  /** The port of AMQP. @unit port @default 5672, with `amqps` 5671 */
   port?: number;
-  /** @default '/' */
+  /** The virtual host, as it is: nothing has to be percent-encoded. @default '/' */
   vhost?: string;
-  /** `amqps` is what switches TLS on. @default 'amqp' */
+  /** `amqps` switches TLS on. @default 'amqp' */
   protocol?: 'amqp' | 'amqps';
-  /** Leave it out when `credentials` say who logs in. @default 'guest' */
+  /** The user. Leave it out when `credentials` say who logs in. @default 'guest' */
   username?: string;
-  /** Only with `username`. @default 'guest' without user, else empty */
+  /** The password. Only with `username`. @default 'guest' without user, else empty */
   password?: string;
-  /** The largest frame to ask for, in bytes; 0 = the broker's choice. RabbitMQ 4 refuses less than 8192. @default 0 */
+  /** The largest frame to ask for; 0 = the broker's choice. RabbitMQ 4 refuses less than 8192. @unit bytes @default 0 */
   frameMax?: number;
-  /** The most channels to ask for; 0 = the broker's choice. @default 0 */
+  /** The most channels to ask for; 0 = the broker's choice. @unit channels @default 0 */
   channelMax?: number;
-  /** @default 'en_US' */
+  /** The locale of the broker's texts. @default 'en_US' */
   locale?: string;
 }
 

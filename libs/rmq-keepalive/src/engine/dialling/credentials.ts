@@ -9,17 +9,19 @@ import { checkOptionsObject } from '../base/option-checks.js';
 
 /** A user and a password, or a token in its place. */
 export interface RmqCredentials {
-  /** With a token, brokers take the user from the token; then it is only a name in logs. */
+  /** The user. With a token, the broker takes the user from the token; then this is only a name in logs. */
   username: string;
   /** The password, or the token (OAuth 2). */
   password: string;
 }
 
-/** As a provider gives them: they may end. */
+/** Credentials that may end. */
 export interface ExpiringCredentials extends RmqCredentials {
   /**
-   * When they end: a `Date`, or milliseconds since the epoch (of a token `exp * 1000`). At two thirds of the time that is left
-   * the provider is asked again, and a link that lives is told the new password. Left out: they do not end.
+   * When they end (of a token `exp * 1000`). At two thirds of the time that is left, the library calls the provider again and
+   * sends the new password to the broker on the live link.
+   * @unit a `Date`, or ms since the epoch
+   * @default they do not end
    */
   expiresAt?: Date | number;
 }

@@ -47,51 +47,52 @@ export const INTERMEDIARY_IDLE_SECONDS = {
 
 export type IntermediaryName = keyof typeof INTERMEDIARY_IDLE_SECONDS;
 
-/** `heartbeat: { ... }`; every part may be left out. */
+/** Every part may be left out. */
 export interface HeartbeatOptions {
   /**
-   * Heartbeat timeout asked of the broker, in whole seconds, 0 to 65535 (a short in the protocol). We send after half of
-   * it in silence and give the broker up after one and a half. Below 5, false alarms are likely. 0 means that we have no
-   * wish of our own and take the broker's value (60 by default in RabbitMQ).
-   * @default 10; less if that is needed for a declared idle limit
+   * The heartbeat timeout to ask of the broker, a whole number from 0 to 65535. The library sends after half of it in silence, and
+   * gives the broker up after one and a half. Below 5 false alarms are likely: 1 to 4 is accepted with a warning. 0: take the
+   * broker's value (60 by default in RabbitMQ).
+   * @default 10; less if a declared idle limit under 15 s needs it
    */
   timeoutSeconds?: number;
   /**
-   * Sends sooner than after half of the timeout: after this many milliseconds of our own silence. At least 100, and at
-   * most half of the timeout (beyond that it would change nothing).
-   * @default half of the negotiated timeout
+   * Sends sooner than after half of the timeout: after this much silence of its own. At least 100, and at most half of the
+   * timeout (more would change nothing).
+   * @default half of the agreed timeout
    */
   intervalMs?: number;
   /**
-   * After how many seconds without traffic something between us and the broker forgets the flow. We then send at least
-   * every third of it, and a timeout whose half is more than that third is refused at boot. At least 2.
+   * After how much silence something between you and the broker forgets the flow; at least 2. The library then sends at least
+   * every third of it, and refuses a timeout at boot whose half is more than that third.
    * @default none
    */
   idleLimitSeconds?: number;
   /**
-   * The same by name, see {@link INTERMEDIARY_IDLE_SECONDS}. With both given the smaller counts: the first box on the
-   * way that forgets the flow ends it.
+   * The same by name, see {@link INTERMEDIARY_IDLE_SECONDS}. With both given the smaller counts: the first box on the way that
+   * forgets the flow ends it.
    * @default none
    */
   intermediary?: IntermediaryName;
   /**
-   * Who keeps the links alive. `main`: the event loop; blocked for longer than about two timeouts, it loses them, and the
-   * broker delivers unacked messages again. `worker`: a thread of its own holds the sockets and goes on sending heartbeats
-   * while the event loop is blocked, up to `maxStallMs`; it costs a second hop for every byte and about 10 MB.
+   * The thread that keeps the links alive.
+   * - `main`: the event loop. If it is blocked for longer than about two timeouts, the links are lost, and the broker delivers
+   *   unacked messages again.
+   * - `worker`: a thread of its own holds the sockets and goes on sending heartbeats while the event loop is blocked, up to
+   *   `maxStallMs`. It costs a second hop for every byte, and about 10 MB.
    * @default 'main'
    */
   thread?: HeartbeatThread;
   /**
-   * With `thread: 'worker'`: for how long the event loop may be blocked, in milliseconds, before the thread lets the broker
-   * have the unacked messages back. Short, and a long computation loses its link after all; long, and the work of a
-   * service that hangs for good waits that long for another one. Time in which the whole process was stopped does not
-   * count. At least 1,000.
+   * With `thread: 'worker'`: how long the event loop may be blocked before the thread gives the unacked messages back; 1,000 to
+   * 86,400,000 (a day). Too short: a long computation loses its link after all. Too long: the work of a service that hangs for good
+   * waits that long. Time in which the whole process was stopped does not count.
    * @default 60_000
    */
   maxStallMs?: number;
   /**
-   * What the thread does then. `close`: closes the links, and the messages are back in their queues at once. `silence`:
-   * only stops sending heartbeats, so that the broker gives us up two to three timeouts later, unless the loop wakes
+   * The end of `maxStallMs`. `close`: the thread closes the links, and the messages are back in their queues at once. `silence`:
+   * it only stops sending heartbeats, so that the broker gives the link up two to three timeouts later, unless the loop wakes
    * before.
    * @default 'close'
    */

@@ -23,15 +23,15 @@ export type MessageToPublish =
 /** An array or an (async) iterable; a generator is taken from only as fast as the broker keeps up. */
 export type ManyToPublish = Iterable<MessageToPublish> | AsyncIterable<MessageToPublish>;
 
-/** Options of `publishMany()`; those of each message come first. */
+/** Options of `publishMany()`. Those of a message win. */
 export interface PublishManyOptions extends PublishDefaults {
-  /** Takes no further message, and gives up those under way. */
+  /** Takes no further message, and gives up those under way. @default none */
   signal?: AbortSignal;
-  /** Unconfirmed messages at a time. @default 1_000 */
+  /** Unconfirmed messages at a time. @unit messages @default 1_000 */
   maxInFlight?: number;
-  /** Takes no further message once so many have failed: whatever is wrong, more of the same does not help. @default 1_000 */
+  /** Takes no further message once so many have failed: more of the same would not help. @unit messages @default 1_000 */
   maxFailures?: number;
-  /** How long to wait for the link, an end of the broker's alarm, or room before giving up on the rest, ms. @default the time limit of a message */
+  /** How long to wait for the link, an end of the broker's alarm, or room before it gives up on the rest. @default the time limit of a message */
   readyTimeoutMs?: number;
 }
 

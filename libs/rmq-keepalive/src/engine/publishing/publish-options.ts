@@ -2,37 +2,37 @@
 import { OptionsError } from '../errors/options-error.js';
 import { checkNumber, checkOptionsObject, checkShortString, shown } from '../base/option-checks.js';
 
-/** Defaults of the time limit and the two promises a message makes. */
+/** Defaults of the time limit, and of two promises about a message. */
 export interface PublishDefaults {
-  /** How long `publish()` may take until the confirm, in ms, waiting for the link included. @default 30_000 */
+  /** How long `publish()` may take until the confirm, the wait for the link included. @default 30_000 */
   timeoutMs?: number;
   /**
-   * Reject a message that no queue is bound for, instead of losing it. Costs the broker a fifth to a third of its rate of small
+   * Rejects a message that no queue is bound for, instead of losing it. Costs the broker a fifth to a third of its rate of small
    * transient messages, where that is the limit. @default true
    */
   mandatory?: boolean;
-  /** Stored on disk by durable queues, so that it survives a broker restart. @default true */
+  /** Durable queues store the message on disk, so that it survives a broker restart. @default true */
   persistent?: boolean;
 }
 
 /** Defaults and bounds for all publishes of a connection, or of one publisher. */
 export interface PublisherDefaults extends PublishDefaults {
   /**
-   * The largest body, in bytes; a larger one is rejected with RMQ_PAYLOAD_TOO_LARGE before it is sent. A broker that is sent
-   * more than its own `max_message_size` closes the channel. Raised here, the JSON codec takes bodies of that size in both
-   * directions, unless `json.maxBytes` says otherwise; that of one publisher (`createPublisher`) does not raise it.
+   * The largest body; a larger one is rejected with RMQ_PAYLOAD_TOO_LARGE before it is sent. A broker that gets more than its own
+   * `max_message_size` closes the channel. If you raise it here, the JSON codec takes bodies of that size in both directions, unless
+   * `json.maxBytes` says otherwise; the limit of one publisher (`createPublisher`) does not raise it.
    * @default 16_777_216 (16 MiB, RabbitMQ's `max_message_size` since 4.0; 128 MiB before)
    */
   maxMessageBytes?: number;
 }
 
-/** What the option `publish` of a connection may say. */
+/** The option `publish` of a connection. */
 export interface ConnectionPublishOptions extends PublisherDefaults {
   /**
-   * How long publishes may wait on a link that confirms nothing at all, in ms; at least 100. Then health is `degraded`
-   * (`no-confirms`), the link is discarded (`RMQ_NO_CONFIRMS`), the next address dialled, and what waits is sent again there
-   * under the same message ids. A cluster node that lost its peers is left this way. Lower than what your broker's disks and
-   * elections take means copies sent twice for nothing; `Infinity` switches it off.
+   * How long publishes may wait on a link that confirms nothing at all; at least 100. Then health is `degraded` (`no-confirms`), the
+   * library discards the link (`RMQ_NO_CONFIRMS`), dials the next address, and sends what waits again there under the same message
+   * ids. It leaves a cluster node that lost its peers this way. A value below the pauses of your broker's disks and elections means
+   * copies sent twice for nothing; `Infinity` switches it off.
    * @default a third of `timeoutMs`, at least 1_000
    */
   noConfirmsAfterMs?: number;
@@ -49,27 +49,32 @@ export interface ConnectionPublishOptions extends PublisherDefaults {
 export interface PublishOptions extends PublishDefaults {
   /** Stays the same when the message has to be sent again: consumers recognise duplicates by it. @default a random UUID */
   messageId?: string;
-  /** Strings, numbers, bigints, booleans, null, Buffers, Dates, arrays and objects of these, and amqplib's `{ '!': type, value }`. */
+  /**
+   * Strings, numbers, bigints, booleans, null, Buffers, Dates, arrays and objects of these, and amqplib's `{ '!': type, value }`.
+   * @default none
+   */
   headers?: Record<string, unknown>;
+  /** Ties a reply to its request. @default none */
   correlationId?: string;
+  /** The queue that a reply is wanted in. @default none */
   replyTo?: string;
-  /** Milliseconds after which the broker may drop the message unconsumed, a whole number. @default never */
+  /** After how long the broker may drop the message unconsumed, a whole number. @unit ms @default never */
   expiration?: number;
-  /** 0..255; for priority queues. */
+  /** For priority queues, 0 to 255. @unit a whole number @default none, which counts as 0 */
   priority?: number;
-  /** Application-defined kind of message. */
+  /** The kind of message, in the application's own words. @default none */
   type?: string;
-  /** What the body is, if the codec's word for it is not precise enough (`application/vnd.shop.order+json`). @default the codec's */
+  /** The kind of body, if the codec's word is not precise enough (`application/vnd.shop.order+json`). @default the codec's */
   contentType?: string;
   /** How the body is wrapped (`gzip`): for payloads that are bytes already. @default the codec's */
   contentEncoding?: string;
   /** When it happened; AMQP carries whole seconds. @default now */
   timestamp?: Date;
-  /** The application that publishes. */
+  /** The application that publishes. @default none */
   appId?: string;
-  /** Must be the user that the connection logged in as, else the broker refuses the message. */
+  /** Must be the user that the connection logged in as, else the broker refuses the message. @default none */
   userId?: string;
-  /** Ends the wait: a message that was not sent yet is taken back; one that was may still arrive. */
+  /** Ends the wait: a message that was not sent yet is taken back; one that was sent may still arrive. @default none */
   signal?: AbortSignal;
 }
 

@@ -92,8 +92,8 @@ export class Readiness {
 
 /** Waits of a publisher. */
 export interface WhenReadyOptions {
-  /** Ends the wait; it rejects with the signal's reason. */
+  /** Ends the wait; it rejects with the signal's reason. @default none */
   signal?: AbortSignal;
-  /** Limit of the wait, ms; then it rejects with RMQ_NOT_READY, saying what is in the way. @default none */
+  /** The limit of the wait; then it rejects with RMQ_NOT_READY, and says what is in the way. @default none */
   timeoutMs?: number;
 }

@@ -19,15 +19,16 @@
  */
 import { checkNumber, checkOptionsObject } from '../base/option-checks.js';
 
-/** `reconnect: { ... }`; every part may be left out. */
+/** Every part may be left out. */
 export interface ReconnectOptions {
   /**
-   * The longest wait between two attempts, in milliseconds; at least 100. Lower means more dials during a long outage.
-   * @default 30000
+   * The longest wait between two attempts; at least 100. Lower means more dials during a long outage.
+   * @default 30_000
    */
   maxDelayMs?: number;
   /**
    * How many attempts in a row may fail before the connection gives up for good (`GaveUpError`); at least 1.
+   * @unit attempts
    * @default Infinity
    */
   maxAttempts?: number;

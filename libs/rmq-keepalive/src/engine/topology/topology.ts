@@ -14,6 +14,7 @@ import {
 
 /** An exchange to declare. */
 export interface ExchangeOptions {
+  /** The exchange's name. */
   name: string;
   /** `topic`, `direct`, `fanout`, `headers`, or a plugin's type. @default 'topic' */
   type?: string;
@@ -23,12 +24,13 @@ export interface ExchangeOptions {
   autoDelete?: boolean;
   /** Takes messages from other exchanges only. @default false */
   internal?: boolean;
-  /** E.g. `{ 'alternate-exchange': 'unrouted' }`. */
+  /** Further arguments, e.g. `{ 'alternate-exchange': 'unrouted' }`. @default none */
   arguments?: Record<string, unknown>;
 }
 
 /** A queue to declare. */
 export interface QueueOptions {
+  /** The queue's name. */
   name: string;
   /** Survives a broker restart. @default true */
   durable?: boolean;
@@ -38,19 +40,21 @@ export interface QueueOptions {
   autoDelete?: boolean;
   /** Sets `x-queue-type`. @default the vhost's default, `classic` as a rule */
   type?: 'classic' | 'quorum' | 'stream';
-  /** E.g. `{ 'x-max-length': 1000 }`. */
+  /** Further arguments, e.g. `{ 'x-max-length': 1000 }`. @default none */
   arguments?: Record<string, unknown>;
 }
 
 /** A way from an exchange to a queue, or to another exchange. */
 export interface BindingOptions {
+  /** The exchange that messages come from. */
   exchange: string;
-  /** Name of the queue, or of the exchange with `toExchange`. */
+  /** The queue that they go to. @default none: give `toExchange` */
   queue?: string;
+  /** The exchange that they go to, in the place of a queue. @default none: give `queue` */
   toExchange?: string;
   /** One or several. @default '' */
   routingKey?: string | readonly string[];
-  /** For headers exchanges. Bindings that differ only here are different bindings. */
+  /** For headers exchanges. Bindings that differ only here are different bindings. @default none */
   arguments?: Record<string, unknown>;
 }
 
@@ -66,8 +70,11 @@ export interface BindingOptions {
  * ```
  */
 export interface TopologyOptions {
+  /** Exchanges to declare, before the queues. @default none */
   exchanges?: readonly ExchangeOptions[];
+  /** Queues to declare, before the bindings. @default none */
   queues?: readonly QueueOptions[];
+  /** Bindings to declare. @default none */
   bindings?: readonly BindingOptions[];
 }
 

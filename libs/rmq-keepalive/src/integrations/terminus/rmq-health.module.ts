@@ -4,7 +4,7 @@ import { RmqCoreModule } from '../../nest/rmq-core.module.js';
 import { makeHealthController } from './rmq-health.controller.js';
 import { RmqHealthIndicator } from './rmq.health.js';
 
-/** What `RmqHealthModule.forRoot()` takes. */
+/** Options of the health routes. */
 export interface RmqHealthOptions {
   /** Where the routes are: `/health`, `/health/live`, `/health/ready`. @default 'health' */
   path?: string;

@@ -5,7 +5,7 @@ import { RmqConnections } from '../../nest/connections/rmq.connections.js';
 import { healthDetails, publicHealth } from './health-report.js';
 import { verdict } from './health-verdict.js';
 
-/** What `RmqHealthIndicator.check()` takes. */
+/** Options of one health check. */
 export interface RmqHealthCheckOptions {
   /** The connection's name. @default the connection without a name */
   connection?: string;

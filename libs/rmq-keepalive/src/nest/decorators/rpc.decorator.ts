@@ -3,7 +3,7 @@ import type { AnswerOptions } from '../../engine/rpc/answering/answer-options.js
 import { type HandlerDecorator, type SubscribeOptions, written } from './subscribe.decorator.js';
 
 /**
- * What `@Rpc` takes: the queue of the requests, and how they are handled.
+ * Options of `@Rpc`: the queue of the requests, and how they are handled.
  *
  * ```ts
  * const IdempotentRpc = (options: RpcHandlerOptions) => Rpc({ retry: { attempts: 3 }, ...options });

@@ -2,7 +2,7 @@ import type { BatchOptions } from '../../engine/consuming/options/handling-optio
 import { type HandlerDecorator, type SubscribeOptions, written } from './subscribe.decorator.js';
 
 /**
- * What `@SubscribeBatch` takes: a subscription, and the size of its batches.
+ * Options of `@SubscribeBatch`: a subscription, and the size of its batches.
  *
  * ```ts
  * const SubscribeInBulk = (options: Omit<SubscribeBatchOptions, 'batch'>) =>
@@ -10,7 +10,7 @@ import { type HandlerDecorator, type SubscribeOptions, written } from './subscri
  * ```
  */
 export interface SubscribeBatchOptions extends Omit<SubscribeOptions, 'orderedBy'> {
-  /** How many at once, and how long the first of them waits for others. */
+  /** The size of a batch, and how long its first message waits for others. */
   batch: BatchOptions;
 }
 

@@ -5,7 +5,7 @@ import type { SubscriptionOptions } from '../../engine/consuming/options/subscri
 import { type EventContract, type EventPayload, isEventContract } from '../../engine/contracts/event.js';
 
 /**
- * What `@Subscribe` takes: a subscription, and the connection to consume on. A decorator of your own hands it on:
+ * Options of `@Subscribe`: a subscription, and the connection to consume on. A decorator of your own hands it on:
  *
  * ```ts
  * const SubscribeWithRetry = (options: SubscribeOptions) => Subscribe({ retry: { attempts: 5 }, ...options });

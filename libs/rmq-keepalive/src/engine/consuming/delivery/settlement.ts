@@ -8,8 +8,8 @@ export const MAX_DELAY_MS = 30 * 24 * 3_600_000;
 
 export interface RetryInOptions {
   /**
-   * Whether this was a failed attempt: `delivery.attempt` goes up, and with a `retry` policy the message is dead-lettered
-   * when its attempts are spent. Otherwise it may come back for ever. @default false
+   * Whether this was a failed attempt: `delivery.attempt` goes up, and with a `retry` policy the message is dead-lettered when its
+   * attempts are spent. Otherwise it may come back for ever. @default false
    */
   countsAsAttempt?: boolean;
 }

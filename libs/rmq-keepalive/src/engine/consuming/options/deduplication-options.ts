@@ -5,18 +5,28 @@ import type { DeduplicationStore } from './deduplication-store.js';
 import type { WantedHandling } from './handling-options.js';
 
 export interface DeduplicationOptions {
-  /** How long a handled message is remembered, ms. A copy that comes later is handled again, so it should exceed the longest time that a copy can spend in a queue. */
+  /**
+   * How long a handled message is remembered. A copy that comes later is handled again, so make it longer than the longest time
+   * that a copy can spend in a queue.
+   */
   ttlMs: number;
   /** A memory that outlives the process, and that several processes share. @default this process's own, which a restart empties */
   store?: DeduplicationStore;
-  /** How many messages the process's own memory holds (about 150 bytes each); beyond it, the oldest are forgotten. Not with `store`. @default 100000 */
+  /**
+   * How many messages the process's own memory holds (about 150 bytes each); beyond it, the oldest are forgotten. Not with `store`.
+   * @unit messages
+   * @default 100_000
+   */
   maxEntries?: number;
   /**
-   * After what time the claim of a process that died is void in `store`, and another copy is handled, ms. While a handler
-   * runs its claim is renewed every third of it; a handler that blocks the event loop for longer loses it. @default 30000
+   * After how long the claim of a process that died is void in `store`, and another copy is handled. While a handler runs, its
+   * claim is renewed every third of it; a handler that blocks the event loop for longer loses it. @default 30_000
    */
   claimTtlMs?: number;
-  /** `wait`: while `store` fails, deliveries are kept and it is asked again: late rather than twice. `handle`: messages are handled all the same: twice rather than late. @default 'wait' */
+  /**
+   * While `store` fails: `wait` keeps deliveries and asks it again (late rather than twice); `handle` handles messages all the same
+   * (twice rather than late). @default 'wait'
+   */
   onStoreError?: 'wait' | 'handle';
 }
 

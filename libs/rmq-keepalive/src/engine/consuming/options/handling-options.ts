@@ -7,81 +7,92 @@ import type { StreamStart } from './stream-position.js';
 
 export interface HandlingOptions<T = unknown> {
   /**
-   * How many unacknowledged deliveries the broker may have under way to us. 1..65535
+   * How many unacknowledged deliveries the broker may have under way to you, 1 to 65535.
+   * @unit deliveries
    * @default 20, or `concurrency` if that is more; for batches one more than are handled at a time, so that it can fill
    */
   prefetch?: number;
   /**
-   * Who settles a delivery.
-   * - `auto`: we do, by what the handler said. It returns: ack. It throws: the failure way. It returns a `Settlement`: that.
-   * - `manual`: whoever holds the `Delivery`, with `ack()`, `requeue()` or `reject()`, during the handler or later. A
-   *   handler that throws fails its deliveries as with `auto`, and a returned `Settlement` counts. Until it is settled a
-   *   delivery counts as running: towards `concurrency`, `handlerTimeoutMs` and the drain at the end.
-   * - `none`: nobody. The broker forgets a message as soon as it is sent: **at most once**. What fails, waits or is under
-   *   way when the process, the channel or the link ends is lost, and only reported. `prefetch` does not hold the broker
-   *   back then; beyond 10,000 messages that wait for a handler, new ones are dropped and counted.
+   * How a delivery is settled.
+   * - `auto`: by the handler's end. It returns: ack. It throws: the failure way. It returns a `Settlement`: that.
+   * - `manual`: by you, on the `Delivery`, with `ack()`, `requeue()` or `reject()`, during the handler or later. A handler that
+   *   throws fails its deliveries as with `auto`, and a returned `Settlement` counts. Until it is settled, a delivery counts as
+   *   running: towards `concurrency`, `handlerTimeoutMs` and the drain at the end.
+   * - `none`: not at all. The broker forgets a message as soon as it is sent: **at most once**. If the process, the channel or
+   *   the link ends, everything that fails, waits or is under way is lost, and only reported. `prefetch` does not hold the broker back then;
+   *   beyond 10,000 messages that wait for a handler, new ones are dropped and counted.
    * @default 'auto'
    */
   ack?: 'auto' | 'manual' | 'none';
-  /** How many handlers run at a time, 1..65535; no more than `prefetch` has deliveries for. The deliveries beyond wait with us, in order. @default prefetch; 1 for batches */
+  /**
+   * How many handlers run at a time, 1 to 65535; no more than `prefetch` has deliveries for. The other deliveries wait in this
+   * process, in order.
+   * @unit handlers
+   * @default prefetch; 1 for batches
+   */
   concurrency?: number;
   /**
-   * Messages for which this returns the same key (compared as in a `Map`) are handled one at a time, in the order they
-   * arrive; others in parallel. `undefined` as key: in nobody's order. A function that throws fails the delivery.
+   * Messages for which this returns the same key (compared as in a `Map`) are handled one at a time, in the order they arrive;
+   * others in parallel. A message with `undefined` as key waits for no other. A function that throws fails the delivery.
    *
-   * The order is that of one channel of one consumer. Redelivered messages come again in the broker's order, beside those
-   * whose handlers outlived the channel, and one that is retried comes later than its successors, as does one that came back
-   * to a quorum queue twice, unless `queueOptions` set a higher `x-delivery-limit`. For one order over
-   * several processes add `singleActive: true`.
+   * The order is that of one channel of one consumer. Redelivered messages come again in the broker's order, beside those whose
+   * handlers outlived the channel. A message that is retried comes later than its successors. So does one that came back to a
+   * quorum queue twice, unless `queueOptions` set a higher `x-delivery-limit`. For one order over several processes add
+   * `singleActive: true`.
+   * @default no order
    */
   orderedBy?: (payload: T, delivery: Delivery) => unknown;
   /**
-   * How long a handler may take, in ms; `false`: as long as it likes. Then `delivery.signal` aborts, the delivery fails with
-   * `RMQ_HANDLER_TIMEOUT` (retried, or dead-lettered), the next one begins, and whatever the late handler still settles is
-   * a counted no-op. It cannot be stopped, only told: a retry may run beside it.
+   * How long a handler may take; `false`: as long as it likes. Then `delivery.signal` aborts, the delivery fails with
+   * `RMQ_HANDLER_TIMEOUT` (retried, or dead-lettered), the next one begins, and everything that the late handler still settles is
+   * a counted no-op. The handler cannot be stopped, only warned: a retry may run beside it.
    *
-   * Below the broker's own limit ({@link ackTimeoutMs}), which closes the channel and delivers everything again, to the
+   * Keep it below the broker's own limit ({@link ackTimeoutMs}), which closes the channel and delivers everything again, to the
    * same end.
-   * @default five sixths of ackTimeoutMs: 1500000 (25 minutes)
+   * @default five sixths of ackTimeoutMs: 1_500_000 (25 minutes)
    */
   handlerTimeoutMs?: number | false;
   /**
    * How long the broker waits for the settlement of a delivery before it takes it back (its `consumer_timeout`, a policy
-   * `consumer-timeout`, or the argument `x-consumer-timeout`), in ms; `false`: for ever, as classic queues and streams do
-   * from RabbitMQ 4.3 on. Say here what is set there: it cannot be asked for, and this does not set it. What waits with us
-   * for a handler and cannot be done after four fifths of it is given back, and the prefetch shrinks to what can. When the
-   * broker closes a channel over it, and names another value, that value counts from then on.
+   * `consumer-timeout`, or the argument `x-consumer-timeout`); `false`: for ever, as classic queues and streams do from RabbitMQ
+   * 4.3 on. Write the broker's value here: this does not set it, and the broker cannot be asked. A message that waits for a
+   * handler and cannot be done after four fifths of it goes back, and the prefetch shrinks to the number that can. If the broker
+   * closes a channel over it, and names another value, that value counts from then on.
    * @default the `x-consumer-timeout` in `queueOptions.arguments` or `consumerArguments`, else that of the connection
    */
   ackTimeoutMs?: number | false;
   /**
-   * Refuses every other consumer of the queue while we are attached; while another one is, we are refused (403), named in
-   * status, and try again. Classic queues only: quorum queues and streams ignore it, so it is refused for them.
+   * Refuses every other consumer of the queue while this one is attached. While another one is, this one is refused (403), named in
+   * status, and tried again. Classic queues only: quorum queues and streams ignore it, so it is refused for them.
    * @default false
    */
   exclusive?: boolean;
   /**
    * Declares the queue with a single active consumer (`x-single-active-consumer`): of all processes that subscribe, one is
-   * served, and the next one when that goes. The others are attached and stand by. A queue that exists without it cannot
-   * get it (406): then nothing is consumed, and status says why.
+   * served, and the next one when that goes. The others are attached and stand by. A queue that exists without it cannot get it
+   * (406): then nothing is consumed, and status says why.
    * @default false
    */
   singleActive?: boolean;
-  /** Consumers with a higher one get messages first, as long as they can take them (`x-priority`). @default 0 */
+  /**
+   * Consumers with a higher one get messages first, as long as they can take them (`x-priority`).
+   * @unit a whole number
+   * @default 0
+   */
   priority?: number;
   /**
-   * Where a stream is read from when the process starts: its `first` message, its `last` chunk, the `next` that is
-   * published, an offset, or a time. After a reconnect it goes on behind what was settled, wherever it began. Makes
-   * `queueOptions.type` default to `stream`.
+   * Where a stream is read from when the process starts: its `first` message, its `last` chunk, the `next` that is published, an
+   * offset, or a time. After a reconnect it goes on behind the settled messages, wherever it began. Makes `queueOptions.type`
+   * default to `stream`.
    * @default 'next', for streams
    */
   streamOffset?: StreamStart;
 }
 
 export interface BatchOptions {
-  /** The most deliveries handed to the handler at once, 1..65535; no more than `prefetch`. */
+  /** The most deliveries handed to the handler at once, 1 to 65535; no more than `prefetch`. @unit deliveries */
   size: number;
-  /** How long the first one waits for others, in ms. @default 100 */
+  /** How long the first one waits for others. @default 100 */
   waitMs?: number;
 }
 

@@ -17,17 +17,27 @@ import { MAX_DELAY_MS } from '../delivery/settlement.js';
  * ```
  */
 export interface RetryOptions {
-  /** How often a message is tried at most, the first time included; then it is dead-lettered. 2..100 @default 5 */
+  /**
+   * How often a message is tried at most, the first time included; then it is dead-lettered. 2 to 100
+   * @unit attempts
+   * @default 5
+   */
   attempts?: number;
-  /** From the first failure to the second attempt, in ms. 10..2_592_000_000 (30 days), rounded up to two digits. @default 1_000 */
+  /** From the first failure to the second attempt, 10 to 2_592_000_000 (30 days), rounded up to two digits. @default 1_000 */
   firstDelayMs?: number;
-  /** Each further delay is so many times the one before. 1..100 @default 2 */
+  /**
+   * Each further delay is so many times the one before, 1 to 100.
+   * @unit times
+   * @default 2
+   */
   factor?: number;
-  /** No delay is longer, in ms. @default 300_000 (5 minutes), or firstDelayMs if that is more */
+  /** No delay is longer. @default 300_000 (5 minutes), or firstDelayMs if that is more */
   maxDelayMs?: number;
   /**
-   * Shortens every delay by a random part of it, so that messages that failed together do not all come back together:
-   * with 0.5 by up to a half. Takes one of four values, since each needs a queue. 0..1 @default 0
+   * Shortens every delay by a random part of it, up to this one, so that messages that failed together do not all come back
+   * together. Takes one of four values, because each needs a queue. 0 to 1
+   * @unit a part of the delay
+   * @default 0
    */
   jitter?: number;
   /**

@@ -50,7 +50,7 @@ export type DeliveryHandler<T = unknown> = (payload: T, delivery: Delivery) => u
 export type BatchHandler<T = unknown> = (payloads: T[], batch: DeliveryBatch) => unknown;
 
 /**
- * What `connection.subscribeBatch()` takes: a subscription, and the size of its batches.
+ * Options of `connection.subscribeBatch()`: a subscription, and the size of its batches.
  *
  * ```ts
  * const views: BatchSubscriptionOptions = { queue: 'views', batch: { size: 500, waitMs: 200 } };
@@ -59,11 +59,12 @@ export type BatchHandler<T = unknown> = (payloads: T[], batch: DeliveryBatch) =>
  * ```
  */
 export interface BatchSubscriptionOptions extends Omit<SubscriptionOptions, 'orderedBy'> {
+  /** The size of a batch, and how long its first message waits for others. */
   batch: BatchOptions;
 }
 
 /**
- * What `connection.subscribe()` takes: the queue, its bindings, and how its deliveries are handled.
+ * A subscription: the queue, its bindings, and how its deliveries are handled.
  *
  * ```ts
  * const created: SubscriptionOptions = { queue: 'orders', exchange: 'shop', routingKey: 'order.created', prefetch: 50 };
@@ -72,47 +73,58 @@ export interface BatchSubscriptionOptions extends Omit<SubscriptionOptions, 'ord
  * ```
  */
 export interface SubscriptionOptions<T = unknown> extends HandlingOptions<T> {
-  /** Shown in logs, health and status; unique per connection. @default the queue's name (`Class.method` with `@Subscribe`) */
+  /** The name in logs, health and status; unique per connection. @default the queue's name (`Class.method` with `@Subscribe`) */
   name?: string;
   /** The queue to consume from. `''`: an exclusive queue that the broker names, a new one after every reconnect. */
   queue: string;
   /** How the queue is declared. @default durable, shared, never deleted */
   queueOptions?: Omit<QueueOptions, 'name'>;
   /**
-   * The event to consume, made by `defineEvent`: stands for `exchange` and `routingKey`. With a schema every payload is
-   * checked, and the handler gets what the schema makes of it; one that does not match is dead-lettered as `not-valid`.
+   * The event to consume, made by `defineEvent`, in the place of `exchange` and `routingKey`. With a schema every payload is
+   * checked, and the handler gets the schema's result. A payload that does not match is dead-lettered as `not-valid`. @default none
    */
   event?: EventContract;
-  /** Binds the queue to this exchange, which is declared too. */
+  /** Binds the queue to this exchange, which is declared too. @default no binding */
   exchange?: string;
-  /** @default that of the exchange if it is declared elsewhere, else 'topic' */
+  /** The type of that exchange. @default that of the exchange if it is declared elsewhere, else 'topic' */
   exchangeType?: string;
+  /** How that exchange is declared. @default durable, never deleted */
   exchangeOptions?: Omit<ExchangeOptions, 'name' | 'type'>;
-  /** One or several; needed for direct and topic exchanges. */
+  /** One or several; needed for direct and topic exchanges. @default none */
   routingKey?: string | readonly string[];
-  /** For headers exchanges; one object a binding. */
+  /** For headers exchanges; one object a binding. @default none */
   bindingArguments?: Record<string, unknown> | readonly Record<string, unknown>[];
-  /** What to do when the queue does not exist (any more): `declare` it, or `wait` until somebody else does, degraded, asking once a second. @default 'declare' */
+  /**
+   * A queue that does not exist (any more): `declare` it, or `wait` until somebody else does. While it waits health is degraded, and
+   * the library asks once a second. @default 'declare'
+   */
   ifQueueMissing?: 'declare' | 'wait';
-  /** Where a delivery goes whose handler failed or whose body cannot be decoded. `false`: rejected, and so dropped unless the queue has a dead-letter exchange. @default `<queue>.dead` (`<name>.dead` for a server-named queue) */
+  /**
+   * The queue for deliveries whose handler failed or whose body cannot be decoded. `false`: they are rejected, and so dropped
+   * unless the queue has a dead-letter exchange. @default `<queue>.dead` (`<name>.dead` for a server-named queue)
+   */
   deadLetter?: string | false;
-  /** Skips copies of a message that was handled before, by its message id; a message without one is never skipped. @default every copy is handled */
+  /**
+   * Skips copies of a message that was handled before, by its message id. A message without one is never skipped. @default every
+   * copy is handled
+   */
   deduplicate?: DeduplicationOptions;
   /**
-   * Tries a message again whose handler failed, after a delay at the broker, outside the prefetch. Not for queues that die
-   * with the link, nor for streams. @default no retry: a failed message is dead-lettered at once
+   * Tries a message again whose handler failed, after a delay at the broker, outside the prefetch. Not for queues that die with
+   * the link, nor for streams. @default no retry: a failed message is dead-lettered at once
    */
   retry?: RetryOptions;
   /**
-   * How often a message may come back unsettled from somebody else's hands (its process died, its link was lost, it was
-   * requeued) before it is dead-lettered as poison, unseen. To be counted it is moved to the end of the queue: each time, or
-   * each second time on a quorum queue. 1..1_000_000, `Infinity`: for ever.
+   * How often a message may come back unsettled from another process (its process died, its link was lost, it was requeued) before
+   * it is dead-lettered as poison, unseen. To count it, the library moves it to the end of the queue: each time, or each second
+   * time on a quorum queue. 1 to 1_000_000, `Infinity`: for ever.
+   * @unit returns
    * @default 16, or less when queueOptions set `x-delivery-limit`; `Infinity` with `orderedBy` or `singleActive`, but on quorum queues
    */
   maxRedeliveries?: number;
-  /** Passed to basic.consume, e.g. `{ 'x-priority': 10 }`. */
+  /** Passed to basic.consume, e.g. `{ 'x-priority': 10 }`. @default none */
   consumerArguments?: Record<string, unknown>;
-  /** Decodes the bodies of this queue, where it speaks another language than the rest. @default the connection's codec */
+  /** Decodes the bodies of this queue, if it is encoded differently from the others. @default the connection's codec */
   codec?: Pick<Codec, 'decode'>;
 }
 

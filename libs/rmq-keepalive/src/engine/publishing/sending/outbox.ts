@@ -14,7 +14,7 @@ import { Fifo } from '../../base/fifo.js';
 
 /** Bounds of what a publisher holds in memory. With the defaults it takes less than 64 MB at its fullest, waiting room included. */
 export interface OutboxOptions {
-  /** Messages held, unsent and unconfirmed together. @default 10_000 */
+  /** Messages held, unsent and unconfirmed together. @unit messages @default 10_000 */
   maxMessages?: number;
   /**
    * Bytes of bodies and headers held. A single message larger than that may go when nothing else is held.
@@ -22,7 +22,7 @@ export interface OutboxOptions {
    */
   maxBytes?: number;
   /**
-   * What `publish()` does at the bound.
+   * How `publish()` behaves at the bound.
    * - `wait`: waits for room, until its timeout. The waiting room is bounded too, at a quarter of `maxMessages` and
    *   `maxBytes` beyond the outbox itself; when it is full, `publish()` rejects with RMQ_OUTBOX_FULL. A producer that awaits
    *   each publish, or `whenReady()`, never gets there.

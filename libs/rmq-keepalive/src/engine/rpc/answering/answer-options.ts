@@ -12,18 +12,21 @@ export interface AnswerOptions<T = unknown> extends Omit<
 > {
   /** The queue of the requests. @default the contract's, if it names one */
   queue?: string;
-  /** The procedure, made by `defineRpc`: stands for `exchange` and `routingKey`; its schemas check requests and answers. */
+  /**
+   * The procedure, made by `defineRpc`, in the place of `exchange` and `routingKey`; its schemas check requests and answers.
+   * @default none
+   */
   contract?: RpcContract;
   /**
-   * How the queues' names begin that replies may go to, beside direct reply-to addresses. A request that wants its reply
-   * elsewhere is dead-lettered as `reply-to-refused`: who may send us a request shall not make us publish to any queue.
+   * How the names of queues begin that replies may go to, beside direct reply-to addresses. A request that wants its reply
+   * elsewhere is dead-lettered as `reply-to-refused`: a client that may send you a request must not make you publish to any queue.
    * @default none: direct reply-to only
    */
   replyTo?: readonly string[];
   /**
-   * How far the caller's clock may be behind ours, in ms. A request is dropped unhandled when its deadline, by the caller's
-   * clock, has been over for longer; `Infinity`: never. Too little, and a request from a machine whose clock is slow is
-   * never answered; too much, and a handler works for somebody who has gone.
+   * How far the caller's clock may be behind yours. A request is dropped unhandled when its deadline, by the caller's clock, has been
+   * over for longer; `Infinity`: never. Too little: a request from a machine whose clock is slow is never answered. Too much: a handler
+   * works for a caller that has gone.
    * @default 2_000
    */
   clockToleranceMs?: number;

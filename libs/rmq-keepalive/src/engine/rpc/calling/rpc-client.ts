@@ -12,25 +12,29 @@ import type { RpcAddress, RpcContract, RpcInput, RpcResult } from '../../contrac
  */
 export interface RpcRequestOptions {
   /**
-   * Limit until the reply, in ms, waiting for the link included. The request expires with it: a queue drops it then, and
-   * `@Rpc` does not handle it any more.
+   * The limit until the reply, the wait for the link included. The request expires with it: a queue drops it then, and `@Rpc` no longer
+   * handles it.
    * @default `rpc.timeoutMs` of the connection, 30_000
    */
   timeoutMs?: number;
-  /** Ends the call at once. A request that was sent may be handled all the same; a stream is cancelled over there too. */
+  /** Ends the call at once. A request that was sent may be handled all the same; a stream is cancelled over there too. @default none */
   signal?: AbortSignal;
-  /** Headers of the request, as with `publish()`. */
+  /** Headers of the request, as with `publish()`. @default none */
   headers?: Record<string, unknown>;
 }
 
 /** Options of one streaming request. */
 export interface RpcStreamOptions extends RpcRequestOptions {
   /**
-   * Limit until the first item, and from one to the next while more are wanted, in ms; the request itself expires with it.
+   * The limit until the first item, and from one to the next while more are wanted; the request itself expires with it.
    * @default `rpc.timeoutMs` of the connection, 30_000
    */
   timeoutMs?: number;
-  /** How many items may be on their way or wait here: no more are sent until the reader has taken some. 1..65535 @default 32 */
+  /**
+   * How many items may be on their way or wait here, 1 to 65535: no more are sent until the reader has taken some.
+   * @unit items
+   * @default 32
+   */
   window?: number;
 }
 

@@ -2,9 +2,9 @@
 import { checkNumber, checkOptionsObject } from '../../base/option-checks.js';
 
 export interface RpcOptions {
-  /** Limit of a call until its reply, in ms, unless the call says another. @default 30_000 */
+  /** The limit of a call until its reply, unless the call has its own. @default 30_000 */
   timeoutMs?: number;
-  /** Calls outstanding at a time; a further one is refused with RMQ_RPC_TOO_MANY_CALLS. @default 10_000 */
+  /** Calls outstanding at a time; a further one is refused with RMQ_RPC_TOO_MANY_CALLS. @unit calls @default 10_000 */
   maxCalls?: number;
 }
 

@@ -1,0 +1,73 @@
+/**
+ * The rooms of the library, from the ground up, one a floor, each with one sentence. A file may import from its own room and
+ * from those above it in this list, never from one below it. Type imports count like all others: they, too, say who has to
+ * know whom. `test/repository/floors.spec.ts` holds the code to it, and CONTRIBUTING.md prints it.
+ */
+export const ROOMS = {
+  'engine/errors': 'Every error with its code, ordered by what it costs: a message, a channel, the link.',
+  'engine/base': 'Small tools that know nothing of AMQP: clock, deadlines, queues, checks of options.',
+  'engine/wire': 'Bytes of AMQP: headers and properties read, publish frames written.',
+  'engine/codec': 'Payloads to bytes and back; JSON, with its bounds.',
+  'engine/contracts': 'Events and procedures with an address, types and a schema.',
+  'engine/relay/shared': 'Messages and memory that the event loop and the heartbeat thread share.',
+  'engine/relay/thread': 'The heartbeat thread: every line here runs in the worker.',
+  'engine/relay': 'The event loop’s side of the heartbeat thread.',
+  'engine/heartbeat': 'When a heartbeat goes out, when the broker is given up, and which stall it was.',
+  'engine/reporting': 'All that an operator reads: states, events, log sentences, status.',
+  'engine/dialling': 'Addresses and credentials: whom to dial next, and as whom.',
+  'engine/link': 'One link: a TCP and AMQP session with its channels and their limits.',
+  'engine/recovery': 'A link that is kept: dialling, waiting, the steps until it is open.',
+  'engine/topology': 'Exchanges, queues and bindings: declared, refused, asked for again.',
+  'engine/publishing/sending': 'From the outbox to the confirm: sender, session, ledger.',
+  'engine/publishing': 'publish() and its kin: options, publishers, readiness, many at once.',
+  'engine/publishing/around': 'Your own code around every publish.',
+  'engine/copies': 'Copies of messages that the library sends: retries, returns, dead letters, and their headers.',
+  'engine/consuming/delivery': 'What a handler gets and returns: Delivery, DeliveryBatch, Settlement.',
+  'engine/consuming/options': 'The options of a subscription: units, defaults, checks.',
+  'engine/consuming/poison': 'Messages that come back too often: counted, renewed, given up.',
+  'engine/consuming/failures': 'A failed delivery: another attempt, or the dead-letter queue.',
+  'engine/consuming/deduplication': 'Copies of handled messages are skipped.',
+  'engine/consuming/handling': 'From arrival to the handler: turns, batches, time limits.',
+  'engine/consuming/attaching': 'A subscription’s consumer: attached, lost, attached again.',
+  'engine/dead-letters': 'The operator’s tool: list, replay and purge dead letters.',
+  'engine/rpc/wire': 'What caller and responder agree on: properties, errors, reply addresses.',
+  'engine/rpc/calling': 'The caller: calls, their one end, streams that are read.',
+  'engine/rpc/answering': 'The responder: requests, replies, streams that are sent.',
+  'engine/rpc': 'Both halves on one connection.',
+  'engine/around': 'Your own code around publishes and deliveries: the option, and its order.',
+  'engine/connection': 'The roof: options, wiring, start, close, and the face RmqConnection.',
+  'nest/connections': 'The connections of an application by name, and their log.',
+  'nest/decorators': 'Decorators write metadata, and do nothing else.',
+  'nest/discovery': 'Finds the decorated methods.',
+  'nest/invoking': 'Calls a handler with Nest’s guards, pipes, interceptors and filters.',
+  nest: 'The module, and the moments at which handlers start and stop.',
+  'integrations/terminus': 'Health: the verdict, the indicator, the routes.',
+  'integrations/microservices/options': 'Options of Transport.RMQ, read as options of a connection.',
+  'integrations/microservices/packets': 'Nest’s packets, encoded and decoded.',
+  'integrations/microservices/server': 'RmqServer: Nest’s handlers on a subscription.',
+  'integrations/microservices/client': 'RmqClient: send() and emit() on a publisher.',
+  'integrations/microservices': 'The entry of the transport.',
+  '.': 'The public names: the main entry, and that of the errors.',
+} as const;
+
+/** The likeliest changes, and the files to open. */
+export const CHANGES: Readonly<Record<string, readonly string[]>> = {
+  'how soon the next attempt comes after a loss': ['engine/recovery/reconnect-backoff.ts'],
+  'when a heartbeat goes out, when the broker is given up': ['engine/heartbeat/heartbeat-policy.ts'],
+  'who is restored on which link, and in which order': ['engine/connection/recovery-plan.ts'],
+  'add an option of the connection': ['engine/connection/connection-options.ts'],
+  'add an option of a publish': [
+    'engine/publishing/publish-options.ts',
+    'engine/publishing/sending/outgoing-message.ts',
+  ],
+  'add an option of a subscription': [
+    'engine/consuming/options/subscription.ts',
+    'engine/consuming/options/handling-options.ts',
+  ],
+  'how many handlers run, and whose turn it is': ['engine/consuming/handling/turns.ts'],
+  'where a failed delivery becomes a retry or a dead letter': ['engine/consuming/failures'],
+  'when a message is poison, when it is copied to the end of its queue': ['engine/consuming/poison/redeliveries.ts'],
+  'a log line, or a new event': ['engine/reporting/event-sentences.ts', 'engine/reporting/events.ts'],
+  'a reason of health': ['integrations/terminus/health-verdict.ts'],
+  'the order of a close': ['engine/connection/closing.ts'],
+};
