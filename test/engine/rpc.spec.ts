@@ -296,6 +296,8 @@ describe('a request that wants its reply in a foreign queue', () => {
     await until('it consumes', () => answering.status().consumers.attached === 1);
     channel.sendToQueue('guarded', Buffer.from('1'), { replyTo, contentType: 'application/json' });
     expect(await deadLetterReasons('guarded.dead')).toEqual(['reply-to-refused']);
+    // It is there before its confirm has come to us.
+    await until('it is told', () => faults.oracle.eventsOf('delivery-dead-lettered').length > 0);
     expect(faults.oracle.eventsOf('delivery-dead-lettered')).toMatchObject([
       { event: { cause: { code: 'RMQ_RPC_REPLY_TO_REFUSED' } } },
     ]);
