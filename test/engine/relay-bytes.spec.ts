@@ -8,6 +8,7 @@ import { dirname } from 'node:path';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import type { RelayRequest } from '#engine/relay/shared/relay-messages.js';
+import type { RelayPassage } from '#engine/relay/relay-passage.js';
 import { Relay } from '#engine/relay/relay.js';
 import { encodeContent, encodeMethod, HEARTBEAT_FRAME } from '../../tools/broker/amqp-codec.js';
 import { FrameReader, PROTOCOL_HEADER } from '../../tools/broker/amqp-frames.js';
@@ -17,6 +18,7 @@ import { staysTrue, until } from '../support/until.js';
 interface Joined {
   peer: Socket;
   client: Socket;
+  passage: RelayPassage;
 }
 
 const MESSAGES = 20_000;
@@ -49,7 +51,7 @@ describe('the bytes through the heartbeat thread', () => {
       socket.on('error', () => undefined);
       ends.push(() => socket.destroy());
     }
-    return { peer, client };
+    return { peer, client, passage };
   }
 
   it('reach the broker in their order, with heartbeats between frames only, whatever is written how', async () => {
@@ -159,6 +161,33 @@ describe('the bytes through the heartbeat thread', () => {
     await once(client, 'end');
     expect(received).toBe(written * megabyte.length);
   }, 60_000);
+
+  it.each([
+    { blockMs: 1_500, told: 'after a stall in which the thread was full, the stall', code: 'RMQ_EVENT_LOOP_BLOCKED' },
+    { blockMs: 0, told: 'control: without one, the reset', code: 'ECONNRESET' },
+  ])(
+    'name the reason of a reset that is seen when all was read: $told',
+    async ({ blockMs, code }) => {
+      const { peer, client, passage } = await joined();
+      const got = framesOf(peer);
+      client.write(Buffer.concat([PROTOCOL_HEADER, ...handshake()]));
+      await until('heartbeats come', () => got.frames.some((frame) => frame.equals(HEARTBEAT_FRAME)));
+      client.pause();
+      const megabyte = Buffer.alloc(1024 * 1024, 7);
+      let written = 1;
+      while (peer.write(megabyte) || (await drains(peer))) written += 1;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, blockMs);
+      let received = 0;
+      client.on('data', (chunk: Buffer) => (received += chunk.length));
+      client.resume();
+      await until('all is read', () => received === written * megabyte.length);
+      peer.resetAndDestroy();
+      await until('the link is lost', () => passage.isLost);
+      const symptom = Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
+      expect(passage.errorBehind(symptom)).toMatchObject({ code });
+    },
+    60_000,
+  );
 
   it('hold us up when the broker reads nothing', async () => {
     const { peer, client } = await joined();

@@ -30,6 +30,8 @@ import { HEARTBEAT, Upstream } from './upstream.js';
 
 /** How long a socket may take to bring its last bytes out after its other half has ended. */
 const LINGER_MS = 500;
+/** So long after a stall in which nobody read, a reset is the answer to it: what had come before has to be handed over first. */
+const UNREAD_IS_OVER_MS = 5_000;
 
 export class RelayedLink {
   #terms;
@@ -50,6 +52,8 @@ export class RelayedLink {
   /** @type {NodeJS.Timeout | undefined} */
   #deadline;
   #stalledForMs = 0;
+  /** The latest moment of a stall at which we held all that we may. @type {{ stalledForMs: number, at: number } | undefined} */
+  #unread;
   #isOver = false;
   #hasEnded = false;
 
@@ -94,6 +98,7 @@ export class RelayedLink {
     const wasSilenced = this.#heartbeats.isSilenced;
     this.#heartbeats.isSilenced = isOverLimit;
     this.#stalledForMs = stalledForMs;
+    if (this.#isUnread) this.#unread = { stalledForMs, at: performance.now() };
     Atomics.store(this.#memory, LINK.isStuck, this.#heartbeats.isSilent || this.#downstream.isPaused ? 1 : 0);
     if (!isOverLimit || wasSilenced) return false;
     if (this.closesAtLimit) this.#giveBack(stalledForMs);
@@ -209,17 +214,28 @@ export class RelayedLink {
   /** Says it in memory first, which the main thread can read at any moment; then in a message, with its reason. @param {LossReason} reason */
   #lose(reason) {
     if (this.#hasEnded || Atomics.exchange(this.#memory, LINK.isLost, 1) === 1) return;
-    this.#hooks.lost(this.#stallBehind() ?? reason);
+    this.#hooks.lost(this.#stallBehind(reason) ?? reason);
   }
 
-  /** @returns {LossReason | undefined} the stall of the main loop to which the broker has answered, whatever it did then */
-  #stallBehind() {
+  /** For want of a reader: RabbitMQ waits for 30 s on a socket that is full. */
+  get #isUnread() {
+    return this.#downstream.isPaused && this.#stalledForMs > 0;
+  }
+
+  /**
+   * @param {LossReason} reason as it looks
+   * @returns {LossReason | undefined} the stall of the main loop to which the broker has answered, whatever it did then
+   */
+  #stallBehind(reason) {
     const stalledForMs = this.#stalledForMs;
     // For want of the heartbeats that we kept to ourselves.
     if (this.#heartbeats?.isSilenced === true) return { kind: 'stall-limit', stalledForMs };
-    // For want of a reader: RabbitMQ waits for 30 s on a socket that is full.
-    if (this.#downstream.isPaused && stalledForMs > 0) return { kind: 'unread', stalledForMs };
-    return undefined;
+    if (this.#isUnread) return { kind: 'unread', stalledForMs };
+    // Who does not read hears of a reset with the first read or write behind what was there to be read.
+    const unread = this.#unread;
+    if (reason.kind !== 'failed' || unread === undefined || performance.now() - unread.at > UNREAD_IS_OVER_MS)
+      return undefined;
+    return { kind: 'unread', stalledForMs: unread.stalledForMs };
   }
 
   #destroy() {
