@@ -276,7 +276,7 @@ describe('@Rpc', () => {
     for (const how of ['text', 'MINE', 'range', 'http'])
       await rpc.request({ queue: 'fails' }, how).catch(() => undefined);
     const told = nest.log.filter(({ level }) => level === 'error').map(({ message }) => message);
-    expect(told).toEqual([expect.stringMatching(/"Answers.fails" failed.*no such item; whoever asked was told/)]);
+    expect(told).toEqual([expect.stringMatching(/"Answers.fails" failed.*no such item; the caller was told/)]);
   });
 
   it('gives every request an instance of its own, if its class is scoped so', async () => {

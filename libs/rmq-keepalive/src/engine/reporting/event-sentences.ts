@@ -95,7 +95,7 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
     case 'stream-found':
       return {
         level: 'warn',
-        sentence: `Queue "${event.queue}" of subscription "${event.subscription}" is a stream, though nobody called it one, and is read as one from now on: after a reconnect behind what was settled; it takes nothing back, and what fails is dead-lettered without another attempt. Say so with queueOptions: { type: 'stream' }`,
+        sentence: `Queue "${event.queue}" of subscription "${event.subscription}" is a stream, though no option says so, and is read as one from now on: after a reconnect behind what was settled; it takes nothing back, and what fails is dead-lettered without another attempt. Say so with queueOptions: { type: 'stream' }`,
       };
     case 'subscription-doubtful':
       return { level: 'warn', sentence: `Subscription "${event.subscription}": ${event.doubt}` };
@@ -121,7 +121,7 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
     case 'redelivery-counted':
       return {
         level: 'debug',
-        sentence: `${messageOf(event)} came back from somebody who is gone, for the ${event.redeliveries}. time, and was moved to the end of its queue`,
+        sentence: `${messageOf(event)} came back unsettled from another process (return number ${event.redeliveries}) and was moved to the end of its queue`,
       };
     case 'redelivery-not-counted':
       return {
@@ -196,7 +196,7 @@ export function describeEvent(event: ConnectionEvent): { level: EventLevel; sent
     case 'publish-returned':
       return {
         level: 'warn',
-        sentence: `Message ${event.messageId ?? '(no id)'} to exchange "${event.exchange}" with routing key "${event.routingKey}" was returned as unroutable (${event.replyCode} ${event.replyText}); it was published without confirms, so nobody else knows`,
+        sentence: `Message ${event.messageId ?? '(no id)'} to exchange "${event.exchange}" with routing key "${event.routingKey}" was returned as unroutable (${event.replyCode} ${event.replyText}); it was published without confirms, so only this line says so`,
       };
     case 'republished':
       return {
@@ -236,7 +236,7 @@ function fateSentence(fate: FailedHandlerFate): string {
     case 'reject':
       return 'the message is rejected';
     case 'answered':
-      return 'whoever asked was told';
+      return 'the caller was told';
     case 'redelivery':
       return 'its link or channel is gone, so the broker delivers it again';
     case 'settled':

@@ -260,7 +260,7 @@ export type FailedHandlerFate =
   | { readonly kind: 'retry'; readonly retryInMs: number }
   | { readonly kind: 'dead-letter'; readonly queue: string }
   | { readonly kind: 'reject' }
-  /** RPC: whoever asked was told the error. Deliberate: the handler said so on purpose (`RpcFailure`, Nest's `RpcException`). */
+  /** RPC: the caller was told the error. Deliberate: the handler said so on purpose (`RpcFailure`, Nest's `RpcException`). */
   | { readonly kind: 'answered'; readonly isDeliberate: boolean }
   /** Its link or channel is gone: the broker delivers it again. */
   | { readonly kind: 'redelivery' }
