@@ -137,6 +137,7 @@ describe('around every delivery', () => {
     await until('it is a dead letter', () => counters(connection).deadLettered === 1);
     expect(calls).toBe(1);
     expect(failures).toEqual([expect.any(AroundCalledTwiceError)]);
+    expect(failures[0]).toMatchObject({ code: 'RMQ_AROUND_CALLED_TWICE' });
     expect(failures[0]?.message).toBe(
       'around.deliver called handle() a second time for the same message. Call it once; to try again, throw or return a Settlement',
     );

@@ -1,4 +1,5 @@
 import { ConfigurableModuleBuilder, type DynamicModule, type Provider } from '@nestjs/common';
+import { ModuleRef } from '@nestjs/core';
 import { CONNECTION_OPTION_NAMES, type RmqConnectionOptions } from '../engine/connection/connection-options.js';
 import { RmqConnection } from '../engine/connection/rmq-connection.js';
 import { OptionsError } from '../engine/errors/options-error.js';
@@ -10,7 +11,18 @@ import {
   getRmqPublisherToken,
   getRmqRpcClientToken,
 } from './connections/connection-tokens.js';
+import { type AroundSource, InjectedArounds } from './connections/injected-arounds.js';
 import { RmqConnections } from './connections/rmq.connections.js';
+
+/** The options of a connection, as a Nest application gives them. */
+export type RmqModuleOptions = Omit<RmqConnectionOptions, 'around'> & {
+  /**
+   * As {@link RmqConnectionOptions.around}. Where it is a class, its instance is taken from the application: it has to be a
+   * provider of any module, and may inject whatever it needs, the publisher too. Several are composed in their order, the
+   * first one outermost.
+   */
+  around?: AroundSource | readonly AroundSource[];
+};
 
 /** Options of `forRoot` and `forRootAsync` beside those of the connection. */
 export interface RmqModuleExtras {
@@ -46,7 +58,7 @@ export function checkForRoot(options: object, method: 'forRoot' | 'forRootAsync'
   if (abortOnSecondSignal !== undefined) checkBoolean(abortOnSecondSignal, `${where}, abortOnSecondSignal`);
 }
 
-const builder = new ConfigurableModuleBuilder<RmqConnectionOptions>({ moduleName: 'RmqKeepalive' })
+const builder = new ConfigurableModuleBuilder<RmqModuleOptions>({ moduleName: 'RmqKeepalive' })
   .setClassMethodName('forRoot')
   .setFactoryMethodName('createRmqOptions')
   .setExtras<RmqModuleExtras>(
@@ -75,11 +87,18 @@ function withConnection(definition: DynamicModule, extras: RmqModuleExtras): Dyn
 
 function connectionProviders(name: string, shutdown: { abortOnSecondSignal: boolean }): Provider[] {
   const connectionToken = getRmqConnectionToken(name);
+  const aroundsToken = `RmqArounds:${name}`;
   return [
     {
+      provide: aroundsToken,
+      inject: [MODULE_OPTIONS_TOKEN, ModuleRef],
+      useFactory: (options: RmqModuleOptions, moduleRef: ModuleRef) => new InjectedArounds(options.around, moduleRef),
+    },
+    {
       provide: connectionToken,
-      inject: [MODULE_OPTIONS_TOKEN],
-      useFactory: (options: RmqConnectionOptions) => new RmqConnection(options, { name }),
+      inject: [MODULE_OPTIONS_TOKEN, aroundsToken],
+      useFactory: (options: RmqModuleOptions, { option: around }: InjectedArounds) =>
+        new RmqConnection({ ...options, around }, { name }),
     },
     {
       provide: getRmqPublisherToken(name),

@@ -9,6 +9,9 @@ import { type AroundPublish, composedPublish } from '../publishing/around/around
  * or both.
  *
  * ```ts
+ * import { AsyncLocalStorage } from 'node:async_hooks';
+ * import type { RmqAround } from 'nestjs-rmq-keepalive';
+ *
  * const requests = new AsyncLocalStorage<string>();
  * const requestIds: RmqAround = {
  *   publish: (message, send) => send({ headers: { 'x-request-id': requests.getStore() } }),
