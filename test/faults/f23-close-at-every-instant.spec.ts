@@ -10,7 +10,7 @@ import { FaultProxy } from '../../tools/broker/fault-proxy.js';
 import { findFreePort } from '../../tools/broker/free-ports.js';
 import { ScriptedBroker } from '../../tools/broker/scripted-broker.js';
 import { useFaults } from '../support/fault-fixture.js';
-import { HEARTBEAT_THREAD, heartbeatOf } from '../support/heartbeat-thread.js';
+import { heartbeatOf } from '../support/heartbeat-thread.js';
 import { Metronome } from '../support/metronome.js';
 import { until } from '../support/until.js';
 
@@ -53,7 +53,7 @@ describe('F23: when the service is told to end', () => {
     await survivor.start();
     await faults.oracle.expectNothingLost();
     // How many get so far depends on the machine, and on the heartbeat thread, which has to start; that some do is what counts.
-    expect(faults.oracle.confirmed.size).toBeGreaterThan(HEARTBEAT_THREAD === 'worker' ? 10 : 20);
+    expect(faults.oracle.confirmed.size).toBeGreaterThan(0);
   }, 60_000);
 
   /** The addresses that lives meet, one for each accident. */
@@ -216,6 +216,8 @@ describe('F23: when the service is told to end', () => {
       await until(
         'it hears signals, 200 deliveries in flight',
         () => isReady() && service.all('started').length === 200,
+        // A process has to start first.
+        { timeoutMs: 60_000 },
       );
       return service;
 

@@ -107,9 +107,9 @@ function quantile(values: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Infinity;
 }
 
-/** Whoever waits for the broker before he answers takes longer by whatever the accident lasts: seconds, and in most answers. */
+/** An answer that waited for the broker would take as long as the accident: seconds, and most of them. A busy machine costs some 30 ms. */
 function expectQuickAnswers(probe: Probe): void {
-  expect(probe.slownessMs).toBeLessThanOrEqual(5);
+  expect(probe.slownessMs).toBeLessThanOrEqual(100);
   expect(probe.longestWaitMs).toBeLessThanOrEqual(1_000);
 }
 
