@@ -26,7 +26,7 @@ const work = async ({ id, workMs }) => {
 
 const services = {
   async ours() {
-    const { RmqConnection } = await import('../../libs/rmq-keepalive/dist/index.js');
+    const { RmqConnection } = await import('../../../libs/rmq-keepalive/dist/index.js');
     const connection = new RmqConnection({ urls: url, drainTimeoutMs });
     connection.subscribe({ queue, prefetch: 1_000, deadLetter: false }, work);
     await connection.start();
