@@ -1,4 +1,6 @@
+import diagnostics from 'node:diagnostics_channel';
 import { describe, expect, it } from '@jest/globals';
+import { STEPS, type Step } from '#engine/base/steps.js';
 import type { RmqConnectionOptions } from '#engine/connection/connection-options.js';
 import type { RmqConnection } from '#engine/connection/rmq-connection.js';
 import { heardCall } from '../support/calls.js';
@@ -62,5 +64,92 @@ describe('the states of a publisher', () => {
     connection.createPublisher();
     await connection.close();
     expect(statesOf('a further publisher')).toEqual(['unneeded', 'closed']);
+  });
+});
+
+describe('the states of a subscription', () => {
+  const ORDERS = 'subscription "orders"';
+  const subscribe = (connection: RmqConnection, queue = 'work') =>
+    connection.subscribe({ name: 'orders', queue }, () => undefined);
+
+  it('are those of a life: attached, lost with the link, cancelled by the broker, paused, resumed, unsubscribed', async () => {
+    const connection = await open();
+    const subscription = subscribe(connection);
+    await untilIsIn(ORDERS, 'attached');
+    expect(statesOf(ORDERS)).toEqual(['waiting', 'attaching', 'attached']);
+
+    await faults.broker.closeAllConnections();
+    await untilIsIn(ORDERS, 'waiting');
+    await untilIsIn(ORDERS, 'attached');
+    expect(statesOf(ORDERS).slice(3)).toEqual(['waiting', 'attaching', 'attached']);
+
+    await faults.broker.deleteQueue('work', faults.vhost.name);
+    await until('it is attached again', () => statesOf(ORDERS).length === 9);
+    expect(statesOf(ORDERS).slice(6)).toEqual(['missing', 'attaching', 'attached']);
+
+    await subscription.pause();
+    expect(statesOf(ORDERS).slice(9)).toEqual(['paused']);
+    await subscription.resume();
+    await untilIsIn(ORDERS, 'attached');
+    expect(statesOf(ORDERS).slice(10)).toEqual(['waiting', 'attaching', 'attached']);
+
+    await subscription.unsubscribe();
+    await untilIsIn(ORDERS, 'ended');
+    expect(statesOf(ORDERS).slice(13)).toEqual(['leaving', 'ended']);
+  });
+
+  it('are those of one that is refused, asked again, and paused in between', async () => {
+    const connection = await open();
+    const subscription = connection.subscribe(
+      { name: 'orders', queue: 'later', ifQueueMissing: 'wait' },
+      () => undefined,
+    );
+    await untilIsIn(ORDERS, 'missing');
+    await until('it was asked again', () => statesOf(ORDERS).length > 3);
+    await untilIsIn(ORDERS, 'missing');
+    await subscription.pause();
+    expect(statesOf(ORDERS)).toEqual([
+      ...['waiting', 'attaching', 'missing'],
+      ...statesOf(ORDERS).slice(3, -1),
+      'paused',
+    ]);
+    await subscription.resume();
+    await connection.declareTopology({ queues: [{ name: 'later' }] });
+    await untilIsIn(ORDERS, 'attached');
+    await connection.close();
+    expect(statesOf(ORDERS).slice(-2)).toEqual(['leaving', 'ended']);
+  });
+
+  it('are those of one that is unsubscribed while the broker is being asked', async () => {
+    const connection = await open();
+    const subscription = subscribe(connection);
+    const heard = (step: unknown): void => {
+      const { owner, to } = step as Step;
+      if (owner === ORDERS && to === 'attaching') void subscription.unsubscribe();
+    };
+    diagnostics.subscribe(STEPS, heard);
+    faults.afterwards(() => diagnostics.unsubscribe(STEPS, heard));
+    await untilIsIn(ORDERS, 'ended');
+    expect(statesOf(ORDERS)).toEqual(['waiting', 'attaching', 'leaving', 'ended']);
+  });
+
+  it('are those of a single active consumer that its own handler pauses and resumes: it was never handed over', async () => {
+    const connection = await open();
+    let isDone = false;
+    const options = { name: 'orders', queue: 'alone', singleActive: true };
+    const subscription = connection.subscribe(options, async () => {
+      await subscription.pause();
+      await subscription.resume();
+      isDone = true;
+    });
+    await untilIsIn(ORDERS, 'attached');
+    await connection.publisher.sendToQueue('alone', 1);
+    await until('its handler has paused and resumed it', () => isDone);
+    expect(statesOf(ORDERS)).toEqual(['waiting', 'attaching', 'attached', 'paused', 'attached']);
+
+    await faults.broker.closeAllConnections();
+    await untilIsIn(ORDERS, 'waiting');
+    expect(faults.oracle.eventsOf('consumer-lost')).toHaveLength(1);
+    await untilIsIn(ORDERS, 'attached');
   });
 });

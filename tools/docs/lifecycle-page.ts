@@ -1,4 +1,8 @@
 /** Renders docs/reference/lifecycle.md from the tables that the code executes. */
+import {
+  NEXT_SUBSCRIPTION_STATES,
+  SUBSCRIPTION_STATE_MEANINGS,
+} from '#engine/consuming/attaching/subscription-state.js';
 import { NEXT_SENDER_STATES, SENDER_STATE_MEANINGS } from '#engine/publishing/sending/sender-state.js';
 import { NEXT_STATES, STATE_MEANINGS } from '#engine/reporting/lifecycle.js';
 
@@ -16,6 +20,12 @@ const sender: States = {
   meanings: SENDER_STATE_MEANINGS,
   begins: ['unneeded', 'waiting'],
   ends: 'closed',
+};
+const subscription: States = {
+  next: NEXT_SUBSCRIPTION_STATES,
+  meanings: SUBSCRIPTION_STATE_MEANINGS,
+  begins: ['waiting'],
+  ends: 'ended',
 };
 
 export function lifecyclePage(): string {
@@ -39,9 +49,18 @@ the publishing link with the first publish takes nothing away from a connection 
 A step that is not in a table is a defect of this library. It is reported as the event \`internal-error\`, and costs nothing by
 itself.
 
+## The states of a subscription
+
+Below the link every subscription has a state of its own. \`status().consumers\` shows it in parts: \`attached\`, \`missing\` (all
+that should be attached and are not, with the reason), \`paused\`.
+
+${diagramOf(subscription)}
+
+${tableOf(subscription)}
+
 ## The states of a publisher
 
-Below the link every publisher has a state of its own. \`status()\` shows it in parts: \`outbox\`, and \`publishing.missing\` for
+Every publisher has a state of its own. \`status()\` shows it in parts: \`outbox\`, and \`publishing.missing\` for
 \`without-channel\`. The connection's publisher begins as \`waiting\`, a further one as \`unneeded\`.
 
 ${diagramOf(sender)}

@@ -36,13 +36,13 @@ export function allowedStep<S extends State>(table: StepTable<S['name']>, owner:
   return to;
 }
 
-/** Returns `to` in any case, and reports a step that `next` does not allow. */
-export function takeStep<S extends State>(
+/** Call it when a step was taken: one that `next` does not allow is reported. */
+export function tookStep<S extends State>(
   owner: string,
   next: (from: S, to: S, owner: string) => S,
   [from, to]: readonly [from: S, to: S],
   report: (error: IllegalStateError) => void,
-): S {
+): void {
   let illegal: IllegalStateError | undefined;
   try {
     next(from, to, owner);
@@ -52,5 +52,4 @@ export function takeStep<S extends State>(
   if (steps.hasSubscribers)
     steps.publish({ owner, from: from.name, to: to.name, isAllowed: illegal === undefined } satisfies Step);
   if (illegal !== undefined) report(illegal);
-  return to;
 }

@@ -4,7 +4,7 @@
  */
 import { BehaviorSubject, defer, first, firstValueFrom, NEVER, type Observable, of, takeUntil } from 'rxjs';
 import type { Clock } from '../base/clock.js';
-import { takeStep } from '../base/steps.js';
+import { tookStep } from '../base/steps.js';
 import { type ConnectionState, nextState, type StateName, weakestState } from '../reporting/lifecycle.js';
 
 /** The part of a link that is summed up. */
@@ -68,7 +68,8 @@ export class OverallState {
       if (carriesNews(next.name)) this.#state$.next(next);
       return;
     }
-    this.#moveTo(takeStep('a connection', nextState, [from, next], this.illegal));
+    this.#moveTo(next);
+    tookStep('a connection', nextState, [from, next], this.illegal);
   }
 
   /** Resolves with the state when it is open or never to be; with undefined when `over` comes first. */

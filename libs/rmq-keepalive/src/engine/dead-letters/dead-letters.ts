@@ -5,7 +5,7 @@ import type { Link } from '../link/link.js';
 import { DeadLettersUnreachableError } from '../errors/channel-errors.js';
 import { OptionsError } from '../errors/options-error.js';
 import { checkNumber, checkOptionsObject, checkShortString, shown } from '../base/option-checks.js';
-import { askForQueueType } from '../consuming/attaching/queue-type.js';
+import { askForQueueType } from '../consuming/consumer/queue-type.js';
 import type { CopyTransport } from '../copies/copy-transport.js';
 import { DeadLetterReader } from './dead-letter-reader.js';
 import type { DeadLetter } from './dead-letter.js';

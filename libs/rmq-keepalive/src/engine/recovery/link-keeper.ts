@@ -11,7 +11,7 @@
  */
 import { AsyncContext } from '../base/async-context.js';
 import { type Clock, type Timer, withDeadline } from '../base/clock.js';
-import { takeStep } from '../base/steps.js';
+import { tookStep } from '../base/steps.js';
 import { asError } from '../errors/reasons.js';
 import {
   ConnectionClosedError,
@@ -396,9 +396,8 @@ export class LinkKeeper {
 
   #moveTo(next: ConnectionState): void {
     const from = this.#state;
-    this.#state = takeStep('a connection', nextState, [from, next], (cause) =>
-      this.hears.event({ type: 'internal-error', cause }),
-    );
+    this.#state = next;
+    tookStep('a connection', nextState, [from, next], (cause) => this.hears.event({ type: 'internal-error', cause }));
     if (next.name === 'backing-off') this.#awayBecause = next.cause;
     if (next.name === 'open') this.#awayBecause = undefined;
     this.hears.stateChanged(from, next);

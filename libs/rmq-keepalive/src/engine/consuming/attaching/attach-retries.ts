@@ -1,4 +1,7 @@
 /** When a consumer that the broker refused, or lost, is tried again while its link lives. */
+import { NOT_FOUND } from '../../errors/reply-codes.js';
+import type { Entity } from '../../topology/topology.js';
+import { sharedEntities, type WantedSubscription } from '../options/subscription.js';
 
 export type RefusalKind =
   /** Somebody has to change something, or the broker still clears away what the last link left. */
@@ -21,6 +24,17 @@ const RETRIES_MS: Record<RefusalKind, readonly number[]> = {
 /** What dies young is restored a little later: a handler that kills its channel each time cannot spin. */
 const YOUNG_MS = 1_000;
 const YOUNG_RETRY_MS = 100;
+
+export function refusalKindOf(
+  thrown: Error,
+  wanted: WantedSubscription,
+  isAnyRefused: (entities: readonly Entity[]) => boolean,
+): RefusalKind {
+  const isMissing = (thrown as { code?: unknown }).code === NOT_FOUND;
+  // It is missing because it was refused: its declaration is what has to be tried, in its own time.
+  if (!isMissing || isAnyRefused(sharedEntities(wanted))) return 'refused';
+  return wanted.ifQueueMissing === 'wait' ? 'awaited' : 'vanished';
+}
 
 /** @param refusals how many came before this one, in a row */
 export function retryAfterRefusalMs(kind: RefusalKind, refusals: number): number {

@@ -13,7 +13,7 @@ import type { Clock } from '../../base/clock.js';
 import { closeChannel, openGuardedChannel } from '../../link/guarded-channel.js';
 import type { Link } from '../../link/link.js';
 import type { SubscriptionKeeper } from './subscription-keeper.js';
-import { firstMessage } from './first-message.js';
+import { firstMessage } from '../consumer/first-message.js';
 
 /** Together with those that found it, far from the limit of a quorum queue. */
 const MAX_LINKS_LOST_OVER_DELIVERIES = 5;

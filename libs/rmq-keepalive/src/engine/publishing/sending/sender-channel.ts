@@ -6,7 +6,7 @@
  * place that others wait for.
  */
 import type { Clock } from '../../base/clock.js';
-import { takeStep } from '../../base/steps.js';
+import { tookStep } from '../../base/steps.js';
 import { ChannelClosedError, ChannelsExhaustedError, ConsumeRefusedError } from '../../errors/channel-errors.js';
 import { asError } from '../../errors/reasons.js';
 import type { ChannelPlace } from '../../link/link-channels.js';
@@ -291,6 +291,7 @@ export class SenderChannel {
   #moveTo(to: SenderState): void {
     const from = this.#state;
     if (from.name === 'without-channel') from.retry?.cancel();
-    this.#state = takeStep(this.name, nextSenderState, [from, to], (error) => this.needs.internalError(error));
+    this.#state = to;
+    tookStep(this.name, nextSenderState, [from, to], (error) => this.needs.internalError(error));
   }
 }
