@@ -26,7 +26,7 @@ const common = {
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },
   testPathIgnorePatterns: ['/node_modules/', '/dist/'],
-  modulePathIgnorePatterns: ['<rootDir>/libs/.*/dist/', '<rootDir>/dist/'],
+  modulePathIgnorePatterns: ['<rootDir>/libs/.*/dist/', '<rootDir>/dist/', '<rootDir>/.cache/'],
 };
 
 const withBrokers = {

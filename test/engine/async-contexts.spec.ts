@@ -131,6 +131,58 @@ describe('a handler', () => {
   });
 });
 
+describe('a handler that enters a context of its own with enterWith()', () => {
+  const faults = useFaults();
+  const NUMBERS = [0, 1, 2, 3, 4];
+
+  /** Five messages of one read. @returns what each handler finds before it enters its own */
+  async function foundBy(
+    storage: AsyncLocalStorage<string>,
+    consume: (handle: (number: number) => void) => Promise<unknown>,
+  ): Promise<(string | undefined)[]> {
+    const { channel } = await bareClient(faults);
+    await channel.assertQueue('work', { durable: true });
+    for (const number of NUMBERS)
+      channel.sendToQueue('work', Buffer.from(`${number}`), { contentType: 'application/json' });
+    await until('all lie there', async () => (await channel.checkQueue('work')).messageCount === NUMBERS.length);
+    const found: (string | undefined)[] = [];
+    await consume((number) => {
+      found.push(storage.getStore());
+      storage.enterWith(`handler of ${number}`);
+    });
+    await until('all are handled', () => found.length === NUMBERS.length);
+    return found;
+  }
+
+  it.each<[string, Partial<SubscriptionOptions<number>>]>([
+    ['by default', {}],
+    ['with concurrency: 1', { concurrency: 1 }],
+    ['with acks by hand', { ack: 'manual' }],
+    ['with a schema', { event: checkedLater() }],
+  ])('keeps it to itself %s: the next message of the same read begins without it', async (_, options) => {
+    const storage = new AsyncLocalStorage<string>();
+    const connection = faults.connect();
+    const found = await foundBy(storage, (handle) => {
+      connection.subscribe<number>({ queue: 'work', ...options }, (number, delivery) => {
+        handle(number);
+        if (options.ack === 'manual') delivery.ack();
+      });
+      return started(connection);
+    });
+    expect(found).toEqual(NUMBERS.map(() => undefined));
+  });
+
+  it('control: through amqplib alone it reaches the next message', async () => {
+    const storage = new AsyncLocalStorage<string>();
+    const { channel } = await bareClient(faults);
+    await channel.assertQueue('work', { durable: true });
+    const found = await foundBy(storage, (handle) =>
+      channel.consume('work', (message) => handle(Number(message?.content.toString()))),
+    );
+    expect(found).toContain('handler of 0');
+  });
+});
+
 describe('a connection that a request needs first', () => {
   const faults = useFaults();
 

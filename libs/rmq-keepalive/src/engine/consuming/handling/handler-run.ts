@@ -11,7 +11,7 @@ export class HandlerRun {
   isDecided = false;
   /** Deliveries that the handler left for somebody to settle later (`ack: 'manual'`). */
   left = 0;
-  /** Where it belongs: set when it has to wait, since it begins in the middle of something else then, and by what is around its handler. */
+  /** Where it belongs: set before it waits or begins, and again by what is around its handler. */
   asyncContext: AsyncContext | undefined;
 
   constructor(

@@ -106,8 +106,9 @@ export class HandlerRuns {
 
   /** Begins when its turn has come, perhaps at once. */
   enter(run: HandlerRun, now: number): void {
-    if (this.#turns.enter(run, run.key)) return this.#begin(run, now);
+    // Also for one that begins at once: what its handler enters (`enterWith()`) must not reach the next message of the same read.
     run.asyncContext ??= new AsyncContext();
+    if (this.#turns.enter(run, run.key)) return this.#begin(run, now);
     this.told.waits();
   }
 
@@ -153,18 +154,16 @@ export class HandlerRuns {
   /** One after the other: a thousand that wait and return at once must not call each other a thousand deep. */
   #begin(run: HandlerRun, now: number): void {
     this.#toStart.push(run);
-    if (this.#isStarting) return void (run.asyncContext ??= new AsyncContext());
+    if (this.#isStarting) return;
     this.#isStarting = true;
-    for (let next = this.#toStart.shift(); next !== undefined; next = this.#toStart.shift()) {
-      if (next.asyncContext === undefined) this.#start(next, now);
-      else this.#startIn(next.asyncContext, next, now);
-    }
+    for (let next = this.#toStart.shift(); next !== undefined; next = this.#toStart.shift())
+      this.#startInItsContext(next, now);
     this.#isStarting = false;
     this.told.eased();
   }
 
-  #startIn(context: AsyncContext, run: HandlerRun, now: number): void {
-    context.runInAsyncScope(() => this.#start(run, now));
+  #startInItsContext(run: HandlerRun, now: number): void {
+    run.asyncContext?.runInAsyncScope(() => this.#start(run, now));
   }
 
   #start(run: HandlerRun, now: number): void {
