@@ -67,6 +67,9 @@ export class SenderChannel {
   /** Nothing is accepted any more. */
   get isOver(): boolean {
     switch (this.#state.name) {
+      // First: it is asked for every message.
+      case 'sending':
+        return false;
       case 'unneeded':
         return this.needs.isEnding() && this.needs.link() === undefined;
       case 'waiting':
