@@ -7,8 +7,8 @@ const connection = new RmqConnection({
   startup: 'wait',
 });
 connection.on('*', (event) => {
-  const line = describeEvent(event);
-  if (line !== undefined && line.level !== 'debug') console.log(line.sentence);
+  const { level, sentence } = describeEvent(event);
+  if (level !== 'debug') console.log(sentence);
 });
 connection.subscribe<Job>(
   { queue: 'jobs', exchange: 'shop', routingKey: 'job.*', prefetch: 10 },

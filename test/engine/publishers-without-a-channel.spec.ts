@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { RmqConnection } from '#engine/connection/rmq-connection.js';
 import { type HealthVerdict, verdict } from '../../libs/rmq-keepalive/src/integrations/terminus/health-verdict.js';
-import { heardCall } from '../support/calls.js';
+import { heardCall, openCalls } from '../support/calls.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 
@@ -29,7 +29,7 @@ const channels = async (): Promise<number> =>
 describe('a publisher without a channel', () => {
   it('is named in status and health while something waits for it, and until there is a channel', async () => {
     const connection = await openWithRoomFor(1);
-    const calls = connection.openCalls({ name: 'greedy' });
+    const calls = openCalls(connection, { name: 'greedy' });
     await heardCall(calls, 'work', '', { timeoutMs: 200 }).over;
     const further = connection.createPublisher();
     const before = Date.now();
@@ -61,7 +61,7 @@ describe('a publisher without a channel', () => {
 
   it('is named, too, when it cannot hear the replies to its calls', async () => {
     const connection = await openWithRoomFor(1);
-    const calls = connection.openCalls({ name: 'test', replyQueue: 'answers' });
+    const calls = openCalls(connection, { name: 'test', replyQueue: 'answers' });
     const call = heardCall(calls, 'work', '', { timeoutMs: 30_000 });
     await until('it is named', () => missing(connection).length > 0);
     expect(missing(connection)).toMatchObject([{ name: 'RPC "test"', code: 'RMQ_CONSUME_REFUSED' }]);
@@ -75,7 +75,7 @@ describe('a publisher without a channel', () => {
 describe('the channel of calls that have ended', () => {
   it('is there for others when the alarm is over that kept it from being closed', async () => {
     const connection = await openWithRoomFor(1);
-    const calls = connection.openCalls({ name: 'first' });
+    const calls = openCalls(connection, { name: 'first' });
     await heardCall(calls, 'work', '', { timeoutMs: 200 }).over;
     const before = await channels();
     await faults.broker.setMemoryAlarm('on');
@@ -94,7 +94,7 @@ describe('the channel of calls that have ended', () => {
   it('is closed also when it was being opened just then', async () => {
     const connection = await openWithRoomFor(1);
     const before = await channels();
-    const calls = connection.openCalls({ name: 'short' });
+    const calls = openCalls(connection, { name: 'short' });
     const call = heardCall(calls, 'work', '');
     await calls.end();
     expect(await call.over).toMatchObject({ code: 'RMQ_CLOSED' });

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import type { ConsumeMessage } from 'amqplib';
 import type { RmqConnectionOptions } from '#engine/connection/connection-options.js';
 import { bareClient } from '../support/bare-amqplib.js';
-import { bareResponder, heardCall, reply } from '../support/calls.js';
+import { bareResponder, heardCall, openCalls, reply } from '../support/calls.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 
@@ -19,7 +19,7 @@ describe('calls over direct reply-to', () => {
   it.each(['separate', 'shared'] as const)('are answered, many at a time, with %s links', async (links) => {
     const { channel } = await bareClient(faults);
     await bareResponder(channel, 'echo');
-    const calls = (await open({ links })).openCalls({ name: 'test' });
+    const calls = openCalls(await open({ links }), { name: 'test' });
     const all = Array.from({ length: 500 }, (_, i) => heardCall(calls, 'echo', `${i}`));
     expect(await Promise.all(all.map(({ over }) => over))).toEqual(all.map(() => undefined));
     expect(all.map(({ replies }) => replies)).toEqual(all.map((_, i) => [`re: ${i}`]));
@@ -33,7 +33,7 @@ describe('calls over direct reply-to', () => {
     const channels = async (): Promise<number> =>
       (await faults.broker.listConnections(faults.vhost.name)).reduce((sum, one) => sum + one.channels, 0);
     const before = await channels();
-    const calls = connection.openCalls({ name: 'test' });
+    const calls = openCalls(connection, { name: 'test' });
     expect(await channels()).toBe(before);
     await Promise.all(Array.from({ length: 20 }, () => heardCall(calls, 'echo', '').over));
     expect(await channels()).toBe(before + 1);
@@ -44,7 +44,7 @@ describe('calls over direct reply-to', () => {
   it('may have several replies, of which the caller says which is the last', async () => {
     const { channel } = await bareClient(faults);
     await bareResponder(channel, 'count', () => ['1', '2', '3', 'one too many']);
-    const calls = (await open()).openCalls({ name: 'test' });
+    const calls = openCalls(await open(), { name: 'test' });
     const call = heardCall(calls, 'count', '', { replies: 3 });
     expect(await call.over).toBeUndefined();
     await until('the fourth was dropped', () => calls.status.lateReplies === 1);
@@ -58,7 +58,7 @@ describe('calls over direct reply-to', () => {
       channel.sendToQueue(request.properties.replyTo as string, Buffer.from('stray'), { correlationId: 'another' });
       return [text, text];
     });
-    const calls = (await open()).openCalls({ name: 'test' });
+    const calls = openCalls(await open(), { name: 'test' });
     const all = Array.from({ length: 10 }, (_, i) => heardCall(calls, 'twice', `${i}`));
     await Promise.all(all.map(({ over }) => over));
     await until('all were counted', () => calls.status.lateReplies === 10 && calls.status.strayReplies === 10);
@@ -68,7 +68,7 @@ describe('calls over direct reply-to', () => {
   it('end when the listener throws, and with what it threw', async () => {
     const { channel } = await bareClient(faults);
     await bareResponder(channel, 'echo');
-    const calls = (await open()).openCalls({ name: 'test' });
+    const calls = openCalls(await open(), { name: 'test' });
     const request = { exchange: '', routingKey: 'echo', content: Buffer.from(''), properties: {} };
     const thrown = new Error('unreadable');
     const end = new Promise((resolve) => {
@@ -88,7 +88,7 @@ describe('a call that cannot be answered', () => {
   it('ends at once when no queue takes it, and no other call notices', async () => {
     const { channel } = await bareClient(faults);
     const requests = await bareResponder(channel, 'slow', () => []);
-    const calls = (await open()).openCalls({ name: 'test' });
+    const calls = openCalls(await open(), { name: 'test' });
     const slow = heardCall(calls, 'slow', 'a');
     await until('it was asked', () => requests.length === 1);
     const ends = await Promise.all([
@@ -104,7 +104,7 @@ describe('a call that cannot be answered', () => {
   it('ends at once when there is no such exchange, which costs the others their channel once and not again', async () => {
     const { channel } = await bareClient(faults);
     const requests = await bareResponder(channel, 'slow', () => []);
-    const calls = (await open()).openCalls({ name: 'test' });
+    const calls = openCalls(await open(), { name: 'test' });
     const victim = heardCall(calls, 'slow', 'a');
     await until('it was asked', () => requests.length === 1);
     const toMissing = () => heardCall(calls, 'key', '', { exchange: 'missing', timeoutMs: undefined }).over;
@@ -122,7 +122,7 @@ describe('a call that cannot be answered', () => {
     const { channel } = await bareClient(faults);
     await bareResponder(channel, 'echo');
     const connection = await open({ topology: { exchanges: [{ name: 'rpc', type: 'direct' }] } });
-    const calls = connection.openCalls({ name: 'test' });
+    const calls = openCalls(connection, { name: 'test' });
     await faults.broker.deleteExchange('rpc', faults.vhost.name);
     const call = () => heardCall(calls, 'echo', '', { exchange: 'rpc' }).over;
     expect(await call()).toMatchObject({ code: 'RMQ_RPC_UNROUTABLE', replyCode: 404 });
@@ -136,7 +136,7 @@ describe('a call that cannot be answered', () => {
   it('ends at its time limit, and what is answered later is dropped', async () => {
     const { channel } = await bareClient(faults);
     const requests = await bareResponder(channel, 'slow', () => []);
-    const calls = (await open()).openCalls({ name: 'test' });
+    const calls = openCalls(await open(), { name: 'test' });
     const startedAt = performance.now();
     const call = heardCall(calls, 'slow', '', { timeoutMs: 1_500 });
     await until('it was asked', () => requests.length === 1);
@@ -150,7 +150,7 @@ describe('a call that cannot be answered', () => {
   it('has its time begin anew when its listener says so', async () => {
     const { channel } = await bareClient(faults);
     const requests = await bareResponder(channel, 'slow', () => []);
-    const calls = (await open()).openCalls({ name: 'test' });
+    const calls = openCalls(await open(), { name: 'test' });
     const heardAt: number[] = [];
     const timeoutMs = 2_000;
     const startedAt = performance.now();
@@ -179,7 +179,7 @@ describe('a call that cannot be answered', () => {
   it('ends when its signal fires, before it was sent and after', async () => {
     const { channel } = await bareClient(faults);
     const requests = await bareResponder(channel, 'slow', () => []);
-    const calls = (await open()).openCalls({ name: 'test' });
+    const calls = openCalls(await open(), { name: 'test' });
     const controller = new AbortController();
     const { signal } = controller;
     const inTheSameTurn = AbortSignal.abort('no');
@@ -199,7 +199,7 @@ describe('a call that cannot be answered', () => {
   it('was sent when its signal fires in the very turn in which it goes out', async () => {
     const { channel } = await bareClient(faults);
     const requests = await bareResponder(channel, 'slow');
-    const calls = (await open()).openCalls({ name: 'test' });
+    const calls = openCalls(await open(), { name: 'test' });
     await heardCall(calls, 'slow', 'opens the channel').over;
     const controller = new AbortController();
     const call = heardCall(calls, 'slow', 'goes out', { signal: controller.signal });
@@ -212,7 +212,7 @@ describe('a call that cannot be answered', () => {
   it('was not sent when its signal fires before there is a channel, and never is', async () => {
     const { channel } = await bareClient(faults);
     const requests = await bareResponder(channel, 'slow');
-    const calls = (await open()).openCalls({ name: 'test' });
+    const calls = openCalls(await open(), { name: 'test' });
     const controller = new AbortController();
     const call = heardCall(calls, 'slow', 'taken back', { signal: controller.signal });
     controller.abort('no');
@@ -224,7 +224,7 @@ describe('a call that cannot be answered', () => {
   it('is refused beyond the bound, and what AMQP cannot carry is refused alone', async () => {
     const { channel } = await bareClient(faults);
     const requests: ConsumeMessage[] = await bareResponder(channel, 'slow', () => []);
-    const calls = (await open()).openCalls({ name: 'test', maxCalls: 2 });
+    const calls = openCalls(await open(), { name: 'test', maxCalls: 2 });
     const two = [heardCall(calls, 'slow', ''), heardCall(calls, 'slow', '')];
     expect(await heardCall(calls, 'slow', '').over).toMatchObject({ code: 'RMQ_RPC_TOO_MANY_CALLS', wasSent: false });
     await until('both were asked', () => requests.length === 2);
@@ -243,7 +243,7 @@ describe('a call that cannot be answered', () => {
     const { channel } = await bareClient(faults);
     const requests = await bareResponder(channel, 'slow', () => []);
     const connection = await open();
-    const calls = connection.openCalls({ name: 'test' });
+    const calls = openCalls(connection, { name: 'test' });
     const [answered, left] = [heardCall(calls, 'slow', 'a'), heardCall(calls, 'slow', 'b')];
     await until('both were asked', () => requests.length === 2);
     const closing = connection.close();
@@ -262,7 +262,7 @@ describe('calls with a reply queue of their own', () => {
     const { channel } = await bareClient(faults);
     await channel.assertQueue('answers', { exclusive: false });
     const requests = await bareResponder(channel, 'echo');
-    const calls = (await open()).openCalls({ name: 'test', replyQueue: 'answers' });
+    const calls = openCalls(await open(), { name: 'test', replyQueue: 'answers' });
     expect(await heardCall(calls, 'echo', '').over).toBeUndefined();
     expect(requests[0]!.properties.replyTo).toBe('answers');
   });
@@ -270,7 +270,7 @@ describe('calls with a reply queue of their own', () => {
   it('wait while there is none, say so, and go on when there is; the link has nothing to do with it', async () => {
     const { channel } = await bareClient(faults);
     await bareResponder(channel, 'echo');
-    const calls = (await open()).openCalls({ name: 'test', replyQueue: 'answers' });
+    const calls = openCalls(await open(), { name: 'test', replyQueue: 'answers' });
     expect(await heardCall(calls, 'echo', '', { timeoutMs: 1_500 }).over).toMatchObject({
       code: 'RMQ_RPC_TIMEOUT',
       wasSent: false,

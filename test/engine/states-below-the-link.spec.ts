@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { STEPS, type Step } from '#engine/base/steps.js';
 import type { RmqConnectionOptions } from '#engine/connection/connection-options.js';
 import type { RmqConnection } from '#engine/connection/rmq-connection.js';
-import { heardCall } from '../support/calls.js';
+import { heardCall, openCalls } from '../support/calls.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 
@@ -43,7 +43,7 @@ describe('the states of a publisher', () => {
 
   it('are those of one that is made later, and finds no channel until another gives its own back', async () => {
     const connection = await open({ urls: `${faults.vhost.url}?channelMax=3` });
-    const calls = connection.openCalls({ name: 'greedy' });
+    const calls = openCalls(connection, { name: 'greedy' });
     await heardCall(calls, 'work', '', { timeoutMs: 200 }).over;
     expect(statesOf('RPC "greedy"')).toEqual(['unneeded', 'repairing', 'opening', 'sending']);
 

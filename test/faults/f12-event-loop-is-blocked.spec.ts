@@ -4,7 +4,7 @@ import type { ConsumeMessage } from 'amqplib';
 import { describeEvent } from '#engine/reporting/event-sentences.js';
 import { RmqConnection } from '#engine/connection/rmq-connection.js';
 import { heartbeatPlan, type HeartbeatVerdict, heartbeatVerdict } from '#engine/heartbeat/heartbeat-policy.js';
-import { heardCall } from '../support/calls.js';
+import { heardCall, openCalls } from '../support/calls.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 
@@ -111,7 +111,7 @@ describe('F12: when a handler blocks the event loop', () => {
       const connection = faults.connect({ heartbeat: { timeoutSeconds: 60 } });
       await connection.start();
       await connection.whenOpen({ timeoutMs: 5_000 });
-      const calls = connection.openCalls({ name: 'test' });
+      const calls = openCalls(connection, { name: 'test' });
       // The broker answers itself, so that no other process has to: nobody takes it.
       const call = (timeoutMs: number) => heardCall(calls, 'nowhere', '', { timeoutMs });
       expect(await call(10_000).over).toMatchObject({ code: 'RMQ_RPC_UNROUTABLE' });

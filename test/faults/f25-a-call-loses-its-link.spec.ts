@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import type { RmqConnectionOptions } from '#engine/connection/connection-options.js';
 import type { RmqError } from '#engine/errors/rmq-error.js';
 import { bareClient } from '../support/bare-amqplib.js';
-import { bareResponder, heardCall, reply } from '../support/calls.js';
+import { bareResponder, heardCall, openCalls, reply } from '../support/calls.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 
@@ -14,7 +14,7 @@ describe('F25: when a call loses its link', () => {
     const connection = faults.connect({ urls: proxy.url(faults.vhost.url), ...options });
     await connection.start();
     await connection.whenOpen({ timeoutMs: 10_000 });
-    return { proxy, connection, calls: connection.openCalls({ name: 'test' }) };
+    return { proxy, connection, calls: openCalls(connection, { name: 'test' }) };
   }
 
   it.each(['separate', 'shared'] as const)(
@@ -54,7 +54,7 @@ describe('F25: when a call loses its link', () => {
     const spared = (await faults.broker.listConnections(faults.vhost.name)).map(({ pid }) => pid);
     const connection = faults.connect();
     await connection.start();
-    const calls = connection.openCalls({ name: 'test' });
+    const calls = openCalls(connection, { name: 'test' });
     const stop = new AbortController();
     const wrong: unknown[] = [];
     let asked = 0;

@@ -1,7 +1,14 @@
 /** Calls with a wire protocol of next to nothing, and a responder on bare amqplib. */
 import type { Channel, ConsumeMessage } from 'amqplib';
+import type { RmqConnection } from '#engine/connection/rmq-connection.js';
 import type { Calls } from '#engine/rpc/calling/calls.js';
+import type { CallsOptions } from '#engine/rpc/rpc.js';
 import type { CallRequest } from '#engine/rpc/calling/call.js';
+
+/** As a transport opens them: for users the connection has no such method. */
+export function openCalls(connection: RmqConnection, options: CallsOptions): Calls {
+  return (connection as unknown as { openCalls(options: CallsOptions): Calls }).openCalls(options);
+}
 
 /** Everything that a listener heard of one call, in order. */
 export interface HeardCall {

@@ -1,19 +1,12 @@
 /** A Nest application on a vhost of its own for each test, with its log kept; closed after the test. */
 import { beforeEach } from '@jest/globals';
-import type { DynamicModule, INestApplication, LoggerService, ModuleMetadata } from '@nestjs/common';
+import type { DynamicModule, INestApplication, ModuleMetadata } from '@nestjs/common';
 import { Test, type TestingModuleBuilder } from '@nestjs/testing';
 import { RmqKeepaliveModule, RmqPublisher, type RmqConnectionOptions } from 'nestjs-rmq-keepalive';
 import type { BrokerControl } from '../../tools/broker/broker-control.js';
 import type { PrivateBroker } from '../../tools/broker/private-broker.js';
 import { type FaultFixture, type OwnBroker, useFaults } from './fault-fixture.js';
-
-export interface LogLine {
-  readonly level: 'log' | 'warn' | 'error' | 'debug';
-  readonly message: string;
-  readonly context: string | undefined;
-  /** What was given beside the message, of errors. */
-  readonly stack?: string;
-}
+import { keepingLogger, type LogLine } from './keeping-logger.js';
 
 export interface BootOptions {
   /** Called before the application is initialised, for global enhancers and overrides. */
@@ -60,7 +53,7 @@ export function useNest(own?: OwnBroker): NestFixture {
     boot: (metadata, options) =>
       fixture.bootBare({ ...metadata, imports: [fixture.forRoot(), ...(metadata.imports ?? [])] }, options),
     async bootBare(metadata, { prepare, override } = {}) {
-      const logger = keepingLogger(log);
+      const logger = keepingLogger((line) => log.push(line));
       const builder = Test.createTestingModule(metadata).setLogger(logger);
       const module = await (override?.(builder) ?? builder).compile();
       const app = module.createNestApplication({ logger });
@@ -80,19 +73,4 @@ export async function publish(
   headers: Record<string, unknown> = {},
 ): Promise<void> {
   await app.get(RmqPublisher).publish('shop', routingKey, payload, { headers });
-}
-
-function keepingLogger(log: LogLine[]): LoggerService {
-  const keep =
-    (level: LogLine['level']) =>
-    (message: unknown, ...rest: unknown[]) => {
-      const context = rest.at(-1);
-      log.push({
-        level,
-        message: message instanceof Error ? message.message : String(message),
-        context: typeof context === 'string' ? context : undefined,
-        ...(rest.length > 1 && typeof rest[0] === 'string' ? { stack: rest[0] } : {}),
-      });
-    };
-  return { log: keep('log'), warn: keep('warn'), error: keep('error'), debug: keep('debug') };
 }

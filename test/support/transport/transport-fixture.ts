@@ -1,12 +1,13 @@
 /** Microservices and clients of Nest's own RabbitMQ transport and of ours, in every pairing, on a vhost for each test. */
 import { beforeEach } from '@jest/globals';
-import { type INestMicroservice, Logger, type LoggerService, type ModuleMetadata } from '@nestjs/common';
+import { type INestMicroservice, Logger, type ModuleMetadata } from '@nestjs/common';
 import type { ClientProxy, MicroserviceOptions } from '@nestjs/microservices';
 import { Test } from '@nestjs/testing';
 import type { RmqClientOptions, RmqServerOptions } from 'nestjs-rmq-keepalive/microservices';
 import type { BrokerControl } from '../../../tools/broker/broker-control.js';
 import type { PrivateBroker } from '../../../tools/broker/private-broker.js';
 import { type FaultFixture, type OwnBroker, useFaults } from '../fault-fixture.js';
+import { keepingLogger } from '../keeping-logger.js';
 import { clientOf, serving, type Side } from './transport-sides.js';
 
 export type { Side } from './transport-sides.js';
@@ -49,7 +50,7 @@ export function useTransport(own?: OwnBroker): TransportFixture {
   beforeEach(() => {
     log = [];
     // Also of clients that stand alone.
-    Logger.overrideLogger(keepingLogger(log));
+    Logger.overrideLogger(keepingLogger(({ message }) => log.push(message)));
   });
 
   const completed = <T extends RmqServerOptions>(options: T): T => ({
@@ -64,7 +65,7 @@ export function useTransport(own?: OwnBroker): TransportFixture {
       return log;
     },
     async service(side, metadata, options = {}) {
-      const logger = keepingLogger(log);
+      const logger = keepingLogger(({ message }) => log.push(message));
       const module = await Test.createTestingModule(metadata).setLogger(logger).compile();
       const app = module.createNestMicroservice<MicroserviceOptions>({ ...serving(side, completed(options)), logger });
       faults.afterwards(() => app.close());
@@ -83,9 +84,4 @@ export function useTransport(own?: OwnBroker): TransportFixture {
     },
   };
   return fixture;
-}
-
-function keepingLogger(log: string[]): LoggerService {
-  const keep = (message: unknown): void => void log.push(message instanceof Error ? message.message : String(message));
-  return { log: keep, warn: keep, error: keep, debug: keep };
 }

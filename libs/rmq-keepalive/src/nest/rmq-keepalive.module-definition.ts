@@ -25,7 +25,7 @@ export type RmqModuleOptions = Omit<RmqConnectionOptions, 'around'> & {
 };
 
 /** Options of `forRoot` and `forRootAsync` beside those of the connection. */
-export interface RmqModuleExtras {
+interface RmqModuleExtras {
   /** Tells connections apart: `@Subscribe({ connection })`, `@InjectRmqConnection(name)`; shown in logs and health. @default 'default' */
   name?: string;
   /** Connection and publisher can be injected in every module without importing this one. @default true */
@@ -66,7 +66,9 @@ const builder = new ConfigurableModuleBuilder<RmqModuleOptions>({ moduleName: 'R
     withConnection,
   );
 
-export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } = builder.build();
+const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } = builder.build();
+
+export { ASYNC_OPTIONS_TYPE, ConfigurableModuleClass, OPTIONS_TYPE };
 
 function withConnection(definition: DynamicModule, extras: RmqModuleExtras): DynamicModule {
   const { name = DEFAULT_CONNECTION_NAME, isGlobal = true, abortOnSecondSignal = true } = extras;

@@ -127,7 +127,8 @@ function competitionError(rivals: readonly HandlerSubscription[]): OptionsError 
   const names = rivals.map((rival) => handlerName(rival.handler)).join(' and ');
   return new OptionsError(
     first.where,
-    `${names} consume from ${queue} on connection ${shown(first.connection)}, so the broker would give each message to one of them in turn, whatever its routing key`,
+    `${names} consume from ${queue} on connection ${shown(first.connection)}, so the broker would give each ` +
+      'message to one of them in turn, whatever its routing key',
     'Give every handler a queue of its own, or set competing: true on each if any of them may take any message',
   );
 }

@@ -1,4 +1,7 @@
-/** Listens to the signals of messages, and of those who wait: once to each, however many share it, as long as one of them is not settled. */
+/**
+ * Listens to the signals of messages, and of those who wait: once to each, however many share it, as long as one of them is
+ * not settled.
+ */
 export interface Abortable {
   /** The signal fired. */
   aborted(reason: unknown): void;

@@ -4,7 +4,10 @@ export interface Clock {
   now(): number;
   /** Milliseconds since the epoch. Only for people: log lines, status, headers. */
   wallClock(): number;
-  /** Calls `callback` once after `delayMs`, which may be longer than Node's timers can; `Infinity`: never. A `background` timer does not keep the process alive. */
+  /**
+   * Calls `callback` once after `delayMs`, which may be longer than Node's timers can; `Infinity`: never. A `background`
+   * timer does not keep the process alive.
+   */
   setTimer(callback: () => void, delayMs: number, kind?: 'foreground' | 'background'): Timer;
   /** Resolves after the event loop has polled its sockets at least once. */
   untilSocketsPolled(): Promise<void>;
@@ -14,8 +17,8 @@ export interface Timer {
   cancel(): void;
 }
 
-/** Node calls back at once when it shall wait longer (24.8 days, `Infinity`). */
-const MAX_TIMEOUT_MS = 0x7fff_ffff;
+/** The longest delay of a Node timer, 24.8 days: Node calls back at once when it shall wait longer. */
+export const MAX_TIMER_MS = 0x7fff_ffff;
 
 export const systemClock: Clock = {
   now: () => performance.now(),
@@ -24,8 +27,8 @@ export const systemClock: Clock = {
     let handle: NodeJS.Timeout;
     const arm = (leftMs: number): void => {
       handle =
-        leftMs > MAX_TIMEOUT_MS
-          ? setTimeout(() => arm(leftMs - MAX_TIMEOUT_MS), MAX_TIMEOUT_MS)
+        leftMs > MAX_TIMER_MS
+          ? setTimeout(() => arm(leftMs - MAX_TIMER_MS), MAX_TIMER_MS)
           : setTimeout(callback, leftMs);
       if (kind === 'background') handle.unref();
     };
@@ -59,7 +62,10 @@ export function setFairTimer(clock: Clock, callback: () => void, delayMs: number
   return { cancel: () => timer.cancel() };
 }
 
-/** Rejects with `timeoutError()` unless `work` settles within `timeoutMs`, stalls of ours not counted. The work itself goes on; its owner must end it. */
+/**
+ * Rejects with `timeoutError()` unless `work` settles within `timeoutMs`, stalls of ours not counted. The work itself goes
+ * on; its owner must end it.
+ */
 export async function withDeadline<T>(
   clock: Clock,
   work: Promise<T>,

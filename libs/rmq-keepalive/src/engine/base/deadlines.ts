@@ -9,7 +9,7 @@
  */
 import type { Clock, Timer } from './clock.js';
 
-export interface DeadlinesNeeds<T> {
+interface DeadlinesNeeds<T> {
   /** Everything that may have a deadline, whether {@link Deadlines.set} was called for it or not. */
   all(): Iterable<T>;
   /** On the clock; `Infinity`: none, or none any more. */

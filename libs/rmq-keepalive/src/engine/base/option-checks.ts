@@ -91,12 +91,7 @@ export function checkArray(value: unknown, path: string, example: string): asser
 }
 
 /** The error for a key or a name that does not exist; suggests the one the writer probably meant. */
-export function unknownNameError(
-  path: string,
-  what: string,
-  given: string,
-  knownNames: readonly string[],
-): OptionsError {
+function unknownNameError(path: string, what: string, given: string, knownNames: readonly string[]): OptionsError {
   return new OptionsError(
     path,
     `there is no ${what} ${shown(given)}`,

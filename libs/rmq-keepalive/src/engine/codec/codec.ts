@@ -46,7 +46,10 @@ export interface BodyProperties {
 export interface Codec {
   /** What this codec writes for an ordinary payload. */
   readonly contentType: string;
-  /** Whatever it throws, `publish()` rejects with {@link PayloadNotEncodableError}; one of these, thrown here, says what stands in the way without quoting the payload. */
+  /**
+   * Whatever it throws, `publish()` rejects with {@link PayloadNotEncodableError}; one of these, thrown here, says what
+   * stands in the way without quoting the payload.
+   */
   encode(payload: unknown): EncodedBody;
   /** @throws PayloadNotDecodableError saying what is wrong with the body, without quoting it; the delivery is dead-lettered */
   decode(body: Buffer, properties: BodyProperties): unknown;

@@ -10,10 +10,16 @@ const COMPRESSION_HEADER = 'compression';
 /** A clause about the body, with the way out; `undefined` when nothing explains it. */
 export function foreignBody({ type, headers }: BodyProperties): string | undefined {
   if (type === AMQP_1_TYPE)
-    return `it is an AMQP 1.0 value section (type ${shown(AMQP_1_TYPE)}), still encoded. Send it as a data section, or give the subscription a codec that reads it`;
+    return (
+      `it is an AMQP 1.0 value section (type ${shown(AMQP_1_TYPE)}), still encoded. Send it as a data section, or ` +
+      'give the subscription a codec that reads it'
+    );
   const compression: unknown =
     headers !== undefined && Object.hasOwn(headers, COMPRESSION_HEADER) ? headers[COMPRESSION_HEADER] : undefined;
   if (typeof compression === 'string' && compression !== '')
-    return `it is compressed (header ${shown(COMPRESSION_HEADER)}: ${shown(compression)}). Send it as it is, or give the subscription a codec that unpacks it`;
+    return (
+      `it is compressed (header ${shown(COMPRESSION_HEADER)}: ${shown(compression)}). Send it as it is, or give the ` +
+      'subscription a codec that unpacks it'
+    );
   return undefined;
 }

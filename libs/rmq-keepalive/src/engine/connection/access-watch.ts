@@ -24,7 +24,7 @@ export interface AccessRefusal {
   readonly cause: Error;
 }
 
-export interface AccessWatchNeeds {
+interface AccessWatchNeeds {
   readonly clock: Clock;
   /** Consumers and declarations that are refused with 403 now, and were not before. */
   refusals(): readonly AccessRefusal[];

@@ -43,6 +43,7 @@ const LINK_WAIT_MS = 10_000;
 export interface Identity {
   /** The connection's name within the application. @default 'default' */
   readonly name?: string;
+  /** @internal For specs: a clock that they move. */
   readonly clock?: Clock;
 }
 

@@ -22,7 +22,7 @@ import type { LinkKeeper } from '../recovery/link-keeper.js';
 /** The part of a supervised link that is looked at. */
 type WatchedLink = Pick<LinkKeeper, 'state' | 'link' | 'lastByteAges'>;
 
-export interface ConfirmWatchNeeds {
+interface ConfirmWatchNeeds {
   readonly publishing: WatchedLink;
   /** The same as `publishing` where one link does both. */
   readonly consuming: WatchedLink;
@@ -35,7 +35,7 @@ export interface ConfirmWatchNeeds {
 }
 
 /** What was heard of a link's publishes, as a value. */
-export interface Silence {
+interface Silence {
   /** For how long something was in flight and nothing was confirmed. */
   readonly waitedMs: number;
   readonly acks: number;

@@ -7,6 +7,7 @@ import { DEFAULT_ACK_TIMEOUT_MS, resolveAckTimeout } from '../consuming/options/
 import { type CopyOptions, CopySignatures } from '../copies/copy-signatures.js';
 import { OptionsError } from '../errors/options-error.js';
 import { type HeartbeatOptions, type HeartbeatWish, resolveHeartbeat } from '../heartbeat/heartbeat-policy.js';
+import { MAX_TIMER_MS } from '../base/clock.js';
 import { checkNumber, checkOptionsObject, checkRecord, oneOf, shown } from '../base/option-checks.js';
 import { type OutboxOptions, type ResolvedOutbox, resolveOutbox } from '../publishing/sending/outbox.js';
 import {
@@ -160,7 +161,6 @@ const MAX_NAME_LENGTH = 200;
 export interface ResolvedConnectionOptions {
   /** One per link: each rotates by itself. */
   readonly endpoints: () => EndpointRotation;
-  readonly addressCount: number;
   readonly logins: LoginSource;
   readonly connectionName: string;
   readonly heartbeat: HeartbeatWish;
@@ -204,13 +204,13 @@ export function resolveConnectionOptions(options: RmqConnectionOptions): Resolve
   const publish = resolveConnectionPublish(options.publish);
   const logins = resolveCredentials(options.credentials);
   const makeEndpoints = (): EndpointRotation => new EndpointRotation(urls, 'urls', addressCheck(logins));
-  const addressCount = makeEndpoints().count;
+  // Reads every address, so that a bad one is refused now and not when a link is dialled.
+  makeEndpoints();
   const tls = tlsCheckedFor(logins, resolveTls(options.tls), typeof options.tls !== 'function');
   // What a function returns is checked when it does. Nor does it matter where no address switches TLS on.
   if (wish.worker !== undefined && typeof options.tls === 'object' && mayUseTls(urls)) checkThatTlsCanGo(options.tls);
   return {
     endpoints: makeEndpoints,
-    addressCount,
     logins,
     connectionName: resolveConnectionName(options.connectionName),
     heartbeat: wish,
@@ -325,6 +325,6 @@ function resolveClientProperties(properties: Record<string, unknown> = {}): Read
 }
 
 function milliseconds(value: number, min: number, option: string): number {
-  checkNumber(value, { min, max: 2_147_483_647, unit: 'milliseconds' }, option);
+  checkNumber(value, { min, max: MAX_TIMER_MS, unit: 'milliseconds' }, option);
   return value;
 }

@@ -18,7 +18,7 @@ import type { OverallState } from './overall-state.js';
 import type { RecoveryPlan } from './recovery-plan.js';
 import type { Shutdown } from './shutdown.js';
 
-export interface LinkNewsNeeds {
+interface LinkNewsNeeds {
   readonly clock: Clock;
   readonly links: Links;
   readonly record: ConnectionRecord;

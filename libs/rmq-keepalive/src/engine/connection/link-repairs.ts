@@ -39,7 +39,10 @@ export class LinkRepairs {
     });
   }
 
-  /** The broker closed the channel, over an exchange that is missing, perhaps: what is known of these comes first. Rejects as {@link consumer}. */
+  /**
+   * The broker closed the channel, over an exchange that is missing, perhaps: what is known of these comes first. Rejects as
+   * {@link consumer}.
+   */
   async publishingChannel(link: Link, exchanges: ReadonlySet<string>, attach: () => Promise<void>): Promise<void> {
     const known = this.keeper.topology.around(exchanges);
     if (known.length > 0)

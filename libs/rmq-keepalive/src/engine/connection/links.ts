@@ -16,7 +16,7 @@ import { LinkKeeper } from '../recovery/link-keeper.js';
 import type { Link } from '../link/link.js';
 import type { RecoveryPlan } from './recovery-plan.js';
 
-export interface LinksNeeds {
+interface LinksNeeds {
   /** The connection's. */
   readonly name: string;
   readonly options: ResolvedConnectionOptions;
@@ -28,7 +28,7 @@ export interface LinksNeeds {
   readonly channels: ChannelBudget;
 }
 
-export interface LinksHears {
+interface LinksHears {
   /** Whether a link that was not needed so far may still be dialled. */
   mayStart(): boolean;
   /** It is dialled for the first time. */

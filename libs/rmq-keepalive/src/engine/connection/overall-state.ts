@@ -8,7 +8,7 @@ import { tookStep } from '../base/steps.js';
 import { type ConnectionState, nextState, type StateName, weakestState } from '../reporting/lifecycle.js';
 
 /** The part of a link that is summed up. */
-export interface StatefulLink {
+interface StatefulLink {
   readonly state: ConnectionState;
 }
 

@@ -12,7 +12,7 @@ import type { RecoveryProgress, RecoveryStep } from '../recovery/recovery-steps.
 import type { LinkRole } from '../reporting/lifecycle.js';
 import type { TopologyKeeper } from '../topology/topology-keeper.js';
 
-export interface RecoveryPlanNeeds {
+interface RecoveryPlanNeeds {
   readonly topology: TopologyKeeper;
   readonly keepers: SubscriptionKeepers;
   readonly publishers: Publishers;

@@ -82,7 +82,10 @@ export class RmqConnection {
     return this.#parts.options.warnings;
   }
 
-  /** Calls `listener` on every event of that type (`'*'`: all). A listener that throws is reported, and breaks nothing. @returns the function that ends it */
+  /**
+   * Calls `listener` on every event of that type (`'*'`: all). A listener that throws is reported, and breaks nothing.
+   * @returns the function that ends it
+   */
   on<T extends ConnectionEventType>(type: T, listener: ConnectionEventListener<T>): () => void;
   on(type: '*', listener: (event: ConnectionEvent) => void): () => void;
   on(type: ConnectionEventType | '*', listener: (event: never) => void): () => void {
@@ -119,18 +122,18 @@ export class RmqConnection {
     return this.#parts.publishers.create(options);
   }
 
-  /** A channel for requests and their replies, for whoever speaks a protocol of his own. @throws {@link OptionsError} */
+  /** @internal A channel for requests and their replies, for a transport with a wire format of its own. @throws {@link OptionsError} */
   openCalls(options: CallsOptions): Calls {
     this.#parts.shutdown.refuse('nothing can be called');
     return this.#parts.rpc.openCalls(options);
   }
 
-  /** @internal The bound of `publish.maxMessageBytes`, for whoever encodes messages himself. */
+  /** @internal The bound of `publish.maxMessageBytes`, for a transport that encodes messages by itself. */
   get maxMessageBytes(): number {
     return this.#parts.options.publish.maxMessageBytes;
   }
 
-  /** What sends replies, for whoever speaks a protocol of his own. */
+  /** @internal Sends replies, for a transport with a wire format of its own. */
   get replies(): Replies {
     return this.#parts.rpc.replies;
   }

@@ -3,7 +3,7 @@ import { ConnectionClosedError } from '../errors/connection-errors.js';
 import type { DrainReport } from '../reporting/events.js';
 import { Closing, type ClosingNeeds } from './closing.js';
 
-export interface ShutdownNeeds {
+interface ShutdownNeeds {
   /** What there is to be closed; asked for once, when it begins. */
   closingNeeds(): ClosingNeeds;
   /** Called before the first event of the closing. */

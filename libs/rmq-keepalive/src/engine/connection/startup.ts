@@ -9,7 +9,7 @@ import type { LinkKeeper } from '../recovery/link-keeper.js';
 import type { LinkRole } from '../reporting/lifecycle.js';
 import type { OverallState } from './overall-state.js';
 
-export interface StartupNeeds {
+interface StartupNeeds {
   readonly name: string;
   readonly clock: Clock;
   readonly state: OverallState;

@@ -17,7 +17,7 @@ import type { ConnectionRecord } from './connection-record.js';
 import type { LinkKeeper } from '../recovery/link-keeper.js';
 import type { OverallState } from './overall-state.js';
 
-export interface SnapshotNeeds {
+interface SnapshotNeeds {
   readonly name: string;
   readonly downAfterMs: number;
   readonly state: OverallState;

@@ -36,7 +36,7 @@ export type EventPayload<E extends EventContract> =
 export type EventInput<E extends EventContract> =
   NonNullable<E['~payload']> extends { readonly input: infer Input } ? Input : never;
 
-export interface EventOptions {
+interface EventOptions {
   /** The exchange that the event is published to. */
   exchange: string;
   /** The routing key that it is published with, and that consumers bind. */

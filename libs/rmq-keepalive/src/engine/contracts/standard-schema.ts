@@ -24,7 +24,7 @@ export interface StandardSchema<Input = unknown, Output = Input> {
 }
 
 /** What a schema says about a value: the value it makes of it, or what is wrong. */
-export type SchemaResult<Output> =
+type SchemaResult<Output> =
   { readonly value: Output; readonly issues?: undefined } | { readonly issues: readonly SchemaIssue[] };
 
 export interface SchemaIssue {

@@ -33,7 +33,10 @@ export interface Copy {
   readonly headers: CarriedHeaders;
   /** What the copy cannot do without. */
   readonly ours: Readonly<Record<string, unknown>>;
-  /** The header that says that the message's own headers and properties were left behind. Without it they are not, and what AMQP cannot carry is refused. */
+  /**
+   * The header that says that the message's own headers and properties were left behind. Without it they are not, and what
+   * AMQP cannot carry is refused.
+   */
   readonly markStripped?: string;
   /** @default 30_000 */
   readonly timeoutMs?: number;

@@ -23,7 +23,10 @@ const NEVER_COPIED: ReadonlySet<string> = new Set([
   DELAY_HEADER,
 ]);
 
-/** The broker's history of dead-lettering. Given back to it, a broker before 4.0 takes the copy for one that goes round in circles, and drops it. */
+/**
+ * The broker's history of dead-lettering. Given back to it, a broker before 4.0 takes the copy for one that goes round in
+ * circles, and drops it.
+ */
 const DEATH_HEADERS: ReadonlySet<string> = new Set([
   'x-death',
   'x-first-death-exchange',
@@ -57,7 +60,7 @@ export function copiedProperties(properties: MessageProperties): Options.Publish
 }
 
 /** What there is of a message to copy. */
-export interface CopiedMessage {
+interface CopiedMessage {
   readonly properties: MessageProperties;
   readonly headers: MessageHeaders;
 }

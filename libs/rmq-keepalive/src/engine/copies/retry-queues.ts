@@ -23,7 +23,7 @@ import { type Entity, type Queue, toBindings, toExchange, toQueue } from '../top
 
 export const RETRY_EXCHANGE = 'rmq-keepalive.retry';
 /** An exchange and its queue: what came back and found its queue gone. */
-export const UNRETURNED = 'rmq-keepalive.unreturned';
+const UNRETURNED = 'rmq-keepalive.unreturned';
 /** Not `x-...`: a headers exchange does not look at those. */
 export const DELAY_HEADER = 'rmq-keepalive-delay';
 

@@ -110,7 +110,7 @@ type Told =
   | 'replayed';
 
 /** What `JSON.stringify(letter)` writes. */
-export interface DeadLetterJson extends Pick<DeadLetter, Told | 'headers'> {
+interface DeadLetterJson extends Pick<DeadLetter, Told | 'headers'> {
   /** Of the body, in bytes. */
   readonly bytes: number;
   /** The payload as a handler would get it; left out with `payloadOmitted`. */

@@ -12,15 +12,15 @@ import type { DeadLetter } from './dead-letter.js';
 import { checkedReplay, Replay, type ReplayOptions, type ReplayReport } from './replay.js';
 
 /** A dead-letter queue by its name, or that of a subscription of this connection. */
-export type DeadLetterSource = string | { readonly subscription: string };
+type DeadLetterSource = string | { readonly subscription: string };
 
-export interface ListOptions {
+interface ListOptions {
   /** The most letters, oldest first. 1 to 1_000 @unit letters @default 50 */
   limit?: number;
 }
 
 /** @internal */
-export interface DeadLettersNeeds {
+interface DeadLettersNeeds {
   readonly clock: Clock;
   readonly codec: Codec;
   readonly copies: CopyTransport;
@@ -31,7 +31,8 @@ export interface DeadLettersNeeds {
 }
 
 const A_STREAM =
-  "it is a stream, from which nothing can be taken; read it with a subscription (queueOptions: { type: 'stream' }), and declare a queue for dead letters that is none";
+  "it is a stream, from which nothing can be taken; read it with a subscription (queueOptions: { type: 'stream' " +
+  '}), and declare a queue for dead letters that is none';
 const DEFAULT_LIST_LIMIT = 50;
 const MAX_LIST_LIMIT = 1_000;
 /** Bodies that `list` holds at most, beside the last one. */

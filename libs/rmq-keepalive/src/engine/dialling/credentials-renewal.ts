@@ -24,7 +24,7 @@ export interface RenewableLink {
   destroy(cause: Error): void;
 }
 
-export interface RenewalHears {
+interface RenewalHears {
   renewed(expiresAt: number | undefined): void;
   failed(cause: Error, retryInMs: number): void;
   /** The link is about to be given up: finishes what is in hand on it, within `limitMs`. */

@@ -8,7 +8,7 @@ import { OptionsError } from '../errors/options-error.js';
 import { checkOptionsObject } from '../base/option-checks.js';
 
 /** A user and a password, or a token in its place. */
-export interface RmqCredentials {
+interface RmqCredentials {
   /** The user. With a token, the broker takes the user from the token; then this is only a name in logs. */
   username: string;
   /** The password, or the token (OAuth 2). */
@@ -45,7 +45,7 @@ export type CredentialsOption = RmqCredentials | CredentialsProvider | 'external
 /** How one link logs in (SASL). */
 export type Login = PasswordLogin | ExternalLogin;
 
-export interface ExternalLogin {
+interface ExternalLogin {
   readonly kind: 'external';
 }
 

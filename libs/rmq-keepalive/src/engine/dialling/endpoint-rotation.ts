@@ -34,7 +34,7 @@ import {
 export type AddressProvider = () => Promise<readonly (string | BrokerAddress)[]> | readonly (string | BrokerAddress)[];
 
 /** @throws {@link OptionsError} when the address cannot be used */
-export type AddressCheck = (endpoint: BrokerEndpoint, option: string) => void;
+type AddressCheck = (endpoint: BrokerEndpoint, option: string) => void;
 
 export type AddressList = readonly (string | BrokerAddress)[];
 

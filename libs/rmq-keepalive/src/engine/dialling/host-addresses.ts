@@ -11,7 +11,7 @@ import dns, { type LookupAddress } from 'node:dns';
 import { isIP } from 'node:net';
 
 /** As `dns.lookup` with `all`. */
-export type ResolveAll = (hostname: string) => Promise<readonly LookupAddress[]>;
+type ResolveAll = (hostname: string) => Promise<readonly LookupAddress[]>;
 
 export class HostAddresses {
   /** Of each name: its addresses, the one whose turn was last at the end. */

@@ -47,7 +47,10 @@ export function loginAdvice(login: Login, reason: string): string | undefined {
       : undefined;
   const bytes = Buffer.byteLength(login.password);
   if (bytes < LONG_PASSWORD_BYTES || !/ECONNRESET|EPIPE|closed abruptly/.test(reason)) return undefined;
-  return `the password, or token, has ${bytes} bytes, and RabbitMQ reads logins of 4 KB (from 4.1 on 8 KB) only: raise initial_frame_max in rabbitmq.conf, or make it shorter`;
+  return (
+    `the password, or token, has ${bytes} bytes, and RabbitMQ reads logins of 4 KB (from 4.1 on 8 KB) only: raise ` +
+    'initial_frame_max in rabbitmq.conf, or make it shorter'
+  );
 }
 
 function isExternal(logins: LoginSource): boolean {

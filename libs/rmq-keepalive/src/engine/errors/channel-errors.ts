@@ -10,7 +10,8 @@ export class TopologyRefusedError extends RmqError {
   ) {
     super(
       'RMQ_TOPOLOGY_REFUSED',
-      `The broker refused to declare ${entity}: ${reasonOf(cause)}. Make the declaration match what exists, grant the right, or remove the old entity; it is retried meanwhile`,
+      `The broker refused to declare ${entity}: ${reasonOf(cause)}. Make the declaration match what exists, grant ` +
+        'the right, or remove the old entity; it is retried meanwhile',
       { cause },
     );
   }
@@ -43,7 +44,9 @@ export class ClosesTheLinkError extends RmqError {
   ) {
     super(
       'RMQ_CLOSES_THE_LINK',
-      `The connection is closed whenever it comes to ${culprit}: ${reasonOf(cause)}. It is left out, so that nothing else suffers, and tried again on a connection of its own. Change how it is declared, or remove the message that cannot be delivered`,
+      `The connection is closed whenever it comes to ${culprit}: ${reasonOf(cause)}. It is left out, so that ` +
+        'nothing else suffers, and tried again on a connection of its own. Change how it is declared, or remove the ' +
+        'message that cannot be delivered',
       { cause },
     );
   }
@@ -54,7 +57,8 @@ export class NoAnswerYetError extends RmqError {
   constructor(readonly entity: string) {
     super(
       'RMQ_NO_ANSWER_YET',
-      `The broker has not answered for ${entity}, while it answers others on the same link. Its node may be away; the answer is waited for, and nothing else is held up`,
+      `The broker has not answered for ${entity}, while it answers others on the same link. Its node may be away; ` +
+        'the answer is waited for, and nothing else is held up',
     );
   }
 }
@@ -87,7 +91,8 @@ export class ConsumerCancelledError extends RmqError {
       oldestInHandMs === undefined ? '' : `: a delivery has been in hand for ${(oldestInHandMs / 1000).toFixed(1)} s`;
     super(
       'RMQ_CONSUMER_CANCELLED',
-      `The broker cancelled the consumer of subscription "${subscription}" on queue "${queue}" (queue deleted, moved, or an acknowledgement timed out${inHand})`,
+      `The broker cancelled the consumer of subscription "${subscription}" on queue "${queue}" (queue deleted, ` +
+        `moved, or an acknowledgement timed out${inHand})`,
     );
   }
 }
@@ -100,7 +105,8 @@ export class DeadLettersUnreachableError extends RmqError {
   ) {
     super(
       'RMQ_DEAD_LETTERS_UNREACHABLE',
-      `Dead letters of queue "${queue}" cannot be reached: ${reasonOf(cause)}. What was not moved yet is still there: try again when the connection is open`,
+      `Dead letters of queue "${queue}" cannot be reached: ${reasonOf(cause)}. What was not moved yet is still ` +
+        'there: try again when the connection is open',
       { cause },
     );
   }
@@ -118,7 +124,8 @@ export class ChannelsExhaustedError extends RmqError {
   ) {
     super(
       'RMQ_CHANNELS_EXHAUSTED',
-      `No channel is left for ${who}: ${whose}, all of them taken or kept for publishing and declaring. It gets one as soon as one is free. ${wayOut}`,
+      `No channel is left for ${who}: ${whose}, all of them taken or kept for publishing and declaring. It gets one ` +
+        `as soon as one is free. ${wayOut}`,
     );
   }
 
@@ -128,7 +135,8 @@ export class ChannelsExhaustedError extends RmqError {
       who,
       limit,
       `the link has ${limit === 1 ? '1 channel' : `${limit} channels`} (channel_max)`,
-      'For more, use a second connection with a name of its own, or raise channel_max at the broker (and channelMax in the URL, if it is there)',
+      'For more, use a second connection with a name of its own, or raise channel_max at the broker (and channelMax ' +
+        'in the URL, if it is there)',
     );
   }
 

@@ -61,7 +61,8 @@ export class PeerDeadError extends RmqError {
   ) {
     super(
       'RMQ_PEER_DEAD',
-      `Nothing heard from the broker for ${(silentForMs / 1000).toFixed(1)} s (heartbeat timeout ${timeoutMs / 1000} s): the link is dead and was destroyed`,
+      `Nothing heard from the broker for ${(silentForMs / 1000).toFixed(1)} s (heartbeat timeout ` +
+        `${timeoutMs / 1000} s): the link is dead and was destroyed`,
     );
   }
 }
@@ -90,7 +91,8 @@ export class NoConfirmsError extends RmqError {
       endpoint,
       forMs,
       `${endpoint} confirmed none of ${publishes} publish${publishes === 1 ? '' : 'es'} for ${inSeconds(forMs)}${heard}: ` +
-        'a node that lost its peers does so, and a queue without its majority. The link was discarded, and they are sent again on the next one. If your broker is only slow, raise publish.noConfirmsAfterMs',
+        'a node that lost its peers does so, and a queue without its majority. The link was discarded, and they are ' +
+        'sent again on the next one. If your broker is only slow, raise publish.noConfirmsAfterMs',
     );
   }
 
@@ -99,7 +101,8 @@ export class NoConfirmsError extends RmqError {
     return new NoConfirmsError(
       endpoint,
       waitedMs,
-      `${endpoint} confirmed nothing for ${inSeconds(waitedMs)}, and ${elsewhere} confirmed the same publishes at once: consumers leave that node, too`,
+      `${endpoint} confirmed nothing for ${inSeconds(waitedMs)}, and ${elsewhere} confirmed the same publishes at ` +
+        'once: consumers leave that node, too',
     );
   }
 }
@@ -162,7 +165,8 @@ export class ProcessStoppedError extends RmqError {
   ) {
     super(
       'RMQ_PROCESS_STOPPED',
-      `the process did not run for ${inSeconds(stoppedForMs)} (stopped, frozen, or without CPU); the broker gave us up after 2 x ${timeoutMs / 1000} s`,
+      `the process did not run for ${inSeconds(stoppedForMs)} (stopped, frozen, or without CPU); the broker gave us ` +
+        `up after 2 x ${timeoutMs / 1000} s`,
       { cause },
     );
   }
@@ -174,7 +178,8 @@ export class HeartbeatThreadError extends RmqError {
     const reason = cause === undefined ? '' : `: ${reasonOf(cause)}`;
     super(
       'RMQ_HEARTBEAT_THREAD',
-      `The heartbeat thread failed, ${what}${reason}. Another one is started; if that never helps (a bundler left its file out, say), use heartbeat.thread: 'main'`,
+      `The heartbeat thread failed, ${what}${reason}. Another one is started; if that never helps (a bundler left ` +
+        "its file out, say), use heartbeat.thread: 'main'",
       { cause },
     );
   }

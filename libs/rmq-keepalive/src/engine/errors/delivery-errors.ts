@@ -17,7 +17,8 @@ export class MessageTooLargeError extends RmqError {
   ) {
     super(
       'RMQ_MESSAGE_TOO_LARGE',
-      `The message takes ${bytes} bytes, more than maxInboundBytes (${maxBytes}), and its body was not kept. Raise maxInboundBytes, or take the message out of its queue by other means`,
+      `The message takes ${bytes} bytes, more than maxInboundBytes (${maxBytes}), and its body was not kept. Raise ` +
+        'maxInboundBytes, or take the message out of its queue by other means',
     );
   }
 }
@@ -41,7 +42,8 @@ export class DeduplicationError extends RmqError {
   ) {
     super(
       'RMQ_DEDUPLICATION_FAILED',
-      `The deduplication store of "${about.subscription}" could not ${STEP_MEANINGS[step]} message ${about.messageId}: ${reasonOf(cause)}; ${about.consequence}`,
+      `The deduplication store of "${about.subscription}" could not ${STEP_MEANINGS[step]} message ` +
+        `${about.messageId}: ${reasonOf(cause)}; ${about.consequence}`,
       { cause },
     );
   }
@@ -52,7 +54,8 @@ export class PoisonMessageError extends RmqError {
   constructor(redeliveries: number, maxRedeliveries: number) {
     super(
       'RMQ_POISON_MESSAGE',
-      `The message came back ${redeliveries} times without being settled, more than maxRedeliveries (${maxRedeliveries}): it may kill the process that handles it. Mend the handler, then replay the dead letter`,
+      `The message came back ${redeliveries} times without being settled, more than maxRedeliveries ` +
+        `(${maxRedeliveries}): it may kill the process that handles it. Mend the handler, then replay the dead letter`,
     );
   }
 }
@@ -62,7 +65,9 @@ export class DeliveryLimitError extends RmqError {
   constructor(queue: string, returns: number) {
     super(
       'RMQ_DELIVERY_LIMIT',
-      `The message came back to queue "${queue}" ${returns} times, which drops it at its delivery limit, and it cannot be copied to the end of the queue: its headers are too large beside ours. Publish it with smaller headers, or replay the dead letter`,
+      `The message came back to queue "${queue}" ${returns} times, which drops it at its delivery limit, and it ` +
+        'cannot be copied to the end of the queue: its headers are too large beside ours. Publish it with smaller ' +
+        'headers, or replay the dead letter',
     );
   }
 }
@@ -119,7 +124,8 @@ export class PayloadInvalidError extends RmqError {
     const more = issues.length > 5 ? `; and ${issues.length - 5} more` : '';
     super(
       'RMQ_PAYLOAD_INVALID',
-      `The payload does not match the schema of event "${contract.routingKey}" on exchange "${contract.exchange}": ${shownIssues.join('; ')}${more}`,
+      `The payload does not match the schema of event "${contract.routingKey}" on exchange "${contract.exchange}": ` +
+        `${shownIssues.join('; ')}${more}`,
       options,
     );
     this.exchange = contract.exchange;

@@ -40,7 +40,10 @@ export function targetOf({ exchange, routingKey }: { exchange: string; routingKe
 /** A codec knows no address; `publish()` fills it in. */
 const NO_ADDRESS: PublishAddress = { exchange: '', routingKey: '', messageId: '' };
 
-/** The payload cannot be turned into bytes (a cycle, a BigInt, a function). Exchange, routing key and message id are empty when a codec was called by itself. */
+/**
+ * The payload cannot be turned into bytes (a cycle, a BigInt, a function). Exchange, routing key and message id are empty
+ * when a codec was called by itself.
+ */
 export class PayloadNotEncodableError extends PublishError {
   constructor(
     readonly reason: string,
@@ -61,7 +64,9 @@ export class PayloadTooLargeError extends PublishError {
     readonly option: string,
     address?: PublishAddress,
   ) {
-    const reason = `at least ${bytes} bytes are more than ${option} (${maxBytes}). Raise it, and the broker's max_message_size, or send a reference to the data instead`;
+    const reason =
+      `at least ${bytes} bytes are more than ${option} (${maxBytes}). Raise it, and the broker's max_message_size, ` +
+      'or send a reference to the data instead';
     super('RMQ_PAYLOAD_TOO_LARGE', address ?? NO_ADDRESS, `is too large: ${reason}`);
     if (address === undefined) this.message = `The payload is too large: ${reason}`;
   }
@@ -73,7 +78,8 @@ export class PublishNackedError extends PublishError {
     super(
       'RMQ_PUBLISH_NACKED',
       address,
-      'was nacked by the broker: a queue refused it (length limit with reject-publish) or could not store it. Publish again later, or raise the limit',
+      'was nacked by the broker: a queue refused it (length limit with reject-publish) or could not store it. ' +
+        'Publish again later, or raise the limit',
     );
   }
 }
@@ -93,7 +99,10 @@ export class PublishReturnedError extends PublishError {
   }
 }
 
-/** The broker closed the channel because of this very message (404 no such exchange, 403 no right to write, 406 ...), or AMQP cannot carry its headers. */
+/**
+ * The broker closed the channel because of this very message (404 no such exchange, 403 no right to write, 406 ...), or AMQP
+ * cannot carry its headers.
+ */
 export class PublishRefusedError extends PublishError {
   constructor(address: PublishAddress, cause: unknown, by: 'the broker' | 'AMQP' = 'the broker') {
     super(
@@ -137,7 +146,8 @@ export class PublishTimeoutError extends PublishError {
       address,
       wasSent
         ? `got no confirm within ${timeoutMs} ms${because}. It may have arrived: publish again under the same messageId`
-        : `could not be sent within ${timeoutMs} ms${because} and was taken back; it has not reached the broker. Publish again when the connection is open`,
+        : `could not be sent within ${timeoutMs} ms${because} and was taken back; it has not reached the broker. ` +
+            'Publish again when the connection is open',
       { cause },
     );
   }

@@ -47,11 +47,14 @@ function shortened(text: string): string {
  * Replaces the user-info part of every URL in `text` (`amqp://user:secret@host` becomes `amqp://***@host`), and whatever
  * looks like a JSON web token.
  */
-export function redactSecrets(text: string): string {
+function redactSecrets(text: string): string {
   return text.replace(/\b([a-z][a-z0-9+.-]*:\/\/)\S*@/gi, '$1***@').replace(JSON_WEB_TOKEN, '***');
 }
 
-/** The error of a stranger who handles secrets (a provider of addresses or credentials): a copy without them, fit to be logged as a `cause`. */
+/**
+ * The error of a stranger who handles secrets (a provider of addresses or credentials): a copy without them, fit to be
+ * logged as a `cause`.
+ */
 export function withoutSecrets(thrown: unknown, known: readonly string[] = []): Error {
   const original = asError(thrown);
   const redacted = (text: string): string =>

@@ -5,7 +5,6 @@ import {
   heartbeatDueAt,
   heartbeatPlan,
   heartbeatVerdict,
-  negotiateTimeout,
   peerDeadAt,
   relayPace,
   resolveHeartbeat,
@@ -196,28 +195,6 @@ describe('when a thread of its own is asked for', () => {
     });
     const { wish } = resolveHeartbeat({ thread: 'worker', intervalMs: 4_000, idleLimitSeconds: 15 });
     expect(relayPace(wish).sendWithinMs).toBe(4_000);
-  });
-});
-
-describe('when the timeout is negotiated', () => {
-  it.each([
-    // client, server -> timeout: what a real broker does, and what our 0 ("server decides") makes of it
-    [5, 0, 5],
-    [30, 0, 30],
-    [5, 10, 5],
-    [30, 10, 10],
-    [5, 60, 5],
-    [30, 60, 30],
-    [10, 10, 10],
-    ['server-decides', 0, 0],
-    ['server-decides', 10, 10],
-    ['server-decides', 60, 60],
-    [0, 60, 60],
-    ['off', 0, 0],
-    ['off', 10, 0],
-    ['off', 60, 0],
-  ] as const)('client %s and server %i agree on %i', (client, server, agreed) => {
-    expect(negotiateTimeout(client, server)).toBe(agreed);
   });
 });
 

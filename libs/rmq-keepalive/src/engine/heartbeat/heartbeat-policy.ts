@@ -11,8 +11,9 @@
  * than waiting, because all its clients do so at the same time.
  *
  * The rule here.
- *  - Negotiation: both ends have a wish -> the smaller; one says zero -> the other's; both zero -> none. Zero is "no wish
- *    of mine". Only `heartbeat: false` is a veto.
+ *  - Negotiation is amqplib's work, in the handshake; we choose the number that it answers with, and read what was agreed.
+ *    Both ends have a wish -> the smaller; one says zero -> the other's; both zero -> none. Zero is "no wish of mine". Only
+ *    `heartbeat: false` is a veto.
  *  - We send after H/2 of our own silence, measured from the last byte written, or sooner where an idle limit (a third
  *    of it) or `intervalMs` asks for it. A heartbeat may be sent at any time, even when none was negotiated.
  *  - We send just before a handler is called if nothing was written for H/4: it may block the event loop, and a full
@@ -28,7 +29,7 @@
  * RabbitMQ's rabbit_heartbeat.erl (when the broker sends, and when it gives up).
  */
 import { OptionsError } from '../errors/options-error.js';
-import { checkNumber, checkOptionsObject, shown } from '../base/option-checks.js';
+import { checkNumber, checkOptionsObject, oneOf, shown } from '../base/option-checks.js';
 import type { OnStallLimit, RelayPace } from '../relay/shared/relay-messages.js';
 
 /** After how many seconds without traffic well-known middleboxes forget a flow, at their defaults. */
@@ -45,7 +46,7 @@ export const INTERMEDIARY_IDLE_SECONDS = {
   ipvs: 900,
 } as const;
 
-export type IntermediaryName = keyof typeof INTERMEDIARY_IDLE_SECONDS;
+type IntermediaryName = keyof typeof INTERMEDIARY_IDLE_SECONDS;
 
 /** Every part may be left out. */
 export interface HeartbeatOptions {
@@ -184,13 +185,6 @@ export function resolveHeartbeat(
   return { wish, warnings: isShort ? [shortTimeoutWarning(path, timeoutSeconds)] : [] };
 }
 
-/** The timeout both ends use, in seconds; 0 = no heartbeats. `serverSeconds` is what connection.tune proposed. */
-export function negotiateTimeout(clientSeconds: number | 'server-decides' | 'off', serverSeconds: number): number {
-  if (clientSeconds === 'off') return 0;
-  if (clientSeconds === 'server-decides' || clientSeconds === 0) return serverSeconds;
-  return serverSeconds === 0 ? clientSeconds : Math.min(clientSeconds, serverSeconds);
-}
-
 /** What follows from the negotiated timeout and our own wish. */
 export function heartbeatPlan(negotiatedSeconds: number, wish: HeartbeatWish): HeartbeatPlan {
   const timeoutMs = wish.timeoutSeconds === 'off' ? 0 : negotiatedSeconds * 1000;
@@ -300,12 +294,12 @@ function resolveInterval(
 
 function resolveWorker(options: HeartbeatOptions, path: string): HeartbeatWish['worker'] {
   const { thread = 'main', maxStallMs, onStallLimit } = options;
-  checkOneOf(thread, ['main', 'worker'], `${path}.thread`);
+  oneOf(thread, ['main', 'worker'], `${path}.thread`);
   if (maxStallMs !== undefined) {
     const range = { min: MIN_MAX_STALL_MS, max: DAY_MS, unit: 'milliseconds' };
     checkNumber(maxStallMs, range, `${path}.maxStallMs`);
   }
-  if (onStallLimit !== undefined) checkOneOf(onStallLimit, ['close', 'silence'], `${path}.onStallLimit`);
+  if (onStallLimit !== undefined) oneOf(onStallLimit, ['close', 'silence'], `${path}.onStallLimit`);
   if (thread === 'worker')
     return { maxStallMs: maxStallMs ?? DEFAULT_MAX_STALL_MS, onStallLimit: onStallLimit ?? 'close' };
   const idle = maxStallMs !== undefined ? 'maxStallMs' : onStallLimit !== undefined ? 'onStallLimit' : undefined;
@@ -315,12 +309,6 @@ function resolveWorker(options: HeartbeatOptions, path: string): HeartbeatWish['
     'it bounds the heartbeat thread, and without one it would change nothing',
     `Use ${path}.thread: 'worker', or leave it out`,
   );
-}
-
-function checkOneOf(given: string, known: readonly string[], option: string): void {
-  if (known.includes(given)) return;
-  const wayOut = `Use ${known.map((name) => `'${name}'`).join(' or ')}`;
-  throw new OptionsError(option, `${shown(given)} is not known`, wayOut);
 }
 
 function vetoWarning(path: string): string {
@@ -333,7 +321,7 @@ function vetoWarning(path: string): string {
 
 function shortTimeoutWarning(path: string, timeoutSeconds: number): string {
   return (
-    `${path}.timeoutSeconds: ${timeoutSeconds} is less than ${FALSE_ALARMS_BELOW_SECONDS}. A short pause of the network, the broker or this ` +
-    `process will be taken for a dead peer; 5 to 20 is the range RabbitMQ's heartbeat guide recommends`
+    `${path}.timeoutSeconds: ${timeoutSeconds} is less than ${FALSE_ALARMS_BELOW_SECONDS}. A short pause of the network, ` +
+    "the broker or this process will be taken for a dead peer; 5 to 20 is the range RabbitMQ's heartbeat guide recommends"
   );
 }

@@ -32,7 +32,7 @@ export interface HeartbeatLink {
   sendHeartbeat(): void;
 }
 
-export interface HeartbeatHears {
+interface HeartbeatHears {
   /** Nothing came in for `silentForMs`, and the sockets were polled before we said so. Called once; then we are stopped. */
   peerDead(silentForMs: number): void;
   /** Our timer fired late: the event loop was blocked, or the process stopped. */

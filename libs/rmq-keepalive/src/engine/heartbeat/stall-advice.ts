@@ -4,7 +4,8 @@ import type { HeartbeatPlan, HeartbeatThread } from './heartbeat-policy.js';
 const SPLIT_THE_WORK =
   'Split the work into pieces with an await between them, or move it to worker_threads (the package piscina is a pool of them)';
 const KEEP_THE_LINKS =
-  "until then heartbeat.thread: 'worker' keeps the connection through a blocked loop, and a longer heartbeat.timeoutSeconds through a short one";
+  "until then heartbeat.thread: 'worker' keeps the connection through a blocked loop, and a longer " +
+  'heartbeat.timeoutSeconds through a short one';
 const THREAD_IS_NO_CURE =
   'The heartbeat thread keeps the connection, but nothing else goes on meanwhile: no handler, no timer, no HTTP request';
 

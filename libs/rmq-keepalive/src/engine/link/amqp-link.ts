@@ -171,7 +171,10 @@ export class AmqpLink implements Link {
     );
   }
 
-  /** Resolves when the broker has taken it. It may never settle: when the broker refuses it ends the session, and one that is blocked does not read it. */
+  /**
+   * Resolves when the broker has taken it. It may never settle: when the broker refuses it ends the session, and one that is
+   * blocked does not read it.
+   */
   async updateSecret(secret: string): Promise<void> {
     this.#assertUp();
     await this.session.updateSecret(Buffer.from(secret), 'renewed before it ends');

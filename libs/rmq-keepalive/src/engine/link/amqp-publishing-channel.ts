@@ -6,7 +6,8 @@
  * more than everything else a publish needs.
  * Danger: two writers on one socket. Frames of different channels may interleave, but only whole ones (AMQP 0-9-1, section
  * 4.2.2). amqplib writes whole frames, as we do, and on a publishing channel it writes nothing between its open (and the
- * basic.consume of replies, which is answered before anything is published) and its close. Its close goes through its own queues and so follows whatever was written here before.
+ * basic.consume of replies, which is answered before anything is published) and its close. Its close goes through its own
+ * queues and so follows whatever was written here before.
  */
 import type { Duplex } from 'node:stream';
 import type { Channel, ConsumeMessage } from 'amqplib';
@@ -14,7 +15,7 @@ import { closeChannel, guard } from './guarded-channel.js';
 import type { PublishingChannel, PublishingChannelHears } from './link.js';
 
 /** The socket that amqplib writes to as well. */
-export interface Wire {
+interface Wire {
   readonly stream: Duplex;
   readonly maxFrameBytes: number;
   /** Called when the socket can take more. */

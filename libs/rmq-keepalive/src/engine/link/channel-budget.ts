@@ -18,7 +18,7 @@ import { type ChannelCounts, type ChannelUse, countOf, NO_CHANNELS, overdraft, r
 import { LinkChannels } from './link-channels.js';
 import type { LinkRole } from '../reporting/lifecycle.js';
 
-export interface ChannelBudgetNeeds {
+interface ChannelBudgetNeeds {
   readonly clock: Clock;
   /** Publishers that were made, the main one included. */
   publishers(): number;

@@ -10,7 +10,7 @@ export type ChannelUse = 'main-publisher' | 'publisher' | 'consumer' | 'work';
 
 export type ChannelCounts = Readonly<Record<ChannelUse, number>>;
 
-export interface ChannelShare {
+interface ChannelShare {
   /** How many there may be. */
   readonly limit: number;
   /** Those that are there, or being opened. */

@@ -10,7 +10,10 @@ export async function openGuardedChannel(link: Link, closed: (cause: Error | und
   return guard(await link.openChannel(), closed);
 }
 
-/** Resolves when the channel is over, at once if it is already. amqplib's own close() never settles when the link ends before the answer. */
+/**
+ * Resolves when the channel is over, at once if it is already. amqplib's own close() never settles when the link ends before
+ * the answer.
+ */
 export async function closeChannel(channel: Channel): Promise<void> {
   await new Promise<void>((resolve) => {
     channel.once('close', () => resolve());

@@ -22,7 +22,7 @@ export interface ChannelPlace {
   release(): void;
 }
 
-export interface LinkChannelsNeeds {
+interface LinkChannelsNeeds {
   readonly clock: Clock;
   /** Publishers that were made. */
   publishers(): number;

@@ -22,7 +22,10 @@ export interface Link {
   readonly asked: ReadonlySet<string>;
   /** Notes that `what` is asked for. @returns to be called with the answer; when the link is lost first, `asked` keeps it */
   asking(what: string): () => void;
-  /** Resolves with whether the broker answers on a further channel of this link; `false` as well when the link ends or has no channel left. */
+  /**
+   * Resolves with whether the broker answers on a further channel of this link; `false` as well when the link ends or has no
+   * channel left.
+   */
   answers(): Promise<boolean>;
   openChannel(): Promise<Channel>;
   /** A channel that does nothing but publish and hear replies; `confirms: 'off'` for one that the broker does not confirm on. */
@@ -30,7 +33,10 @@ export interface Link {
   sendHeartbeat(): void;
   /** Ends the session at once: the socket is destroyed, nothing is said to the broker. The loss is reported with `cause`. */
   destroy(cause: Error): void;
-  /** Ends the session in order (connection.close), or destroys it when the broker does not answer within `deadlineMs`. Not reported as a loss. */
+  /**
+   * Ends the session in order (connection.close), or destroys it when the broker does not answer within `deadlineMs`. Not
+   * reported as a loss.
+   */
   close(deadlineMs: number): Promise<void>;
 }
 

@@ -42,18 +42,21 @@ export interface PublishReport {
   readonly confirmed: number;
   /** By index, in ascending order; everything that was taken is either confirmed or here. */
   readonly failures: readonly PublishFailure[];
-  /** Why not all of them were taken, if they were not: the signal's reason, what the iterable threw, RMQ_NOT_READY, RMQ_CLOSED, or too many failures. */
+  /**
+   * Why not all of them were taken, if they were not: the signal's reason, what the iterable threw, RMQ_NOT_READY,
+   * RMQ_CLOSED, or too many failures.
+   */
   readonly endedEarlyBecause: unknown;
 }
 
 /** One message that was not confirmed: its place in the list, and why. */
-export interface PublishFailure {
+interface PublishFailure {
   readonly index: number;
   readonly error: Error;
 }
 
 /** What `publishMany()` needs of a publisher. */
-export interface OneByOne {
+interface OneByOne {
   publishOne(message: MessageToPublish, options: PublishOptions): Promise<void>;
   whenReady(options: WhenReadyOptions): Promise<void>;
 }

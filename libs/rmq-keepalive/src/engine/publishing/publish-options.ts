@@ -1,6 +1,14 @@
 /** What a publish may be told: unit, default, consequence; and the checks of it, which cost nothing when nothing is told. */
 import { OptionsError } from '../errors/options-error.js';
-import { checkNumber, checkOptionsObject, checkShortString, shown } from '../base/option-checks.js';
+import { MAX_TIMER_MS } from '../base/clock.js';
+import {
+  checkBoolean,
+  checkNumber,
+  checkOptionsObject,
+  checkRecord,
+  checkShortString,
+  shown,
+} from '../base/option-checks.js';
 
 /** Defaults of the time limit, and of two promises about a message. */
 export interface PublishDefaults {
@@ -116,7 +124,6 @@ const SHORT_STRINGS = [
 /** What a publish without options is told. */
 export const NO_OPTIONS: PublishOptions = Object.freeze({});
 
-const MAX_TIMER_MS = 2_147_483_647;
 const MIN_NO_CONFIRMS_MS = 100;
 const DEFAULT_NO_CONFIRMS_SHARE = 1 / 3;
 /** A default that is shorter than that would take a slow disk for a dead node. */
@@ -188,21 +195,11 @@ function checkOptions(options: PublishOptions): void {
     );
   if (timestamp !== undefined && !(Object.prototype.toString.call(timestamp) === '[object Date]' && +timestamp >= 0))
     throw new OptionsError('publish options.timestamp', `${shown(timestamp)} is not a Date since 1970`, 'Give a Date');
-  if (headers !== undefined && (typeof headers !== 'object' || headers === null || Array.isArray(headers)))
-    throw new OptionsError(
-      'publish options.headers',
-      `${shown(headers)} is not an object of headers`,
-      'Give { name: value, ... }',
-    );
+  if (headers !== undefined) checkRecord(headers, 'publish options.headers');
   for (const name of SHORT_STRINGS) {
     const value = options[name];
     if (value !== undefined) checkShortString(value, name);
   }
-}
-
-function checkBoolean(value: unknown, path: string): void {
-  if (typeof value !== 'boolean')
-    throw new OptionsError(path, `${shown(value)} is not a boolean`, 'Give true or false');
 }
 
 function withoutUndefined<T extends object>(options: T): Partial<T> {

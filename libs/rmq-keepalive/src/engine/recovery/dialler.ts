@@ -33,7 +33,7 @@ import { HostAddresses } from '../dialling/host-addresses.js';
 import type { LinkRole } from '../reporting/lifecycle.js';
 import { OpenRefusals } from '../dialling/open-refusals.js';
 
-export interface DiallerHears {
+interface DiallerHears {
   /** Asked before every attempt; the attempt starts when it resolves. A rejection counts as a failed attempt. */
   nextDial(): Promise<Dial>;
   up(link: AmqpLink): void;

@@ -47,7 +47,7 @@ import { onOwnLink } from './own-link.js';
 import { type RecoveryStep, recover } from './recovery-steps.js';
 import { YoungDeaths } from './young-deaths.js';
 
-export interface LinkKeeperOptions {
+interface LinkKeeperOptions {
   readonly role: LinkRole;
   readonly rotation: EndpointRotation;
   /** In a rotation of their own: of links that are opened for one question. */
@@ -63,7 +63,7 @@ export interface LinkKeeperOptions {
   readonly channels: ChannelBudget;
 }
 
-export interface LinkKeeperHears {
+interface LinkKeeperHears {
   stateChanged(from: ConnectionState, to: ConnectionState): void;
   /** The link is of no use any more. Called before the state changes, so that whoever holds channels lets go of them. */
   lost(link: Link, cause: Error): void;

@@ -25,7 +25,7 @@ import type { AmqpLink } from '../link/amqp-link.js';
 import type { ConnectionEvent } from '../reporting/events.js';
 import type { LinkRole } from '../reporting/lifecycle.js';
 
-export interface LinkVitalsOptions {
+interface LinkVitalsOptions {
   readonly role: LinkRole;
   readonly clock: Clock;
   readonly random: () => number;
@@ -37,7 +37,7 @@ export interface LinkVitalsOptions {
   readonly timeoutMs: number;
 }
 
-export interface LinkVitalsHears {
+interface LinkVitalsHears {
   /** See {@link CredentialsRenewal}. */
   givingUp(cause: Error, limitMs: number): Promise<void>;
   event(event: ConnectionEvent): void;

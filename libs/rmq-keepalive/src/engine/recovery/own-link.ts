@@ -8,7 +8,7 @@ import type { Link } from '../link/link.js';
 import { Dialler } from './dialler.js';
 import type { LinkRole } from '../reporting/lifecycle.js';
 
-export interface OwnLinkOptions {
+interface OwnLinkOptions {
   readonly role: LinkRole;
   readonly clock: Clock;
   readonly channels: ChannelBudget;

@@ -17,6 +17,7 @@
  * and their authentication backends count failures. It waits 5 to 10 s, then twice and three times as long. Nor is a token
  * service that gives no credentials asked more often than once a second.
  */
+import { MAX_TIMER_MS } from '../base/clock.js';
 import { checkNumber, checkOptionsObject } from '../base/option-checks.js';
 
 /** Every part may be left out. */
@@ -59,7 +60,6 @@ export interface ReconnectSituation {
 const DEFAULT_MAX_DELAY_MS = 30_000;
 const MIN_MAX_DELAY_MS = 100;
 /** The longest delay that a Node timer can hold. */
-const MAX_TIMER_MS = 2_147_483_647;
 const FIRST_ATTEMPT_MS = { from: 20, to: 120 };
 const FLOOR_MS = 100;
 const SHARE_OF_OUTAGE = 1 / 5;

@@ -8,7 +8,7 @@ import { LINK } from './shared/relay-memory.js';
 import type { LossReason, PlainError } from './shared/relay-messages.js';
 
 /** What a passage needs of its thread. */
-export interface PassageThread {
+interface PassageThread {
   readonly deadBecause: Error | undefined;
   /** Whether the worker's loop turned while ours stood still just now, for `stalledForMs`. */
   wentOnFor(stalledForMs: number): boolean;

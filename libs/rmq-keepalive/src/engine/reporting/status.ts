@@ -103,7 +103,10 @@ export interface ConnectionStatus {
     readonly handlersRunning: number;
   };
   readonly rpc: RpcStatus;
-  /** Times at which the event loop stood still, or the process, as the heartbeat timers saw it: they count what is late by more than a quarter of a second. */
+  /**
+   * Times at which the event loop stood still, or the process, as the heartbeat timers saw it: they count what is late by
+   * more than a quarter of a second.
+   */
   readonly eventLoop: {
     readonly stalls: number;
     readonly longestStallMs: number;
@@ -175,7 +178,7 @@ export interface MissingConsumer {
 }
 
 /** Cleared when there is a channel; for others than the one that is always there also when nothing waits for it any more. */
-export interface MissingPublisher {
+interface MissingPublisher {
   /** `the publisher` (the one that is always there), `a further publisher`, or `RPC "<name>"`. */
   readonly name: string;
   /** Of the last try. */

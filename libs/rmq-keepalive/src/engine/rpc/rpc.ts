@@ -28,7 +28,7 @@ export interface CallsOptions {
   maxCalls?: number;
 }
 
-export interface RpcNeeds {
+interface RpcNeeds {
   readonly publishers: Publishers;
   readonly clock: Clock;
   readonly codec: Codec;

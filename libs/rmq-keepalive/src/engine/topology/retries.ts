@@ -1,7 +1,7 @@
 /** Asks again every so often, for as long as there is anything to ask for; one round at a time. */
 import type { Clock, Timer } from '../base/clock.js';
 
-export interface RetriesNeeds {
+interface RetriesNeeds {
   readonly clock: Clock;
   /** From the end of one round to the next one. */
   readonly everyMs: number;

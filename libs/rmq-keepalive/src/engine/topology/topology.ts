@@ -45,7 +45,7 @@ export interface QueueOptions {
 }
 
 /** A way from an exchange to a queue, or to another exchange. */
-export interface BindingOptions {
+interface BindingOptions {
   /** The exchange that messages come from. */
   exchange: string;
   /** The queue that they go to. @default none: give `toExchange` */

@@ -10,7 +10,8 @@ import { type Entity, entityName } from './topology.js';
 export type EntityTrouble = TopologyRefusedError | ClosesTheLinkError | NoAnswerYetError | ChannelsExhaustedError;
 
 /**
- * `refused`: on its channel, or for want of one; asked for again like any other. `left-out`: it costs the link; asked for on a link of its own.
+ * `refused`: on its channel, or for want of one; asked for again like any other. `left-out`: it costs the link; asked for
+ * on a link of its own.
  * `unanswered`: asked for, and waited for.
  */
 export type Unavailability = 'refused' | 'left-out' | 'unanswered';

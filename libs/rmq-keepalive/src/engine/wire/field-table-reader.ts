@@ -19,7 +19,7 @@
  */
 
 /** Nobody means deeper ones, and their readers (in any language) recurse. */
-export const MAX_TABLE_DEPTH = 256;
+const MAX_TABLE_DEPTH = 256;
 
 /** Why a header table cannot be read; its message is a clause about the headers. */
 export class UnreadableTableError extends Error {}
@@ -38,25 +38,28 @@ class FieldReader {
   ) {}
 
   table(end: number, depth: number): Record<string, unknown> {
-    if (depth > MAX_TABLE_DEPTH)
-      throw new UnreadableTableError(`they are nested more than ${MAX_TABLE_DEPTH} levels deep`);
+    refuseDeeper(depth);
     const table: Record<string, unknown> = {};
     while (this.at < end) {
       const name = this.#text(this.bytes[this.at++] as number, end);
       const value = this.#value(end, depth);
       if (name !== FORBIDDEN_NAME) table[name] = value;
     }
-    if (this.at !== end) throw beyondTheEnd();
+    this.#refuseBeyond(end);
     return table;
   }
 
   #array(end: number, depth: number): unknown[] {
-    if (depth > MAX_TABLE_DEPTH)
-      throw new UnreadableTableError(`they are nested more than ${MAX_TABLE_DEPTH} levels deep`);
+    refuseDeeper(depth);
     const values: unknown[] = [];
     while (this.at < end) values.push(this.#value(end, depth));
-    if (this.at !== end) throw beyondTheEnd();
+    this.#refuseBeyond(end);
     return values;
+  }
+
+  /** The last value of a table or array may say that it is longer than that. */
+  #refuseBeyond(end: number): void {
+    if (this.at !== end) throw beyondTheEnd();
   }
 
   /** @param end of the table or array that it is in */
@@ -135,6 +138,11 @@ class FieldReader {
     this.at += size;
     return from;
   }
+}
+
+function refuseDeeper(depth: number): void {
+  if (depth > MAX_TABLE_DEPTH)
+    throw new UnreadableTableError(`they are nested more than ${MAX_TABLE_DEPTH} levels deep`);
 }
 
 const TAG = {

@@ -11,7 +11,7 @@ export interface ArrivedTable {
 }
 
 /** A body that was not kept. */
-export interface LostBody {
+interface LostBody {
   readonly bytes: number;
   readonly maxBytes: number;
 }

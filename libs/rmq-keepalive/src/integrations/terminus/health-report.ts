@@ -49,7 +49,7 @@ export interface HealthDetails {
   };
 }
 
-export type LinkHealth = Pick<
+type LinkHealth = Pick<
   LinkStatus,
   | 'role'
   | 'state'
@@ -60,7 +60,7 @@ export type LinkHealth = Pick<
   | 'lastByteSentAgoMs'
 >;
 
-export interface StuckHealth extends Pick<StuckDeliveriesStatus, 'queue' | 'to' | 'deliveries'> {
+interface StuckHealth extends Pick<StuckDeliveriesStatus, 'queue' | 'to' | 'deliveries'> {
   /** ISO 8601, UTC. */
   readonly since: string;
 }

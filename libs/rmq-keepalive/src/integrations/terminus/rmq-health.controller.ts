@@ -4,7 +4,7 @@ import { RmqConnections } from '../../nest/connections/rmq.connections.js';
 import { DEFAULT_CONNECTION_NAME } from '../../nest/connections/connection-tokens.js';
 import { RmqHealthIndicator } from './rmq.health.js';
 
-export interface HealthRoutes {
+interface HealthRoutes {
   readonly path: string;
   readonly details: boolean;
   /** Names of the connections to answer for; all if undefined. */

@@ -11,7 +11,10 @@ const LOGGER_METHODS = { debug: 'debug', info: 'log', warn: 'warn', error: 'erro
 
 const MAX_FRAMES = 20;
 
-/** Writes a connection's warnings and events to Nest's log, under `RmqKeepalive` or `RmqKeepalive:<name>`, until the returned function is called. */
+/**
+ * Writes a connection's warnings and events to Nest's log, under `RmqKeepalive` or `RmqKeepalive:<name>`, until the returned
+ * function is called.
+ */
 export function logEvents(connection: RmqConnection): () => void {
   const logger = new Logger(
     connection.name === DEFAULT_CONNECTION_NAME ? 'RmqKeepalive' : `RmqKeepalive:${connection.name}`,
@@ -19,7 +22,6 @@ export function logEvents(connection: RmqConnection): () => void {
   for (const warning of connection.warnings) logger.warn(warning);
   return connection.on('*', (event) => {
     const line = describeEvent(event);
-    if (line === undefined) return;
     // Nobody else writes the stack of a handler's error; while the message is tried again a line is enough.
     const stack = event.type === 'handler-failed' && line.level === 'error' ? stackOf(event.cause) : undefined;
     if (stack !== undefined) logger.error(line.sentence, stack);

@@ -5,7 +5,7 @@ import { shown } from '../../engine/base/option-checks.js';
 import type { TopologyOptions } from '../../engine/topology/topology.js';
 import { DEFAULT_CONNECTION_NAME } from './connection-tokens.js';
 
-export interface TopologyWish {
+interface TopologyWish {
   readonly connection: string;
   readonly topology: TopologyOptions;
 }
@@ -75,6 +75,7 @@ function nameTakenError(name: string): OptionsError {
     name === DEFAULT_CONNECTION_NAME
       ? 'two connections were configured without a name'
       : `two connections were configured with the name ${shown(name)}`,
-    'Import forRoot once, in the root module (it is global by default), or give the second connection a name of its own: forRoot({ name: ... })',
+    'Import forRoot once, in the root module (it is global by default), or give the second connection a name of ' +
+      'its own: forRoot({ name: ... })',
   );
 }

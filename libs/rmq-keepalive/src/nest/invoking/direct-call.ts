@@ -8,6 +8,7 @@ import type { ExternalContextCreator } from '@nestjs/core';
 import type { ParamsFactory } from '@nestjs/core/helpers/external-context-creator.js';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
 import { isObservable, lastValueFrom } from 'rxjs';
+import { isThenable } from '../../engine/base/thenable.js';
 import type { EnhancedHandler, HandlerEnhancers } from './handler-enhancers.js';
 
 type Parameter = {
@@ -17,7 +18,7 @@ type Parameter = {
 };
 
 /** How Nest describes the parameters of this handler. */
-export interface DescribedParameters {
+interface DescribedParameters {
   readonly contexts: ExternalContextCreator;
   readonly methodName: string;
   readonly metadataKey: string;
@@ -57,12 +58,12 @@ export function directCall(
       return filtered(thrown, args);
     }
     const made = (value: unknown): unknown => outcome(value, (thrown) => filter(thrown, args));
-    return isPromise(result) ? result.then(made, (thrown: unknown) => filtered(thrown, args)) : made(result);
+    return isThenable(result) ? result.then(made, (thrown: unknown) => filtered(thrown, args)) : made(result);
   };
 }
 
 /** What a handler's result means; `filter` is for what it throws later, if it is a stream. */
-export type Outcome = (result: unknown, filter: (thrown: unknown) => unknown) => unknown;
+type Outcome = (result: unknown, filter: (thrown: unknown) => unknown) => unknown;
 
 /** Nest's view of a call, for filters. */
 export function hostOf(args: unknown[]): ExecutionContextHost {
@@ -83,11 +84,7 @@ function valuesOf(parameters: readonly Parameter[], args: unknown[], count: numb
   for (const { index, extractValue } of parameters) {
     const value = extractValue(...args);
     values[index] = value;
-    isPending ||= isPromise(value);
+    isPending ||= isThenable(value);
   }
   return isPending ? Promise.all(values) : values;
-}
-
-function isPromise(value: unknown): value is Promise<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }

@@ -17,7 +17,7 @@ import type { Delivery } from '../../engine/consuming/delivery/delivery.js';
 import { DeliveryBatch } from '../../engine/consuming/delivery/delivery-batch.js';
 import { Settlement } from '../../engine/consuming/delivery/settlement.js';
 import { directCall, hostOf, resolved } from './direct-call.js';
-import { enhancersOf } from './handler-enhancers.js';
+import { type EnhancedHandler, enhancersOf, type HandlerEnhancers } from './handler-enhancers.js';
 import { HandlerMetadataAccessor } from '../discovery/handler-metadata.accessor.js';
 import { answered, filteredLater, kept } from './rpc-results.js';
 import { withoutLog } from './quiet-exceptions.js';
@@ -25,7 +25,7 @@ import type { DiscoveredHandler } from '../discovery/rmq.explorer.js';
 
 type Callback = (...args: unknown[]) => unknown;
 /** A handler as the engine calls it: with one payload and its delivery, or with those of a batch. */
-export type BoundHandler = (payload: unknown, context: Delivery | DeliveryBatch) => unknown;
+type BoundHandler = (payload: unknown, context: Delivery | DeliveryBatch) => unknown;
 type Decided = { said?: unknown };
 type Settlements = AsyncLocalStorage<Decided>;
 
@@ -34,6 +34,14 @@ interface Binding {
   readonly instance: object;
   readonly contextId?: ContextId;
   readonly returns: 'settlement' | 'answer';
+}
+
+interface Host extends EnhancedHandler {
+  readonly instance: object;
+  readonly method: Callback;
+  readonly methodName: string;
+  readonly metadataKey: string;
+  readonly contexts: ExternalContextCreator;
 }
 
 const RUN_EVERYTHING = { guards: true, interceptors: true, filters: true };
@@ -75,47 +83,29 @@ export class HandlerInvoker {
     };
   }
 
-  #bind({ handler, instance, contextId, returns }: Binding): BoundHandler {
-    const { wrapper, methodName } = handler;
-    const outcome = returns === 'answer' ? filteredLater : resolved;
+  #bind(binding: Binding): BoundHandler {
+    const host = this.#hostOf(binding);
+    const enhancers = enhancersInAdvance(binding, host);
+    const direct = enhancers && directCall(host, enhancers, { ...host, factory: PARAMETERS }, outcomeOf(binding));
+    if (direct !== undefined) return direct;
+    const settlements = enhancers === undefined || enhancers.interceptors.length > 0 ? this.#settlements : undefined;
+    return binding.returns === 'answer' ? answering(binding, host, settlements) : settling(binding, host, settlements);
+  }
+
+  /** What Nest has to know of the handler. */
+  #hostOf({ handler, instance, contextId, returns }: Binding): Host {
+    const { wrapper, methodName, module } = handler;
     const method = (instance as Record<string, Callback>)[methodName]!;
-    const metadataKey = this.metadata.parametersKeyOf(instance.constructor, method, methodName);
-    const contexts = contextsInModule(this.contexts, handler.module.token, returns);
-    // Transient enhancers are made for a host, so it has to be named; what a factory made is no host to Nest.
-    const inquirerId = contextId === undefined && wrapper.isNotMetatype ? undefined : wrapper.id;
-    const host = { instance, method, moduleKey: handler.module.token, inquirerId };
-    let isWrapped = true;
-    if (contextId === undefined && inquirerId !== undefined) {
-      const enhancers = enhancersOf(contexts, host);
-      const direct =
-        enhancers && directCall(host, enhancers, { contexts, methodName, metadataKey, factory: PARAMETERS }, outcome);
-      if (direct !== undefined) return direct;
-      isWrapped = enhancers === undefined || enhancers.interceptors.length > 0;
-    }
-    const settlements = isWrapped ? this.#settlements : undefined;
-    const call = contexts.create(
+    return {
       instance,
-      settlements === undefined ? method : rememberingSettlement(method, settlements, returns),
+      method,
       methodName,
-      metadataKey,
-      PARAMETERS,
-      contextId,
-      inquirerId,
-      RUN_EVERYTHING,
-      'rpc',
-    );
-    if (returns === 'answer') {
-      const filters = enhancersOf(contexts, host, contextId)?.filters;
-      return async (...args) => {
-        const filter = (thrown: unknown): unknown => filters?.next(thrown, hostOf(args)) ?? rethrown(thrown);
-        if (settlements === undefined) return answered(await call(...args), filter);
-        const decided: Decided = {};
-        const result = await settlements.run(decided, () => call(...args));
-        return answered(result, filter, (items) => decidedLater(items, decided, settlements));
-      };
-    }
-    if (settlements === undefined) return async (...args) => resolved(await call(...args));
-    return (...args) => callRemembering(call, args, settlements);
+      metadataKey: this.metadata.parametersKeyOf(instance.constructor, method, methodName),
+      contexts: contextsInModule(this.contexts, module.token, returns),
+      moduleKey: module.token,
+      // Transient enhancers are made for a host, so it has to be named; what a factory made is no host to Nest.
+      inquirerId: contextId === undefined && wrapper.isNotMetatype ? undefined : wrapper.id,
+    };
   }
 
   /** The context of one delivery: what asks for REQUEST gets the delivery (or what a durable provider's strategy made of it). */
@@ -132,6 +122,49 @@ export class HandlerInvoker {
     const collection = kind === 'controller' ? module.controllers : module.providers;
     return this.#injector.loadPerContext(wrapper.instance, module, collection, contextId, wrapper);
   }
+}
+
+/** What runs around the handler, where it is the same for every delivery. */
+function enhancersInAdvance({ contextId }: Binding, host: Host): HandlerEnhancers | undefined {
+  return contextId === undefined && host.inquirerId !== undefined ? enhancersOf(host.contexts, host) : undefined;
+}
+
+function outcomeOf({ returns }: Binding): typeof filteredLater | typeof resolved {
+  return returns === 'answer' ? filteredLater : resolved;
+}
+
+/** The handler with everything that Nest runs around it. */
+function wrapped({ returns, contextId }: Binding, host: Host, settlements: Settlements | undefined): Callback {
+  const { contexts, instance, method, methodName, metadataKey, inquirerId } = host;
+  return contexts.create(
+    instance,
+    settlements === undefined ? method : rememberingSettlement(method, settlements, returns),
+    methodName,
+    metadataKey,
+    PARAMETERS,
+    contextId,
+    inquirerId,
+    RUN_EVERYTHING,
+    'rpc',
+  );
+}
+
+function settling(binding: Binding, host: Host, settlements: Settlements | undefined): BoundHandler {
+  const call = wrapped(binding, host, settlements);
+  if (settlements === undefined) return async (...args) => resolved(await call(...args));
+  return (...args) => callRemembering(call, args, settlements);
+}
+
+function answering(binding: Binding, host: Host, settlements: Settlements | undefined): BoundHandler {
+  const call = wrapped(binding, host, settlements);
+  const filters = enhancersOf(host.contexts, host, binding.contextId)?.filters;
+  return async (...args) => {
+    const filter = (thrown: unknown): unknown => filters?.next(thrown, hostOf(args)) ?? rethrown(thrown);
+    if (settlements === undefined) return answered(await call(...args), filter);
+    const decided: Decided = {};
+    const result = await settlements.run(decided, () => call(...args));
+    return answered(result, filter, (items) => decidedLater(items, decided, settlements));
+  };
 }
 
 /**

@@ -8,9 +8,6 @@ import type { ArgumentsHost } from '@nestjs/common';
 
 type Handler = Pick<ExternalExceptionsHandler, 'next' | 'invokeCustomFilters'>;
 
-/** What stands for "no filter has handled it": in Nest 11 `null`, as everything falsy; from Nest 12 on `undefined`. */
-const NOT_HANDLED: unknown = new ExternalExceptionsHandler().invokeCustomFilters(new Error(), undefined as never);
-
 /** The same creator; errors that no filter handles are thrown without a word. */
 export function withoutLog(filters: ExternalExceptionFilterContext): ExternalExceptionFilterContext {
   const create: ExternalExceptionFilterContext['create'] = (...args) =>
@@ -27,6 +24,16 @@ function quiet(handler: Handler): Handler {
   return Object.create(handler, { next: { value: next } }) as Handler;
 }
 
+/** "No filter has handled it" is, of the falsy values, every one in Nest 11, and `undefined` alone from Nest 12 on. */
 function isHandled(result: unknown): boolean {
-  return NOT_HANDLED === undefined ? result !== undefined : Boolean(result);
+  return Boolean(result) || (result !== undefined && unhandledByNest() === undefined);
+}
+
+/** Asks Nest. If it cannot be asked, the error counts as not handled: nothing is acked by mistake. */
+function unhandledByNest(): unknown {
+  try {
+    return new ExternalExceptionsHandler().invokeCustomFilters(new Error(), undefined as never);
+  } catch {
+    return null;
+  }
 }

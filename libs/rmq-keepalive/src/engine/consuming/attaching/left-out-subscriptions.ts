@@ -4,7 +4,7 @@ import type { SubscriptionKeeper } from './subscription-keeper.js';
 import { OwnLinkTrial } from './own-link-trial.js';
 import type { Link } from '../../link/link.js';
 
-export interface LeftOutNeeds {
+interface LeftOutNeeds {
   readonly clock: Clock;
   /** Within a time limit: one that gets no answer must not hold up the others. */
   onOwnLink(work: (link: Link) => Promise<boolean>): Promise<boolean>;

@@ -13,7 +13,10 @@ export interface Subscription {
    * one that the broker named: that goes with its consumer.
    */
   pause(): Promise<void>;
-  /** Consumes again, as soon as the link is up. Resolves when that is under way; `isAttached` and the event `consumer-attached` tell when it is done. */
+  /**
+   * Consumes again, as soon as the link is up. Resolves when that is under way; `isAttached` and the event
+   * `consumer-attached` tell when it is done.
+   */
   resume(): Promise<void>;
   /** Ends it for good: no more deliveries; running handlers go on. Nothing brings it back. */
   unsubscribe(): Promise<void>;

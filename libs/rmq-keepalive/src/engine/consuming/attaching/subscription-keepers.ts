@@ -10,7 +10,7 @@ import { OwnReturns } from '../poison/redeliveries.js';
 import type { WantedSubscription } from '../options/subscription.js';
 import { type ConsumerCounters, noCounts } from '../delivery/counters.js';
 
-export interface SubscriptionKeepersNeeds extends Omit<
+interface SubscriptionKeepersNeeds extends Omit<
   SubscriptionKeeperNeeds,
   'needsRepair' | 'needsChannel' | 'isIdle' | 'ownReturns'
 > {

@@ -9,7 +9,7 @@
  * Tags count up by one; where one is missing, the broker sent something that did not reach us, and no ack may cover it.
  * Source: AMQP 0-9-1, `basic.ack`, fields `delivery-tag` and `multiple`.
  */
-export interface AcksToSend {
+interface AcksToSend {
   /** Acks this tag and, if `covered` is more than one, all below it. */
   readonly upTo: number | undefined;
   /** How many acks `upTo` stands for. */

@@ -11,7 +11,7 @@ import type { Clock, Timer } from '../../base/clock.js';
 const MESSAGE_WAIT_MS = 250;
 
 /** A consumer that was just attached. */
-export interface NewConsumer {
+interface NewConsumer {
   readonly channel: Channel;
   readonly queueName: string;
   readonly isLive: boolean;

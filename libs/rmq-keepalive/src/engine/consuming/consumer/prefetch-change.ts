@@ -16,7 +16,7 @@ import type { Holding } from '../handling/holding.js';
 import { isSingleActive } from '../options/one-consumer-options.js';
 import type { WantedSubscription } from '../options/subscription.js';
 
-export interface PrefetchChangeNeeds {
+interface PrefetchChangeNeeds {
   /** With the new prefetch, on the same channel; `undefined`: it is not wanted any more. */
   consume(): Promise<{ tag: string; isCancelled: boolean } | undefined>;
   isWanted(): boolean;
@@ -25,9 +25,9 @@ export interface PrefetchChangeNeeds {
   event(event: ConnectionEvent): void;
 }
 
-export type ExchangeOrder = 'new-first' | 'old-first' | 'when-idle' | 'never';
+type ExchangeOrder = 'new-first' | 'old-first' | 'when-idle' | 'never';
 
-export function exchangeOrder({
+function exchangeOrder({
   exclusive,
   isOwnQueue,
   ifQueueMissing,

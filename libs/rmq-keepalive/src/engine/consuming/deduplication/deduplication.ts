@@ -12,6 +12,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { type Clock, type Timer, withDeadline } from '../../base/clock.js';
+import { isThenable } from '../../base/thenable.js';
 import type { ConnectionEvent } from '../../reporting/events.js';
 import { DeduplicationError, type DeduplicationStep, HandlerTimeoutError } from '../../errors/delivery-errors.js';
 import type { ResolvedDeduplication } from '../options/deduplication-options.js';
@@ -25,7 +26,7 @@ import type { Delivery } from '../delivery/delivery.js';
 import { Settlement } from '../delivery/settlement.js';
 import { WakeableWaits } from '../../base/wakeable-waits.js';
 
-export interface DeduplicationNeeds {
+interface DeduplicationNeeds {
   readonly clock: Clock;
   event(event: ConnectionEvent): void;
   /** Called just before a handler runs: it may block the event loop. */
@@ -212,7 +213,7 @@ export class Deduplication {
   }
 
   async #inTime<T>(work: T | Promise<T>): Promise<T> {
-    if (typeof work !== 'object' || work === null || !('then' in work)) return work;
+    if (!isThenable(work)) return work;
     return withDeadline(
       this.needs.clock,
       work,

@@ -245,7 +245,10 @@ export class Delivery {
     };
   }
 
-  /** What we wrote on a copy. Believed only when the message was sent to this very queue by name: whoever may publish to an exchange cannot pretend. */
+  /**
+   * What we wrote on a copy. Believed only when the message was sent to this very queue by name: whoever may publish to an
+   * exchange cannot pretend.
+   */
   #carried(header: string): unknown {
     const { exchange } = this.#message.fields;
     if (exchange !== '' && exchange !== RETURN_EXCHANGE) return undefined;

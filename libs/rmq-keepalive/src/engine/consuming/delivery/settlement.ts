@@ -6,7 +6,7 @@ export type SettlementKind = 'ack' | 'requeue' | 'reject';
 /** A message that waits longer is a calendar, not a retry. */
 export const MAX_DELAY_MS = 30 * 24 * 3_600_000;
 
-export interface RetryInOptions {
+interface RetryInOptions {
   /**
    * Whether this was a failed attempt: `delivery.attempt` goes up, and with a `retry` policy the message is dead-lettered when its
    * attempts are spent. Otherwise it may come back for ever. @default false
@@ -37,12 +37,18 @@ export class Settlement {
     return new Settlement('ack');
   }
 
-  /** Give it back, at once, to whoever consumes from the queue, marked `redelivered`. Without a delay: a message that can never succeed goes round and round. */
+  /**
+   * Give it back, at once, to whoever consumes from the queue, marked `redelivered`. Without a delay: a message that can
+   * never succeed goes round and round.
+   */
   static requeue(): Settlement {
     return new Settlement('requeue');
   }
 
-  /** Not wanted: moved to the subscription's dead-letter queue, or dropped by the broker with `deadLetter: false` (unless the queue has a dead-letter exchange). */
+  /**
+   * Not wanted: moved to the subscription's dead-letter queue, or dropped by the broker with `deadLetter: false` (unless the
+   * queue has a dead-letter exchange).
+   */
   static reject(): Settlement {
     return new Settlement('reject');
   }

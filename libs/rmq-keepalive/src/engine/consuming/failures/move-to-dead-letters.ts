@@ -42,7 +42,7 @@ export const DEAD_LETTER_HEADERS = {
   stripped: 'x-dead-stripped',
 } as const;
 
-export interface DeathCertificate {
+interface DeathCertificate {
   readonly reason: DeadLetterReason;
   readonly error?: unknown;
   /** Epoch ms. */

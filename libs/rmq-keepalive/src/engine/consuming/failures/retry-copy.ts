@@ -11,7 +11,7 @@ import type { Delivery } from '../delivery/delivery.js';
 import { copiedHeaders, copiedProperties, MAX_ERROR_MESSAGE_LENGTH } from '../../copies/message-copy.js';
 import { DELAY_HEADER, delayKey, RETRY_EXCHANGE } from '../../copies/retry-queues.js';
 
-export interface RetryOrder {
+interface RetryOrder {
   readonly delayMs: number;
   /** The number of the attempt that the copy is for. */
   readonly attempt: number;

@@ -22,7 +22,7 @@ export interface StuckLine {
   readonly cause: Error;
 }
 
-export interface StuckHears {
+interface StuckHears {
   began(to: string, cause: Error): void;
   /** None is held any more: so many of them were moved, the others went back to their queue. */
   over(to: string, moved: number, afterMs: number): void;

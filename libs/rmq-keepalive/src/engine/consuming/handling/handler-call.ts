@@ -14,7 +14,7 @@ import type { HandlerRun } from './handler-run.js';
 
 export type HandlerCall = (run: HandlerRun, now: number) => unknown;
 
-export interface HandlerCallHears {
+interface HandlerCallHears {
   /** The handler's time begins. */
   began(run: HandlerRun, now: number): void;
   /** One waits, and not for a handler. */

@@ -3,12 +3,12 @@ import type { Delivery } from '../delivery/delivery.js';
 import type { HandlerRun } from './handler-run.js';
 import type { LineFacts } from './time-in-line.js';
 
-export interface Unsettled {
+interface Unsettled {
   readonly delivery: Delivery;
   readonly arrivedAt: number;
 }
 
-export interface Whereabouts {
+interface Whereabouts {
   readonly runs: Iterable<HandlerRun>;
   /** By delivery tag; `aside`: it waits, and not for a handler. */
   readonly elsewhere: ReadonlyMap<number, 'aside' | 'moving'>;

@@ -8,7 +8,7 @@ import { type Clock, withDeadline } from '../../base/clock.js';
 import { checkAgainst, type EventContract } from '../../contracts/event.js';
 import { isThenable } from '../../base/thenable.js';
 
-export interface Checked {
+interface Checked {
   valid(payload: unknown): void;
   failed(thrown: unknown): void;
 }

@@ -1,6 +1,6 @@
 /** What a subscription may say about duplicates: units, defaults, checks. */
 import { OptionsError } from '../../errors/options-error.js';
-import { checkNumber, checkOptionsObject, shown } from '../../base/option-checks.js';
+import { checkNumber, checkOptionsObject, oneOf, shown } from '../../base/option-checks.js';
 import type { DeduplicationStore } from './deduplication-store.js';
 import type { WantedHandling } from './handling-options.js';
 
@@ -67,8 +67,7 @@ export function resolveDeduplication(
   checkNumber(ttlMs, { min: 1, max: LONGEST_TTL_MS, unit: 'milliseconds', isRequired: true }, `${path}.ttlMs`);
   checkNumber(claimTtlMs, { min: 100, max: LONGEST_CLAIM_MS, unit: 'milliseconds' }, `${path}.claimTtlMs`);
   checkNumber(maxEntries, { min: 1, max: 10_000_000, unit: 'messages', integer: true }, `${path}.maxEntries`);
-  if (onStoreError !== 'wait' && onStoreError !== 'handle')
-    throw new OptionsError(`${path}.onStoreError`, `${shown(onStoreError)} is not known`, "Use 'wait' or 'handle'");
+  oneOf(onStoreError, ['wait', 'handle'], `${path}.onStoreError`);
   checkStore(options, path);
   return { ttlMs, store, maxEntries, claimTtlMs, onStoreError };
 }

@@ -1,6 +1,7 @@
 /** How deliveries are handed out and settled: options, units, defaults, and what cannot go together. */
 import { OptionsError } from '../../errors/options-error.js';
-import { checkNumber, checkOptionsObject, shown } from '../../base/option-checks.js';
+import { MAX_TIMER_MS } from '../../base/clock.js';
+import { checkBoolean, checkNumber, checkOptionsObject, oneOf, shown } from '../../base/option-checks.js';
 import { DEFAULT_ACK_TIMEOUT_MS, resolveAckTimeout } from './ack-timeout.js';
 import type { Delivery } from '../delivery/delivery.js';
 import type { StreamStart } from './stream-position.js';
@@ -129,8 +130,6 @@ const DEFAULT_PREFETCH = 20;
 const DEFAULT_BATCH_WAIT_MS = 100;
 /** Of the broker's patience: 25 minutes of 30. */
 const DEFAULT_HANDLER_TIMEOUT_SHARE = 5 / 6;
-/** The longest delay of a Node timer. */
-const MAX_TIMER_MS = 0x7fff_ffff;
 const MAX_COUNT = 65_535;
 const ACK_MODES = ['auto', 'manual', 'none'] as const;
 
@@ -143,12 +142,9 @@ export function resolveHandling<T>(
   usualAckTimeoutMs = DEFAULT_ACK_TIMEOUT_MS,
 ): WantedHandling {
   const { ack = 'auto', exclusive = false, singleActive = false, orderedBy, priority, streamOffset } = options;
-  if (!ACK_MODES.includes(ack))
-    throw new OptionsError(`${path}.ack`, `${shown(ack)} is not known`, "Use 'auto', 'manual' or 'none'");
-  if (typeof exclusive !== 'boolean')
-    throw new OptionsError(`${path}.exclusive`, `${shown(exclusive)} is not a boolean`, 'Use true or false');
-  if (typeof singleActive !== 'boolean')
-    throw new OptionsError(`${path}.singleActive`, `${shown(singleActive)} is not a boolean`, 'Use true or false');
+  oneOf(ack, ACK_MODES, `${path}.ack`);
+  checkBoolean(exclusive, `${path}.exclusive`);
+  checkBoolean(singleActive, `${path}.singleActive`);
   if (priority !== undefined)
     checkNumber(priority, { min: -0x8000_0000, max: 0x7fff_ffff, integer: true }, `${path}.priority`);
   const batch = resolveBatch(batchOptions, path);
@@ -211,48 +207,63 @@ function resolveStreamOffset(offset: StreamStart | undefined, path: string): Str
   );
 }
 
-function refuseContradictions(
-  {
-    ack,
-    orderedBy,
-    batch,
-    prefetch,
-    concurrency,
-  }: Pick<HandlingOptions, 'ack'> & {
-    orderedBy: unknown;
-    batch: WantedHandling['batch'];
-    prefetch: number;
-    concurrency: number;
-  },
-  path: string,
-): void {
-  if (orderedBy !== undefined && typeof orderedBy !== 'function')
-    throw new OptionsError(
-      `${path}.orderedBy`,
-      `${shown(orderedBy)} is not a function`,
-      'Use e.g. (order) => order.id',
-    );
-  if (orderedBy !== undefined && batch !== undefined)
-    throw new OptionsError(
-      `${path}.orderedBy`,
-      'a batch is handled as a whole, in the order of arrival',
-      'Drop it; with concurrency: 1, the default for batches, all of the queue is in order',
-    );
-  if (batch !== undefined && batch.size > prefetch)
-    throw new OptionsError(
-      `${path}.batch.size`,
-      `${batch.size} deliveries never come together with prefetch ${prefetch}`,
-      `Use prefetch: ${Math.min(2 * batch.size, MAX_COUNT)}, so that one batch fills while the other is handled`,
-    );
-  // Without acks the prefetch holds nothing back.
-  if (ack !== 'none' && concurrency * (batch?.size ?? 1) > prefetch)
-    throw new OptionsError(
-      `${path}.concurrency`,
-      `${concurrency} ${batch === undefined ? 'handlers' : `batches of ${batch.size}`} never run at a time with prefetch ${prefetch}`,
-      'Raise prefetch, or leave it out',
-    );
-  if (ack === 'none' && batch !== undefined)
-    throw new OptionsError(`${path}.ack`, "a batch in the making would be lost with 'none'", "Use 'auto' or 'manual'");
+/** Options that are possible one by one, and not together: is it so, which option to name, why, and the way out. */
+interface Contradiction {
+  readonly isThere: boolean;
+  readonly option: string;
+  readonly why: string;
+  readonly wayOut: string;
+}
+
+function contradictionsIn({ ack, orderedBy, batch, prefetch, concurrency }: ToBeCompared): readonly Contradiction[] {
+  const size = batch?.size ?? 1;
+  return [
+    {
+      isThere: orderedBy !== undefined && typeof orderedBy !== 'function',
+      option: 'orderedBy',
+      why: `${shown(orderedBy)} is not a function`,
+      wayOut: 'Use e.g. (order) => order.id',
+    },
+    {
+      isThere: orderedBy !== undefined && batch !== undefined,
+      option: 'orderedBy',
+      why: 'a batch is handled as a whole, in the order of arrival',
+      wayOut: 'Drop it; with concurrency: 1, the default for batches, all of the queue is in order',
+    },
+    {
+      isThere: size > prefetch,
+      option: 'batch.size',
+      why: `${size} deliveries never come together with prefetch ${prefetch}`,
+      wayOut: `Use prefetch: ${Math.min(2 * size, MAX_COUNT)}, so that one batch fills while the other is handled`,
+    },
+    {
+      // Without acks the prefetch holds nothing back.
+      isThere: ack !== 'none' && concurrency * size > prefetch,
+      option: 'concurrency',
+      why: `${concurrency} ${batch === undefined ? 'handlers' : `batches of ${size}`} never run at a time with prefetch ${prefetch}`,
+      wayOut: 'Raise prefetch, or leave it out',
+    },
+    {
+      isThere: ack === 'none' && batch !== undefined,
+      option: 'ack',
+      why: "a batch in the making would be lost with 'none'",
+      wayOut: "Use 'auto' or 'manual'",
+    },
+  ];
+}
+
+interface ToBeCompared {
+  readonly ack: WantedHandling['ack'];
+  readonly orderedBy: unknown;
+  readonly batch: WantedHandling['batch'];
+  readonly prefetch: number;
+  readonly concurrency: number;
+}
+
+/** Throws the first of them. */
+function refuseContradictions(options: ToBeCompared, path: string): void {
+  const found = contradictionsIn(options).find(({ isThere }) => isThere);
+  if (found !== undefined) throw new OptionsError(`${path}.${found.option}`, found.why, found.wayOut);
 }
 
 function checkCount(value: unknown, unit: string, path: string): asserts value is number {

@@ -1,7 +1,7 @@
 /** A subscription as it is wanted: a handler for a queue, with its bindings. Checked on entry; a `SubscriptionKeeper` keeps it attached. */
 import type { Codec } from '../../codec/codec.js';
 import { OptionsError } from '../../errors/options-error.js';
-import { checkOptionsObject, checkShortString, copyOfRecord, shown } from '../../base/option-checks.js';
+import { checkOptionsObject, checkShortString, copyOfRecord, oneOf, shown } from '../../base/option-checks.js';
 import {
   type Binding,
   type Entity,
@@ -132,7 +132,10 @@ export interface SubscriptionOptions<T = unknown> extends HandlingOptions<T> {
 export interface FailureAnswers {
   /** Whether it is no fault of the handler, and nothing for the log. */
   isDeliberate(error: unknown): boolean;
-  /** @returns a promise when the answer is all that is to be done, settled when the delivery is; `undefined`: the delivery goes its usual way */
+  /**
+   * @returns a promise when the answer is all that is to be done, settled when the delivery is; `undefined`: the delivery
+   * goes its usual way
+   */
   answer(delivery: Delivery, reason: DeadLetterReason, error: unknown): Promise<void> | undefined;
 }
 
@@ -183,7 +186,7 @@ export interface WantedSubscription extends WantedHandling, RedeliveryLimits {
   readonly doubts: readonly string[];
 }
 
-export interface SubscriptionSurroundings {
+interface SubscriptionSurroundings {
   readonly batch?: BatchOptions;
   readonly knownExchange?: Exchange;
   readonly answers?: FailureAnswers;
@@ -203,65 +206,25 @@ export function resolveSubscription<T>(
   checkOptionsObject(given, SUBSCRIPTION_OPTION_NAMES, path);
   const options = addressedByEvent(given, path);
   const handling = resolveHandling(options, batch, path, usualAckTimeout(options, path) ?? ackTimeoutMs);
-  if (typeof options.queue !== 'string')
-    throw new OptionsError(
-      `${path}.queue`,
-      `${shown(options.queue)} is not a queue name`,
-      "Give a string, or '' for a queue that the broker names",
-    );
-  const isServerNamed = options.queue === '';
-  const name = options.name ?? options.queue;
-  if (name === '')
-    throw new OptionsError(
-      `${path}.name`,
-      'a subscription on a server-named queue needs a name of its own',
-      'Give name',
-    );
-  const { ifQueueMissing = 'declare' } = options;
-  if (ifQueueMissing !== 'declare' && ifQueueMissing !== 'wait') {
-    throw new OptionsError(
-      `${path}.ifQueueMissing`,
-      `${shown(ifQueueMissing)} is not known`,
-      "Use 'declare' or 'wait'",
-    );
-  }
-  if (isServerNamed && ifQueueMissing === 'wait')
-    throw new OptionsError(
-      `${path}.ifQueueMissing`,
-      'nobody else can make a queue that the broker names for us',
-      "Use 'declare'",
-    );
-
-  // Auto-delete: without it the queue would stay, and fill, when only its channel or its consumer ends.
-  const queueDefaults: Partial<QueueOptions> = isServerNamed
-    ? { exclusive: true, durable: false, autoDelete: true }
-    : handling.streamOffset !== undefined
-      ? { type: 'stream' }
-      : {};
-  const asGiven = toQueue({ ...queueDefaults, ...options.queueOptions, name: options.queue }, `${path}.queueOptions`);
+  const named = resolveName(options, path);
+  const { queue, isOwnQueue } = resolveQueue(options, { ...named, handling }, path);
   const exchange = resolveExchange(options, knownExchange, path);
-  const isOwnQueue = isServerNamed || asGiven.options.exclusive === true;
-  const queue = forOneConsumer(asGiven, { handling, isOwnQueue, ifQueueMissing }, path);
+  const isOrdered = options.orderedBy !== undefined || isSingleActive(queue);
   return {
     ...handling,
+    ...named,
     singleActive: isSingleActive(queue),
-    name,
     queue,
     isOwnQueue,
     event: options.event,
     exchange,
     bindings: exchange === undefined ? [] : resolveBindings(options, exchange, path),
-    ifQueueMissing,
-    deadLetter: resolveDeadLetter(options, name, path),
+    deadLetter: resolveDeadLetter(options, named.name, path),
     retry:
       options.retry === undefined
         ? undefined
         : resolveRetry(options.retry, `${path}.retry`, { queue, isOwnQueue, ack: handling.ack }),
-    ...resolveRedeliveryLimits(
-      options.maxRedeliveries,
-      { queue, isOrdered: options.orderedBy !== undefined || isSingleActive(queue) },
-      path,
-    ),
+    ...resolveRedeliveryLimits(options.maxRedeliveries, { queue, isOrdered }, path),
     deduplicate: resolveDeduplication(options.deduplicate, handling, `${path}.deduplicate`),
     consumerArguments: resolveConsumerArguments(options, path),
     codec: resolveCodec(options.codec, path),
@@ -272,6 +235,51 @@ export function resolveSubscription<T>(
     answers,
     doubts: ackTimeoutDoubts(handling, { isTimeoutGiven: options.handlerTimeoutMs !== undefined }),
   };
+}
+
+type Named = Pick<WantedSubscription, 'name' | 'ifQueueMissing'>;
+
+function resolveName(options: SubscriptionOptions<never>, path: string): Named {
+  const { queue, ifQueueMissing = 'declare' } = options;
+  if (typeof queue !== 'string')
+    throw new OptionsError(
+      `${path}.queue`,
+      `${shown(queue)} is not a queue name`,
+      "Give a string, or '' for a queue that the broker names",
+    );
+  const name = options.name ?? queue;
+  if (name === '')
+    throw new OptionsError(
+      `${path}.name`,
+      'a subscription on a server-named queue needs a name of its own',
+      'Give name',
+    );
+  oneOf(ifQueueMissing, ['declare', 'wait'], `${path}.ifQueueMissing`);
+  if (queue === '' && ifQueueMissing === 'wait')
+    throw new OptionsError(
+      `${path}.ifQueueMissing`,
+      'nobody else can make a queue that the broker names for us',
+      "Use 'declare'",
+    );
+  return { name, ifQueueMissing };
+}
+
+function resolveQueue(
+  options: SubscriptionOptions<never>,
+  { handling, ifQueueMissing }: Pick<Named, 'ifQueueMissing'> & { handling: WantedHandling },
+  path: string,
+): Pick<WantedSubscription, 'queue' | 'isOwnQueue'> {
+  const isServerNamed = options.queue === '';
+  const defaults = queueDefaults(isServerNamed, handling);
+  const asGiven = toQueue({ ...defaults, ...options.queueOptions, name: options.queue }, `${path}.queueOptions`);
+  const isOwnQueue = isServerNamed || asGiven.options.exclusive === true;
+  return { queue: forOneConsumer(asGiven, { handling, isOwnQueue, ifQueueMissing }, path), isOwnQueue };
+}
+
+function queueDefaults(isServerNamed: boolean, { streamOffset }: WantedHandling): Partial<QueueOptions> {
+  // Auto-delete: without it the queue would stay, and fill, when only its channel or its consumer ends.
+  if (isServerNamed) return { exclusive: true, durable: false, autoDelete: true };
+  return streamOffset === undefined ? {} : { type: 'stream' };
 }
 
 /** The part of its topology that any link may declare. */

@@ -91,7 +91,7 @@ function countOfBroker({ deliveryCount, acquiredCount }: RedeliveryFacts): numbe
  * One for each queue: whoever subscribes to it next knows what the subscription before gave back.
  */
 /** What tells one message from another. */
-export type ReturnedMessage = Pick<Delivery, 'messageId' | 'exchange' | 'routingKey' | 'body'>;
+type ReturnedMessage = Pick<Delivery, 'messageId' | 'exchange' | 'routingKey' | 'body'>;
 
 export class OwnReturns {
   #young = new Map<string, number>();

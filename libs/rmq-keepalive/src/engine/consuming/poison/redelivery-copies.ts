@@ -9,14 +9,14 @@ import type { Delivery } from '../delivery/delivery.js';
 import type { RedeliveryVerdict } from './redeliveries.js';
 import { moveToEndOfQueue } from './redelivery-copy.js';
 
-export interface RedeliveryCopiesNeeds {
+interface RedeliveryCopiesNeeds {
   readonly clock: Clock;
   readonly copies: CopyTransport;
   event(event: ConnectionEvent): void;
 }
 
 /** What became of it. */
-export type Replacement =
+type Replacement =
   /** A copy comes in its stead. */
   | 'replaced'
   /** A copy comes beside it: it may go back, or be dropped. */

@@ -7,7 +7,7 @@ import { copiedHeaders, copiedProperties } from '../../copies/message-copy.js';
 const COUNTS: ReadonlySet<string> = new Set([REDELIVERY_COUNT_HEADER, RENEWAL_COUNT_HEADER]);
 
 /** As the copy carries them; 0 is not written. */
-export interface CarriedCounts {
+interface CarriedCounts {
   readonly redeliveries: number;
   readonly renewals: number;
 }

@@ -4,7 +4,7 @@ import type { Clock, Timer } from '../../base/clock.js';
 import { Deadlines } from '../../base/deadlines.js';
 import type { Outgoing } from './outgoing-message.js';
 
-export interface EarlyEndsNeeds {
+interface EarlyEndsNeeds {
   /** Everything that is queued, waits for room, or is in flight. */
   unsettled(): Iterable<Outgoing>;
   timedOut(entry: Outgoing): void;

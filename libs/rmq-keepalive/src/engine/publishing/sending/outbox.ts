@@ -7,9 +7,8 @@
  * decides: `wait` (a waiting room of a quarter of its size, then reject), `reject`, or `drop-oldest` (the oldest unsent message
  * is rejected for the new one). Nothing is ever dropped without its caller being told.
  */
-import { OptionsError } from '../../errors/options-error.js';
 import { OutboxFullError, type PublishAddress } from '../../errors/publish-errors.js';
-import { checkNumber, checkOptionsObject, shown } from '../../base/option-checks.js';
+import { checkNumber, checkOptionsObject, oneOf } from '../../base/option-checks.js';
 import { Fifo } from '../../base/fifo.js';
 
 /** Bounds of what a publisher holds in memory. With the defaults it takes less than 64 MB at its fullest, waiting room included. */
@@ -51,13 +50,7 @@ export function resolveOutbox(options: OutboxOptions = {}, path = 'outbox'): Res
   const { maxMessages = 10_000, maxBytes = 16 * 1024 * 1024, whenFull = 'wait' } = options;
   checkNumber(maxMessages, { min: 1, max: 10_000_000, unit: 'messages', integer: true }, `${path}.maxMessages`);
   checkNumber(maxBytes, { min: 1024, max: Number.MAX_SAFE_INTEGER, unit: 'bytes', integer: true }, `${path}.maxBytes`);
-  if (!['wait', 'reject', 'drop-oldest'].includes(whenFull)) {
-    throw new OptionsError(
-      `${path}.whenFull`,
-      `${shown(whenFull)} is not known`,
-      "Use 'wait', 'reject' or 'drop-oldest'",
-    );
-  }
+  oneOf(whenFull, ['wait', 'reject', 'drop-oldest'], `${path}.whenFull`);
   return { maxMessages, maxBytes, whenFull };
 }
 

@@ -43,7 +43,7 @@ export interface OutgoingMessage {
 }
 
 /** The broker sent it back: no queue is bound for it. */
-export interface Returned {
+interface Returned {
   readonly replyCode: number;
   readonly replyText: string;
 }

@@ -12,7 +12,7 @@ import type { Outgoing } from './outgoing-message.js';
 import { PublishFrames } from '../../wire/publish-frames.js';
 import type { ReplyConsumer } from './reply-consumer.js';
 
-export interface SessionHears {
+interface SessionHears {
   /** More may be sent than before: confirms came, or the socket can take more. */
   eased(): void;
   /** Without confirms: no queue was bound for it. */

@@ -23,7 +23,7 @@ import {
 } from './sender-state.js';
 
 /** The sender hears this of its channel. */
-export interface SenderChannelHears {
+interface SenderChannelHears {
   /** A session has begun. */
   opened(): void;
   /** The broker has closed the channel. @returns the exchanges that may be missing */

@@ -15,7 +15,7 @@ const BLOCK_BYTES = 256 * 1024;
 /** With less room than this left, the next read goes into a new block: one TLS record. */
 const LEAST_ROOM_BYTES = 16 * 1024;
 /** What we hold for a blocked main loop. Prefetch bounds it in practice. */
-export const MOST_HELD_BYTES = 32 * 1024 * 1024;
+const MOST_HELD_BYTES = 32 * 1024 * 1024;
 
 /** @typedef {import('node:net').Socket} Socket */
 /** @typedef {{ bytes: Buffer, filled: number, sent: number }} Block */

@@ -54,7 +54,10 @@ export class LinkHeartbeats {
     return this.#timeoutMs > 0;
   }
 
-  /** Whether the broker has heard nothing for a whole timeout: we may not send, or are in the middle of a frame whose rest does not come. */
+  /**
+   * Whether the broker has heard nothing for a whole timeout: we may not send, or are in the middle of a frame whose rest
+   * does not come.
+   */
   get isSilent() {
     const { lastSentAt, isBusySending } = this.#link;
     return this.isAgreedOn && !isBusySending && performance.now() - lastSentAt >= this.#timeoutMs;
@@ -93,7 +96,10 @@ export class LinkHeartbeats {
     if (maySend && !isBusySending && !this.isSilenced) this.#link.send();
   }
 
-  /** After a pause of the whole process its bytes wait unread: an immediate runs right after a poll, the second one has a whole poll behind it. */
+  /**
+   * After a pause of the whole process its bytes wait unread: an immediate runs right after a poll, the second one has a
+   * whole poll behind it.
+   */
   #judgeOncePolled() {
     setImmediate(() =>
       setImmediate(() => {

@@ -37,7 +37,7 @@ export interface AnswerOptions<T = unknown> extends Omit<
 /** Those that make no sense here are refused with a reason of their own. */
 export const ANSWER_OPTION_NAMES = [...SUBSCRIPTION_OPTION_NAMES, 'contract', 'replyTo', 'clockToleranceMs'] as const;
 
-export interface WantedAnswers {
+interface WantedAnswers {
   readonly subscription: SubscriptionOptions<never>;
   readonly addresses: ReplyAddresses;
   readonly clockToleranceMs: number;

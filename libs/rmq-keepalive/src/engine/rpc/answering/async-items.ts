@@ -25,7 +25,7 @@ function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
   return typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
 }
 
-export interface ItemsNeeds {
+interface ItemsNeeds {
   /** Called with each item, in front of its reader. What it throws ends the items. */
   readonly check?: (item: unknown) => unknown;
   /** Called with what the source throws, once: throws, or returns what comes in its place. */

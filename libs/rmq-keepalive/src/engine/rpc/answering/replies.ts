@@ -14,7 +14,7 @@ export interface Caller {
   readonly correlationId: string | undefined;
 }
 
-export interface RepliesStatus {
+interface RepliesStatus {
   readonly sent: number;
   /** Not within the time that the link has to come back, or because AMQP cannot carry them. */
   readonly failed: number;

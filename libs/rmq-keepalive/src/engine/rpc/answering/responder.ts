@@ -26,7 +26,7 @@ import { encodedError, remoteFieldsOf } from '../wire/remote-error.js';
 import { StreamSender } from './stream-sender.js';
 import { CREDIT_HEADER, DEADLINE_HEADER, NO_CONTENT, RPC_TYPES } from '../wire/rpc-wire.js';
 
-export interface ResponderNeeds {
+interface ResponderNeeds {
   readonly replies: Replies;
   readonly codec: Codec;
   readonly clock: Clock;

@@ -13,7 +13,7 @@ import type { Calls } from '../calling/calls.js';
 import type { Caller } from './replies.js';
 import { creditOf, MAX_CREDIT, NO_CONTENT, RPC_TYPES, STREAM_ALIVE, typeOf } from '../wire/rpc-wire.js';
 
-export type StreamOutcome =
+type StreamOutcome =
   | { readonly kind: 'ended' }
   /** The reader had enough, or is gone. */
   | { readonly kind: 'cancelled' }
@@ -22,7 +22,7 @@ export type StreamOutcome =
   /** The handler has. */
   | { readonly kind: 'threw'; readonly error: unknown };
 
-export interface StreamSenderNeeds {
+interface StreamSenderNeeds {
   readonly calls: Calls;
   readonly caller: Caller;
   /** Items that may be sent without being asked again. */

@@ -14,6 +14,7 @@ import { randomUUID } from 'node:crypto';
 import type { ConsumeMessage } from 'amqplib';
 import type { Clock, Timer } from '../../base/clock.js';
 import type { ReturnedPublish } from '../../link/link.js';
+import { NOT_FOUND } from '../../errors/reply-codes.js';
 import { ConnectionClosedError } from '../../errors/connection-errors.js';
 import { OutboxFullError, PublishClosedError, PublishTimeoutError } from '../../errors/publish-errors.js';
 import {
@@ -73,7 +74,7 @@ const NONE_ENDED: Record<CallEnd, number> = {
 export const NO_CALLS: CallsStatus = { outstanding: 0, ...NONE_ENDED, lateReplies: 0, strayReplies: 0 };
 
 /** A message that no reply is expected to. */
-export interface PostedMessage {
+interface PostedMessage {
   readonly kind: PublishKind;
   readonly exchange: string;
   readonly routingKey: string;
@@ -163,7 +164,11 @@ export class Calls {
     else if (this.#isClosed || this.#sender.isOver) this.#end(call, 'closed', new RpcClosedError(call, false));
     else if (this.#outstanding.size > this.#options.maxCalls) this.#end(call, 'refused', this.#tooMany(call));
     else if (this.#missing.has(call.exchange))
-      this.#end(call, 'unroutable', new RpcUnroutableError(call, 404, `NOT_FOUND - no exchange '${call.exchange}'`));
+      this.#end(
+        call,
+        'unroutable',
+        new RpcUnroutableError(call, NOT_FOUND, `NOT_FOUND - no exchange '${call.exchange}'`),
+      );
     else this.#send(call, request);
     return call;
   }
@@ -329,7 +334,7 @@ export class Calls {
       if (isMissing(call.exchange, cause)) {
         this.#missing.add(call.exchange);
         const text = `NOT_FOUND - no exchange '${call.exchange}'`;
-        this.#end(call, 'unroutable', new RpcUnroutableError(call, 404, text));
+        this.#end(call, 'unroutable', new RpcUnroutableError(call, NOT_FOUND, text));
       } else this.#end(call, 'linkLost', new RpcLinkLostError(call, cause));
     }
     return exchanges;

@@ -1,7 +1,7 @@
 /** The {@link RmqRpcClient} of a connection: checks, encodes, calls, and reads the replies. */
 import type { ConsumeMessage } from 'amqplib';
 import { Observable } from 'rxjs';
-import type { Clock } from '../../base/clock.js';
+import { type Clock, MAX_TIMER_MS } from '../../base/clock.js';
 import type { Codec } from '../../codec/codec.js';
 import { refuseUnreadable } from '../../codec/readable.js';
 import { checkAgainst } from '../../contracts/event.js';
@@ -17,10 +17,9 @@ import { decodedError } from '../wire/remote-error.js';
 import { ReplyStream } from './reply-stream.js';
 import { cancelLateStream } from './stream-control.js';
 import { RmqRpcClient, type RpcRequestOptions, type RpcStreamOptions } from './rpc-client.js';
-import { MAX_TIMER_MS } from '../wire/rpc-options.js';
 import { CREDIT_HEADER, DEADLINE_HEADER, MAX_CREDIT, RPC_TYPES, typeOf } from '../wire/rpc-wire.js';
 
-export interface RpcClientNeeds {
+interface RpcClientNeeds {
   /** Opens the channel's place; nothing is dialled before the first call. */
   openCalls(late: (message: ConsumeMessage) => void): Calls;
   readonly codec: Codec;

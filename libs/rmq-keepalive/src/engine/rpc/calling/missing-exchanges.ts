@@ -6,6 +6,7 @@
  * Choice: after it has cost a channel, calls to it are refused by ourselves for a while.
  */
 import type { Clock } from '../../base/clock.js';
+import { NOT_FOUND } from '../../errors/reply-codes.js';
 
 const REFUSED_FOR_MS = 1_000;
 /** Names of the caller's making: not without end. */
@@ -34,5 +35,5 @@ export class MissingExchanges {
 /** Whether the broker closed the channel because this exchange is missing. */
 export function isMissing(exchange: string, cause: Error): boolean {
   const reason = cause.cause as { code?: unknown; message?: unknown } | undefined;
-  return exchange !== '' && reason?.code === 404 && String(reason.message).includes(`no exchange '${exchange}' `);
+  return exchange !== '' && reason?.code === NOT_FOUND && String(reason.message).includes(`no exchange '${exchange}' `);
 }

@@ -18,7 +18,7 @@ import type { Calls } from './calls.js';
 import { cancel, grant, type StreamAddress, streamAddress } from './stream-control.js';
 import { countOf, RPC_TYPES, STREAM_ALIVE, typeOf } from '../wire/rpc-wire.js';
 
-export interface ReplyStreamNeeds {
+interface ReplyStreamNeeds {
   readonly calls: Calls;
   readonly clock: Clock;
   readonly window: number;

@@ -62,7 +62,8 @@ export abstract class RmqRpcClient {
    * @throws {@link RpcClosedError} the connection was closed
    * @throws {@link RpcRefusedError} AMQP cannot carry its headers
    * @throws {@link RpcBadReplyError} the reply cannot be read
-   * @throws {@link PayloadNotEncodableError}, {@link PayloadTooLargeError}, {@link PayloadInvalidError} or {@link OptionsError} before anything is sent
+   * @throws {@link PayloadNotEncodableError}, {@link PayloadTooLargeError}, {@link PayloadInvalidError} or {@link
+   * OptionsError} before anything is sent
    */
   abstract request<C extends RpcContract>(
     contract: C,

@@ -1,4 +1,5 @@
 /** Options of RPC for a whole connection: unit, default, consequence. */
+import { MAX_TIMER_MS } from '../../base/clock.js';
 import { checkNumber, checkOptionsObject } from '../../base/option-checks.js';
 
 export interface RpcOptions {
@@ -9,8 +10,6 @@ export interface RpcOptions {
 }
 
 export type ResolvedRpc = Required<RpcOptions>;
-
-export const MAX_TIMER_MS = 0x7fff_ffff;
 
 /** @throws {@link OptionsError} */
 export function resolveRpc(options: RpcOptions = {}): ResolvedRpc {

@@ -10,6 +10,7 @@ import { ClientProxy, type ReadPacket, type WritePacket } from '@nestjs/microser
 import { RmqRecordSerializer } from '@nestjs/microservices/serializers/rmq-record.serializer.js';
 import type { RmqConnection } from '../../../engine/connection/rmq-connection.js';
 import { ConnectionClosedError } from '../../../engine/errors/connection-errors.js';
+import { MAX_TIMER_MS } from '../../../engine/base/clock.js';
 import { checkBoolean, checkNumber } from '../../../engine/base/option-checks.js';
 import type { Calls } from '../../../engine/rpc/calling/calls.js';
 import { type ConnectionSeeker, SEEKS_CONNECTIONS } from '../../../nest/connections/connection-seekers.js';
@@ -22,7 +23,6 @@ import { checkTransportOptions, type RmqClientOptions, transportWarnings } from 
 import { clientTopology } from '../options/transport-topology.js';
 
 const PATH = 'RmqClient';
-const MAX_TIMER_MS = 0x7fff_ffff;
 const PUBLISH_TIMEOUT_MS = 30_000;
 
 /** What is there while it is connected. All of it ends together: what is sent after that is sent on another one. */
@@ -68,7 +68,10 @@ export class RmqClient extends ClientProxy<RmqTransportEvents> implements Connec
     this.#connection.know(connections);
   }
 
-  /** Connects as the startup policy of its connection says; with one of its own it does not wait for the broker. `send` and `emit` call it. */
+  /**
+   * Connects as the startup policy of its connection says; with one of its own it does not wait for the broker. `send` and
+   * `emit` call it.
+   */
   override connect(): Promise<void> {
     try {
       return (this.#working ??= this.#begin()).started;

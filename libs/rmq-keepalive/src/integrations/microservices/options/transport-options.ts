@@ -65,7 +65,10 @@ export interface NestTransportOptions {
   /** How the queue is declared, in the words of amqplib. */
   queueOptions?: TransportQueueOptions;
   socketOptions?: TransportSocketOptions;
-  /** Server: `true`: at most once, nobody acks. `false`: the handlers do, through `context.getChannelRef()`. @default true; see also `ack` */
+  /**
+   * Server: `true`: at most once, nobody acks. `false`: the handlers do, through `context.getChannelRef()`. @default true;
+   * see also `ack`
+   */
   noAck?: boolean;
   /** Not used: the broker names the consumers, anew after every reconnect. */
   consumerTag?: string;
@@ -110,15 +113,24 @@ export interface RmqServerOptions extends NestTransportOptions, ConnectionChoice
    * @default 'none' or 'manual', by `noAck`
    */
   ack?: 'auto' | 'manual' | 'none';
-  /** Where an event goes whose handler failed, and any message that nobody can handle; `false`: rejected. Needs acks. @default `<queue>.dead`; false if queueOptions name a dead-letter exchange */
+  /**
+   * Where an event goes whose handler failed, and any message that nobody can handle; `false`: rejected. Needs acks.
+   * @default `<queue>.dead`; false if queueOptions name a dead-letter exchange
+   */
   deadLetter?: string | false;
-  /** Tries an event again whose handler failed. A request is not tried again: its caller was told. Needs `ack: 'auto'` or `'manual'`. @default no retry */
+  /**
+   * Tries an event again whose handler failed. A request is not tried again: its caller was told. Needs `ack: 'auto'` or
+   * `'manual'`. @default no retry
+   */
   retry?: RetryOptions;
   /** How many handlers run at a time. @default prefetchCount */
   concurrency?: number;
   /** How long a handler may take, ms; `false`: as long as it likes. @default 1500000 (25 minutes) */
   handlerTimeoutMs?: number | false;
-  /** How the names of queues begin that replies may be sent to, beside direct reply-to and `replyQueue`. A request that wants its reply elsewhere is not handled. @default none */
+  /**
+   * How the names of queues begin that replies may be sent to, beside direct reply-to and `replyQueue`. A request that wants
+   * its reply elsewhere is not handled. @default none
+   */
   replyTo?: string | readonly string[];
   /** How long `close()` waits for running handlers, ms. @default 10_000, or the connection's when it is its own */
   drainTimeoutMs?: number;
@@ -126,11 +138,17 @@ export interface RmqServerOptions extends NestTransportOptions, ConnectionChoice
 
 /** Options of {@link RmqClient}. */
 export interface RmqClientOptions extends NestTransportOptions, ConnectionChoice {
-  /** How long a request may go without a reply, ms; each reply of a stream begins it anew. `false`: for ever, as with Nest. @default false */
+  /**
+   * How long a request may go without a reply, ms; each reply of a stream begins it anew. `false`: for ever, as with Nest.
+   * @default false
+   */
   timeoutMs?: number | false;
   /** How long a request may wait for the link, and an event for its confirm, ms. @default 30_000 */
   publishTimeoutMs?: number;
-  /** Whether an event that no queue takes is an error, as such a request always is. @default true for events to a queue, false for events to an exchange */
+  /**
+   * Whether an event that no queue takes is an error, as such a request always is. @default true for events to a queue,
+   * false for events to an exchange
+   */
   mandatory?: boolean;
   /** Requests outstanding at a time. @default 10_000 */
   maxCalls?: number;

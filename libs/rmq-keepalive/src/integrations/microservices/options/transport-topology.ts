@@ -36,7 +36,7 @@ export function isNotDeclared({ noAssert, queueOptions }: NestTransportOptions):
 }
 
 /** How a consumer's queue is bound: to no exchange, to one by keys, or by nothing at all (headers, fanout). */
-export interface ServerRouting {
+interface ServerRouting {
   readonly exchange?: ExchangeOptions;
   /** Empty: the exchange is declared, and others bind the queue to it. */
   readonly routingKeys: readonly string[];

@@ -8,7 +8,7 @@ import { lessonOrFailure } from '../../../engine/link/channel-limit.js';
 import type { RmqConnection } from '../../../engine/connection/rmq-connection.js';
 import { ConnectionClosedError, GaveUpError } from '../../../engine/errors/connection-errors.js';
 
-export interface StartingServer {
+interface StartingServer {
   readonly subscription: string;
   readonly queue: string;
   readonly exchange: string | undefined;
@@ -16,7 +16,10 @@ export interface StartingServer {
   readonly maxConnectionAttempts: number;
 }
 
-/** Call it right after `subscribe()`: it listens to what follows from that. @throws what the broker refused, or why there is no connection */
+/**
+ * Call it right after `subscribe()`: it listens to what follows from that. @throws what the broker refused, or why there is
+ * no connection
+ */
 export async function untilStarted(connection: RmqConnection, server: StartingServer): Promise<void> {
   let endListening = (): void => undefined;
   try {

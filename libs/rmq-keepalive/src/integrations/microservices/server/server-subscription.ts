@@ -15,7 +15,7 @@ import {
 /** As much as AMQP can say; Nest says 0, which is no limit at all. */
 const MOST = 65_535;
 
-export interface ServerSubscription {
+interface ServerSubscription {
   readonly options: SubscriptionOptions;
   /** Declared, with no binding of ours to it. */
   readonly unboundExchange: ExchangeOptions | undefined;
