@@ -54,7 +54,7 @@ describe('a publisher without a channel', () => {
 
     const waiting = further.sendToQueue('work', 2);
     expect(health(connection)).toMatchObject({ reason: 'publisher-missing', since });
-    await calls.end();
+    await calls.close();
     await waiting;
     expect([missing(connection), health(connection).status]).toEqual([[], 'up']);
   });
@@ -82,7 +82,7 @@ describe('the channel of calls that have ended', () => {
     faults.afterwards(() => faults.broker.setMemoryAlarm('off'));
     const blocked = connection.publisher.sendToQueue('work', 1);
     await until('the alarm is known', () => connection.status().blocked !== null);
-    await calls.end();
+    await calls.close();
     await faults.broker.setMemoryAlarm('off');
     await blocked;
     await until('it is closed', async () => (await channels()) === before - 1);
@@ -96,7 +96,7 @@ describe('the channel of calls that have ended', () => {
     const before = await channels();
     const calls = openCalls(connection, { name: 'short' });
     const call = heardCall(calls, 'work', '');
-    await calls.end();
+    await calls.close();
     expect(await call.over).toMatchObject({ code: 'RMQ_CLOSED' });
     // There is room for one: this waits for the other's end.
     await connection.createPublisher().sendToQueue('work', 2, { timeoutMs: 10_000 });

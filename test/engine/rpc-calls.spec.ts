@@ -37,7 +37,7 @@ describe('calls over direct reply-to', () => {
     expect(await channels()).toBe(before);
     await Promise.all(Array.from({ length: 20 }, () => heardCall(calls, 'echo', '').over));
     expect(await channels()).toBe(before + 1);
-    await calls.end();
+    await calls.close();
     expect(await channels()).toBe(before);
   });
 

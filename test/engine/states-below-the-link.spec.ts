@@ -50,7 +50,7 @@ describe('the states of a publisher', () => {
     const further = connection.createPublisher();
     const sent = further.sendToQueue('work', 1);
     await untilIsIn('a further publisher', 'without-channel');
-    await calls.end();
+    await calls.close();
     await sent;
     expect(statesOf('RPC "greedy"').slice(4)).toEqual(['closing', 'closed']);
     expect(statesOf('a further publisher')).toEqual([

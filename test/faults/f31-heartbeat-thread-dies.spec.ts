@@ -99,7 +99,7 @@ describe('F31: when the heartbeat thread dies', () => {
     await once(server, 'listening');
     faults.afterwards(() => server.close());
     const thread = new RelayThread(new URL('../support/programs/worker-that-hangs.mjs', import.meta.url));
-    faults.afterwards(() => thread.end());
+    faults.afterwards(() => thread.close());
     const { port } = server.address() as { port: number };
     const passage = await thread.dial(dialTo(port), new AbortController().signal);
     const client = connectSocket({ path: passage.path }).on('error', () => undefined);
@@ -131,7 +131,7 @@ describe('F31: when the heartbeat thread dies', () => {
       { everyMs: 1_000 },
     );
     const askedAt = performance.now();
-    await thread.end();
+    await thread.close();
     expect(faults.tookMs(askedAt)).toBeLessThan(2_000);
     expect(hasExited).toBe(false);
     await until('it ends by itself', () => hasExited);
@@ -152,7 +152,7 @@ describe('F31: when the heartbeat thread dies', () => {
       setTimeout(() => void threads.at(-1)!.terminate(), delayMs);
       outcomes.push(await dialled);
       await until('it is dead', () => thread.deadBecause !== undefined);
-      await thread.end();
+      await thread.close();
       expect(await readdir(folder)).toEqual([]);
     }
     expect([...new Set(outcomes)].sort()).toEqual(['RMQ_HEARTBEAT_THREAD', 'at the door']);
@@ -160,13 +160,13 @@ describe('F31: when the heartbeat thread dies', () => {
     const living = new RelayThread(undefined, newDoorPlace(folder));
     await living.dial(dialTo(faults.broker.port), new AbortController().signal);
     expect(await readdir(folder)).toHaveLength(1);
-    await living.end();
+    await living.close();
     expect(await readdir(folder)).toEqual([]);
   }, 60_000);
 
   it('a place where it can make no door is named, with the way out', async () => {
     const thread = new RelayThread(undefined, newDoorPlace('/there/is/no/such/folder'));
-    faults.afterwards(() => thread.end());
+    faults.afterwards(() => thread.close());
     await expect(thread.dial(dialTo(faults.broker.port), new AbortController().signal)).rejects.toMatchObject({
       code: 'ENOENT',
       message: expect.stringMatching(/cannot make one in \/there\/is\/no\/such\/folder: .*Set TMPDIR/),
@@ -181,7 +181,7 @@ describe('F31: when the heartbeat thread dies', () => {
       code: 'RMQ_HEARTBEAT_THREAD',
       message: expect.stringContaining("use heartbeat.thread: 'main'"),
     });
-    await thread.end();
+    await thread.close();
   });
 
   it('control: bare amqplib, which came through the same thread, is gone for good', async () => {

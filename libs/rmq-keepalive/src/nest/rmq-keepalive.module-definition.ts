@@ -15,7 +15,7 @@ import { type AroundSource, InjectedArounds } from './connections/injected-aroun
 import { RmqConnections } from './connections/rmq.connections.js';
 
 /** The options of a connection, as a Nest application gives them. */
-export type RmqModuleOptions = Omit<RmqConnectionOptions, 'around'> & {
+type RmqModuleOptions = Omit<RmqConnectionOptions, 'around'> & {
   /**
    * As {@link RmqConnectionOptions.around}. Where it is a class, its instance is taken from the application: it has to be a
    * provider of any module, and may inject whatever it needs, the publisher too. Several are composed in their order, the

@@ -7,7 +7,7 @@ export class WakeableWaits {
 
   constructor(private readonly clock: Clock) {}
 
-  /** Resolves after `delayMs`, when `signal` aborts, or when {@link wakeAll} is called; at once if one of these was before. */
+  /** Resolves after `delayMs`, when `signal` aborts, or when {@link end} is called; at once if one of these was before. */
   wait(delayMs: number, signal?: AbortSignal): Promise<void> {
     if (this.#isAwake || signal?.aborted === true) return Promise.resolve();
     return new Promise((resolve) => {
@@ -24,7 +24,7 @@ export class WakeableWaits {
   }
 
   /** For good: nobody waits any more. */
-  wakeAll(): void {
+  end(): void {
     this.#isAwake = true;
     for (const wake of this.#wakers) wake();
   }

@@ -89,8 +89,8 @@ export class Closing {
     const handlersFinished = await this.#inOrder((limit) => consumers.drain(this.#deadline.passed, limit.passed));
     this.#endNeeds(false);
     await this.#flush();
-    const callsAbandoned = rpc.close();
-    const publishesAbandoned = publishers.close();
+    const callsAbandoned = rpc.giveUp();
+    const publishesAbandoned = publishers.giveUp();
     topology.end();
     const channels = async (): Promise<unknown> => Promise.all([consumers.closeChannels(), publishers.closeChannels()]);
     await this.#inOrder((limit) => Promise.race([channels(), limit.passed]));

@@ -65,7 +65,7 @@ describe('the renewal of credentials', () => {
     const renewal = await begin();
     await clock.advance(6_000);
     expect(seen.asked).toBe(2);
-    renewal.stop();
+    renewal.end();
     await clock.advance(600_000);
     expect(seen).toMatchObject({ asked: 2, told: [], events: [], destroyed: [] });
   });

@@ -62,7 +62,7 @@ export class CredentialsRenewal {
   }
 
   /** The link is gone, or going. */
-  stop(): void {
+  end(): void {
     this.#isEnded = true;
     this.#timer?.cancel();
     this.#stopWaiting();

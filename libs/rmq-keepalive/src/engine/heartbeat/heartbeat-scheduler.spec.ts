@@ -314,7 +314,7 @@ describe('when it is stopped', () => {
     const poll = clock.holdSocketPolls();
     scheduler.start();
     await clock.advance(7500);
-    scheduler.stop();
+    scheduler.end();
     await poll();
     await clock.advance(100_000);
     expect(deaths).toEqual([]);
@@ -324,8 +324,8 @@ describe('when it is stopped', () => {
   it('stays stopped: it belongs to one link', async () => {
     const { scheduler, clock, link } = world({ seconds: 5 });
     scheduler.start();
-    scheduler.stop();
-    scheduler.stop();
+    scheduler.end();
+    scheduler.end();
     scheduler.start();
     await clock.advance(100_000);
     scheduler.beforeHandler();
@@ -337,7 +337,7 @@ describe('when it is stopped', () => {
     const { scheduler, clock, link } = world({ seconds: 5 });
     scheduler.start();
     await clock.advance(1000);
-    scheduler.stop();
+    scheduler.end();
     const reads = link.reads;
     link.bytesRead++;
     await clock.advance(1000);
@@ -347,7 +347,7 @@ describe('when it is stopped', () => {
 
   it('may be stopped before it was started', () => {
     const { scheduler, clock } = world();
-    scheduler.stop();
+    scheduler.end();
     scheduler.start();
     expect(clock.armedTimers()).toBe(0);
   });
@@ -477,7 +477,7 @@ describe('on the real clock', () => {
     const keepAlive = systemClock.setTimer(() => {}, 10_000);
     scheduler.start();
     await threeBeats;
-    scheduler.stop();
+    scheduler.end();
     keepAlive.cancel();
     // Each beat waits for its interval from the instant the one before was decided; the machine may only make it later.
     expect(link.sentAt[2]! - madeAt).toBeGreaterThanOrEqual(300);

@@ -84,7 +84,7 @@ export class HeartbeatScheduler {
   }
 
   /** Final: no timer is left, no hook is called any more, not even by a judgement that is under way. */
-  stop(): void {
+  end(): void {
     this.phase = 'stopped';
     this.timer?.cancel();
     this.timer = undefined;
@@ -103,7 +103,7 @@ export class HeartbeatScheduler {
     if (this.lookedAt - this.activity.lastSentAt >= beforeHandlerAfterMs) this.beat();
   }
 
-  /** Milliseconds since the last byte in each direction, as far as the counters tell. After `stop()` they only age. */
+  /** Milliseconds since the last byte in each direction, as far as the counters tell. After `end()` they only age. */
   lastByteAges(): { receivedAgoMs: number; sentAgoMs: number } {
     if (this.phase === 'running') this.look();
     const now = this.clock.now();
@@ -147,7 +147,7 @@ export class HeartbeatScheduler {
     if (this.phase !== 'running') return;
     this.look();
     if (this.lookedAt < peerDeadAt(this.activity, this.plan)) return this.arm();
-    this.stop();
+    this.end();
     this.hears.peerDead(this.lookedAt - this.activity.lastReceivedAt);
   }
 

@@ -37,7 +37,7 @@ describe('a stall of this very process', () => {
     return new Promise((resolve) => {
       const scheduler = new HeartbeatScheduler(link, plan, systemClock, {
         peerDead: () => undefined,
-        loopStalled: (stalled) => (scheduler.stop(), resolve(stalled)),
+        loopStalled: (stalled) => (scheduler.end(), resolve(stalled)),
       });
       scheduler.start();
       setTimeout(block, 60);

@@ -201,11 +201,11 @@ export class Publishers {
   }
 
   /** Nothing more is accepted; what is left is rejected. @returns how many that were */
-  close(): number {
+  giveUp(): number {
     return [...this.#senders].reduce((sum, sender) => sum + sender.close(), 0);
   }
 
-  /** After {@link close}: so that the broker has read all that was written before the link ends. */
+  /** After {@link giveUp}: so that the broker has read all that was written before the link ends. */
   async closeChannels(): Promise<void> {
     await Promise.all([...this.#senders].map((sender) => sender.channel.closeChannel()));
   }

@@ -86,7 +86,7 @@ export class Dialler {
   }
 
   /** Ends the link in order within `deadlineMs` and the manager with it. No event is reported from here on. */
-  async stop(deadlineMs: number): Promise<void> {
+  async close(deadlineMs: number): Promise<void> {
     this.#stopped = true;
     const closed = new ConnectionClosedError();
     this.#shutGate?.(closed);
@@ -116,7 +116,7 @@ export class Dialler {
       try {
         await Promise.race([this.#explaining, stopped]);
         const dial = await Promise.race([this.events.nextDial(), stopped]);
-        // Stopped in the very turn in which the dial came: nothing was there yet that stop() could have aborted.
+        // Stopped in the very turn in which the dial came: nothing was there yet that close() could have aborted.
         if (!this.#stopped) return await Promise.race([this.#beginDial(dial), stopped]);
       } catch (thrown) {
         this.#attemptFailed(thrown);

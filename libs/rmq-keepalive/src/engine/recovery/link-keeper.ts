@@ -217,7 +217,7 @@ export class LinkKeeper {
   async close(deadlineMs: number, cause?: Error): Promise<void> {
     this.beginClosing();
     this.#vitals?.end();
-    await this.#dialler?.stop(deadlineMs);
+    await this.#dialler?.close(deadlineMs);
     if (this.#state.name === 'closing') this.#moveTo({ name: 'closed', cause });
   }
 

@@ -94,8 +94,8 @@ export class LinkVitals {
 
   /** Ends every timer. */
   end(): void {
-    this.#heartbeats.stop();
-    this.#renewal?.stop();
+    this.#heartbeats.end();
+    this.#renewal?.end();
     this.#renewal = undefined;
   }
 

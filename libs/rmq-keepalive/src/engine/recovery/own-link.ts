@@ -73,6 +73,6 @@ async function untilAborted<T>(
     });
   } finally {
     endWaiting();
-    await dialler?.stop(signal.aborted ? 0 : CLOSE_MS);
+    await dialler?.close(signal.aborted ? 0 : CLOSE_MS);
   }
 }

@@ -130,7 +130,7 @@ export class RelayThread {
    * Ends the worker, whose links are over. Resolves when it is gone, or when it cannot be ended yet: a thread in the middle
    * of a system call (a name server that does not answer) ends when that is over.
    */
-  async end(): Promise<void> {
+  async close(): Promise<void> {
     this.#stop(new HeartbeatThreadError('it was ended'));
     this.#tell({ type: 'end' });
     this.#worker.ref();

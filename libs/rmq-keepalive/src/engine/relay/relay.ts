@@ -42,7 +42,7 @@ export class Relay {
     if (!this.#shares.delete(share) || this.#shares.size > 0) return;
     const thread = this.#thread;
     this.#thread = undefined;
-    await thread?.end();
+    await thread?.close();
   }
 }
 

@@ -104,9 +104,9 @@ export class Rpc {
   }
 
   /** Ends what is outstanding. @returns how many calls that were */
-  close(): number {
-    this.#replies?.calls.close();
-    return [...this.#asking].reduce((sum, calls) => sum + calls.close(), 0);
+  giveUp(): number {
+    this.#replies?.calls.giveUp();
+    return [...this.#asking].reduce((sum, calls) => sum + calls.giveUp(), 0);
   }
 
   #openReplies(): Replies {

@@ -1,7 +1,7 @@
 /** The attempts to attach one subscription: one at a time. An attempt may outlast the state in which it began. */
 import type { Link } from '../../link/link.js';
 
-export interface Attempt {
+interface Attempt {
   readonly link: Link;
   readonly done: Promise<void>;
   /** The broker answers others, and not this one. */

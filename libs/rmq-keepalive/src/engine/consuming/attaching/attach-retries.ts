@@ -3,7 +3,7 @@ import { NOT_FOUND } from '../../errors/reply-codes.js';
 import type { Entity } from '../../topology/topology.js';
 import { sharedEntities, type WantedSubscription } from '../options/subscription.js';
 
-export type RefusalKind =
+type RefusalKind =
   /** Somebody has to change something, or the broker still clears away what the last link left. */
   | 'refused'
   /** The queue vanished between its declaration and ours to consume: it is declared again each time. */

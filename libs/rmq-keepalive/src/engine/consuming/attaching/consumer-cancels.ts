@@ -9,7 +9,7 @@ import type { AttachAttempts } from './attach-attempts.js';
 import type { ConsumerChannel } from '../consumer/consumer-channel.js';
 import type { InHand } from '../consumer/in-hand.js';
 
-export interface ConsumerCancelsNeeds {
+interface ConsumerCancelsNeeds {
   readonly wanted: Pick<WantedSubscription, 'singleActive'>;
   readonly attempts: AttachAttempts;
   readonly channel: ConsumerChannel;

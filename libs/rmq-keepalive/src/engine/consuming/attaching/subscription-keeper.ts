@@ -226,7 +226,7 @@ export class SubscriptionKeeper {
 
   /** What waits, for a dead-letter queue out of reach, say, is given back: not before the cancel, or it comes to us again. */
   endWaits(): void {
-    this.#attaching.inHand.stop();
+    this.#attaching.inHand.end();
   }
 
   /** Its channel is needed more elsewhere: what runs is finished first. Then it waits for another one. */

@@ -6,7 +6,7 @@ import type { WantedSubscription } from '../options/subscription.js';
 import type { Consumer } from './consumer.js';
 import type { InHand } from './in-hand.js';
 
-export interface ConsumeRequestNeeds {
+interface ConsumeRequestNeeds {
   /** Whether it shall be attached, now that the broker has answered. */
   isWanted(): boolean;
   /** Why its queue is not declared as it should be, as far as is known. */

@@ -120,10 +120,10 @@ export class InHand {
   }
 
   /** For good: what failed and could not be moved by now is given back. */
-  stop(): void {
+  end(): void {
     this.beginNoMore();
-    this.#failures.stop();
-    this.#deduplication?.stop();
+    this.#failures.end();
+    this.#deduplication?.end();
   }
 
   /** A consumer has ended; it is kept in mind until its handlers have. */

@@ -160,7 +160,7 @@ describe('a message that comes again', () => {
     const first = delivery('m1').delivery;
     const running = dedup.around(first, run);
     await clock.advance(0);
-    dedup.stop();
+    dedup.end();
     first.requeue();
     dedup.handedBack(first);
     end();
@@ -205,7 +205,7 @@ describe('a copy of a message that is being handled', () => {
     const first = dedup.around(delivery('m1').delivery, run);
     const waiting = dedup.around(delivery('m1').delivery, handle('copy'));
     await clock.advance(10);
-    dedup.stop();
+    dedup.end();
     await waiting;
     expect(settlements).toEqual(['requeue']);
     expect(handled).toEqual(['m1']);
@@ -293,7 +293,7 @@ describe('when the store fails', () => {
     const dedup = deduplication({ store });
     const running = dedup.around(delivery('m1').delivery, handle('m1'));
     await clock.advance(10);
-    dedup.stop();
+    dedup.end();
     await running;
     expect(settlements).toEqual(['requeue']);
     expect(handled).toEqual([]);

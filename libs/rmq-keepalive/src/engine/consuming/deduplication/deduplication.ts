@@ -77,9 +77,9 @@ export class Deduplication {
   }
 
   /** What waits is handed back. */
-  stop(): void {
+  end(): void {
     this.#isStopped = true;
-    this.#waits.wakeAll();
+    this.#waits.end();
   }
 
   async #verdict(claim: DeduplicationClaim, delivery: Delivery): Promise<'run' | 'skip' | 'give-back'> {

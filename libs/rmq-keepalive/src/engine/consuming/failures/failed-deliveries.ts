@@ -70,11 +70,11 @@ export class FailedDeliveries {
   }
 
   /** What could not be moved by now is handed back, and comes again elsewhere. */
-  stop(): void {
+  end(): void {
     this.#isStopped = true;
-    this.#admission.stop();
-    this.#waits.wakeAll();
-    this.#stuck.stop();
+    this.#admission.end();
+    this.#waits.end();
+    this.#stuck.end();
   }
 
   /** What cannot be moved now, and where to. */

@@ -125,7 +125,7 @@ describe('deliveries that cannot be moved', () => {
     const { arrives, stuck, clock, tried } = line();
     await arrives('a', 'b', 'c', 'd');
     tried();
-    stuck.stop();
+    stuck.end();
     await clock.advance(60_000);
     expect(tried()).toEqual([]);
     expect(stuck.lines).toEqual([]);

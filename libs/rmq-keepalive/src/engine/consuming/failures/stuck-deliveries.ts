@@ -118,7 +118,7 @@ export class StuckDeliveries {
   }
 
   /** For good: nobody waits any more. */
-  stop(): void {
+  end(): void {
     this.#isStopped = true;
     for (const line of this.#lines.values()) {
       line.pause?.timer.cancel();

@@ -44,8 +44,8 @@ export class Admission {
   }
 
   /** What waits for its turn is handed back. */
-  stop(): void {
-    this.#suspects.stop();
+  end(): void {
+    this.#suspects.end();
   }
 
   /** It goes back to its queue, and not because anybody died. */

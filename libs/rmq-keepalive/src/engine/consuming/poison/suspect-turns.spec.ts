@@ -72,7 +72,7 @@ describe('when several suspects are in hand', () => {
     const { arrives, begun, ends, clock, outcomes, suspects } = lane();
     for (const id of ['a', 'b']) arrives(id);
     await clock.advance(GATHERED_MS);
-    suspects.stop();
+    suspects.end();
     await ends('a');
     arrives('c');
     await clock.advance(GATHERED_MS);

@@ -43,7 +43,7 @@ export class SuspectTurns {
   }
 
   /** Nobody begins any more. */
-  stop(): void {
+  end(): void {
     this.#isStopped = true;
     this.#gathering?.cancel();
     for (const turn of this.#waiting.splice(0)) turn('forget');

@@ -63,7 +63,7 @@ export class LinkHeartbeats {
     return this.isAgreedOn && !isBusySending && performance.now() - lastSentAt >= this.#timeoutMs;
   }
 
-  stop() {
+  end() {
     this.#isStopped = true;
     clearTimeout(this.#timer);
   }

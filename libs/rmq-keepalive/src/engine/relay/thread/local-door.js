@@ -31,7 +31,7 @@ export class LocalDoor {
     this.#place = place;
     this.#failed = failed;
     this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (local) => {
-      this.close();
+      this.end();
       entered(local);
     });
     this.#server.maxConnections = 1;
@@ -48,8 +48,8 @@ export class LocalDoor {
     }
   }
 
-  /** Idempotent. */
-  close() {
+  /** The door is shut, and nothing of it is left on disk. */
+  end() {
     this.#server.close();
     if (this.#folder !== undefined) removeDoorFolder(this.#place, this.#folder);
     this.#folder = undefined;

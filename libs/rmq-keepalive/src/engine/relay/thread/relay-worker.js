@@ -28,7 +28,7 @@ void removeStaleDoorFolders(doors);
 
 port.on('message', (/** @type {ToWorker} */ message) => {
   if (message.type === 'dial') dial(message);
-  else if (message.type === 'abandon') links.get(message.id)?.abandon();
+  else if (message.type === 'abandon') links.get(message.id)?.end();
   else end();
 });
 
@@ -88,7 +88,7 @@ function over(id) {
 
 function end() {
   isEnding = true;
-  for (const link of links.values()) link.abandon();
+  for (const link of links.values()) link.end();
   endWhenIdle();
 }
 

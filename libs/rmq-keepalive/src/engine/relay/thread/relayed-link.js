@@ -82,7 +82,7 @@ export class RelayedLink {
    * The main thread is done with this link: it will not come through the door, or its own socket is gone. We wait for nothing:
    * all was said, and a broker that reads nothing would keep us for ever.
    */
-  abandon() {
+  end() {
     this.#hasEnded = true;
     this.#destroy();
   }
@@ -197,7 +197,7 @@ export class RelayedLink {
   /** Nothing more comes from the broker; the main thread still gets what has come. */
   #brokerGone() {
     if (this.#local === undefined) return this.#destroy();
-    this.#heartbeats?.stop();
+    this.#heartbeats?.end();
     this.#downstream.end();
     this.#broker.destroySoon();
   }
@@ -206,7 +206,7 @@ export class RelayedLink {
   #localEnded() {
     if (this.#hasEnded || this.#isOver) return;
     this.#hasEnded = true;
-    this.#heartbeats?.stop();
+    this.#heartbeats?.end();
     this.#upstream?.end();
     this.#deadline = setTimeout(() => this.#destroy(), LINGER_MS);
   }
@@ -241,15 +241,15 @@ export class RelayedLink {
   #destroy() {
     this.#broker.destroy();
     this.#local?.destroy();
-    this.#door?.close();
+    this.#door?.end();
   }
 
   #closed() {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#heartbeats?.stop();
+    this.#heartbeats?.end();
     clearTimeout(this.#deadline);
-    this.#door?.close();
+    this.#door?.end();
     this.#downstream.end();
     this.#hooks.over();
   }

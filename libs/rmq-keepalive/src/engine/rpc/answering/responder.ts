@@ -161,7 +161,7 @@ export class Responder {
       items,
     );
     const { signal } = delivery;
-    const stop = (): void => sender.stop({ kind: 'failed', error: signal.reason });
+    const stop = (): void => sender.finish({ kind: 'failed', error: signal.reason });
     signal.addEventListener('abort', stop, { once: true });
     if (signal.aborted) stop();
     counters.streaming += 1;
@@ -172,10 +172,10 @@ export class Responder {
       delivery.abort(new Error('Whoever asked wants no more items, or was not heard of for too long'));
     else if (outcome.kind === 'ended') await this.#sendEnd(sender, delivery);
     else if (outcome.error instanceof Decision) {
-      sender.close();
+      sender.end();
       return outcome.error.settlement;
     } else await this.#sendError(outcome.error, delivery);
-    sender.close();
+    sender.end();
     delivery.ack();
     // Reported like any failure of a handler. Not tried again: its reader was told, and has had the items before it.
     if (outcome.kind !== 'threw') return undefined;

@@ -72,14 +72,14 @@ export class StreamSender implements CallListener {
     return this.#sent;
   }
 
-  /** Resolves when it is over; the iterator was told, and may take its time. Then say the last word, and {@link close}. */
+  /** Resolves when it is over; the iterator was told, and may take its time. Then say the last word, and {@link end}. */
   run(): Promise<StreamOutcome> {
     void this.#sendItems();
     return this.#outcome;
   }
 
   /** The first one counts. */
-  stop(outcome: StreamOutcome): void {
+  finish(outcome: StreamOutcome): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#settle(outcome);
@@ -88,13 +88,13 @@ export class StreamSender implements CallListener {
   }
 
   /** After the last word was written: the messages before it may still wait for the link. */
-  close(): void {
+  end(): void {
     this.#call.end();
   }
 
   reply(message: ConsumeMessage, call: Call): void {
     const type = typeOf(message);
-    if (type === RPC_TYPES.cancel) return this.stop({ kind: 'cancelled' });
+    if (type === RPC_TYPES.cancel) return this.finish({ kind: 'cancelled' });
     const granted = type === RPC_TYPES.credit ? creditOf(message) : undefined;
     if (granted === undefined) return;
     call.renew();
@@ -103,8 +103,8 @@ export class StreamSender implements CallListener {
   }
 
   ended(error: Error | undefined): void {
-    if (error instanceof RpcTimeoutError) this.stop({ kind: 'cancelled' });
-    else if (error !== undefined) this.stop({ kind: 'failed', error: asError(error) });
+    if (error instanceof RpcTimeoutError) this.finish({ kind: 'cancelled' });
+    else if (error !== undefined) this.finish({ kind: 'failed', error: asError(error) });
   }
 
   async #sendItems(): Promise<void> {
@@ -120,15 +120,15 @@ export class StreamSender implements CallListener {
       }
       // An end in front of an item that is still to be written, or never will be, would be a lie.
       await this.#until(() => this.#unwritten === 0);
-      this.stop({ kind: 'ended' });
+      this.finish({ kind: 'ended' });
     } catch (thrown) {
-      this.stop({ kind: 'threw', error: thrown });
+      this.finish({ kind: 'threw', error: thrown });
     }
   }
 
   #written(error: Error | undefined): void {
     this.#unwritten -= 1;
-    if (error !== undefined) this.stop({ kind: 'failed', error });
+    if (error !== undefined) this.finish({ kind: 'failed', error });
     this.#wake();
   }
 

@@ -203,7 +203,7 @@ export class Calls {
   }
 
   /** Ends all calls; no further ones are made. @returns how many it ended */
-  close(): number {
+  giveUp(): number {
     this.#isClosed = true;
     this.#retryTimer?.cancel();
     const left = [...this.#outstanding.values()];
@@ -212,9 +212,9 @@ export class Calls {
     return left.length;
   }
 
-  /** As {@link close}, and gives the channel back. Resolves when the broker has read what was posted. */
-  async end(): Promise<void> {
-    this.close();
+  /** As {@link giveUp}, and gives the channel back. Resolves when the broker has read what was posted. */
+  async close(): Promise<void> {
+    this.giveUp();
     this.gone();
     if (this.#ownDispatcher !== undefined) await this.#publishers.release(this.#ownDispatcher);
   }

@@ -94,7 +94,7 @@ export class RmqClient extends ClientProxy<RmqTransportEvents> implements Connec
     const connection = this.#connection.release();
     const unfollow = this.#unfollow;
     this.#working = undefined;
-    await working?.calls.end();
+    await working?.calls.close();
     if (this.#connection.isOwn) await connection?.close();
     unfollow();
   }

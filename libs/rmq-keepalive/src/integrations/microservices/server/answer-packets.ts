@@ -56,7 +56,7 @@ export class AnswerPackets {
   }
 
   /** Ends it without a word: the request is somebody else's by now. */
-  abandon(): void {
+  end(): void {
     if (!this.#isEnded) this.#stop('abandoned');
   }
 

@@ -133,7 +133,7 @@ export class PacketHandling {
     const { signal } = delivery;
     // After its time is over the request is a dead letter. With its channel lost it comes again, here or elsewhere.
     const aborted = (): void =>
-      signal.reason instanceof HandlerTimeoutError ? stream.fail(errorPacket(signal.reason.message)) : stream.abandon();
+      signal.reason instanceof HandlerTimeoutError ? stream.fail(errorPacket(signal.reason.message)) : stream.end();
     signal.addEventListener('abort', aborted, { once: true });
     try {
       void this.#produce(stream, handler, packet, context);
