@@ -24,12 +24,14 @@ export interface OptionInterface {
   readonly options: readonly Option[];
 }
 
-/** By name, every interface of the library that is exported from its file. */
+/** By name, every interface of the library; of two with one name, the one that other files can import. */
 export function interfacesByName(): ReadonlyMap<string, OptionInterface> {
   const files = readdirSync(SOURCE, { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.ts') && !/\.(spec|d)\.ts$/.test(file))
     .map((file) => join(SOURCE, file));
-  return new Map(files.flatMap(interfacesIn).map((node) => [node.name.text, described(node)]));
+  const found = files.flatMap(interfacesIn);
+  const exportedLast = [...found.filter((node) => !isExported(node)), ...found.filter(isExported)];
+  return new Map(exportedLast.map((node) => [node.name.text, described(node)]));
 }
 
 /** The names of those that a user can write: exported by an entry, or named by the type or the bases of one that is. */
@@ -52,12 +54,11 @@ function namesIn(entry: string): string[] {
 }
 
 function interfacesIn(file: string): ts.InterfaceDeclaration[] {
-  return parsed(file).statements.filter(
-    (statement) =>
-      ts.isInterfaceDeclaration(statement) &&
-      statement.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword),
-  ) as ts.InterfaceDeclaration[];
+  return parsed(file).statements.filter((statement) => ts.isInterfaceDeclaration(statement));
 }
+
+const isExported = (node: ts.InterfaceDeclaration): boolean =>
+  node.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword) ?? false;
 
 const parsed = (file: string): ts.SourceFile =>
   ts.createSourceFile(file, readFileSync(file, 'utf8'), ts.ScriptTarget.Latest, true);

@@ -84,5 +84,5 @@ export { RmqError } from './engine/errors/rmq-error.js';
 export type { RmqErrorCode } from './engine/errors/rmq-error.js';
 export { OptionsError } from './engine/errors/options-error.js';
 export { PayloadInvalidError } from './engine/errors/delivery-errors.js';
-export { PublishError, PublishReturnedError, PublishTimeoutError } from './engine/errors/publish-errors.js';
+export { PublishError, PublishReturnedError } from './engine/errors/publish-errors.js';
 export { RmqRpcError, RpcFailure, RpcRemoteError } from './engine/errors/rpc-errors.js';
