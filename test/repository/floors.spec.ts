@@ -58,6 +58,17 @@ describe('the floors of the library', () => {
     expect(foreign).toEqual([]);
   });
 
+  it('keep the heartbeat thread to itself: its files import what both threads have, and nobody imports them', () => {
+    const isThread = (file: string): boolean => dirname(file) === 'engine/relay/thread';
+    const crossing = imports.filter(({ from, to }) =>
+      isThread(from)
+        ? !isThread(to) && dirname(to) !== 'engine/relay/shared' && !to.startsWith('node:')
+        : isThread(to) && !from.endsWith('.spec.ts'),
+    );
+    expect(crossing).toEqual([]);
+    expect(imports.filter(({ from }) => isThread(from)).length).toBeGreaterThan(10);
+  });
+
   it('keep integrations apart from each other, and out of the main entry', () => {
     const integrationOf = (file: string): string | undefined => /^integrations\/([^/]+)/.exec(file)?.[1];
     const meeting = imports.filter(({ from, to }) => {

@@ -2,9 +2,12 @@
 import {
   NEXT_SUBSCRIPTION_STATES,
   SUBSCRIPTION_STATE_MEANINGS,
-} from '#engine/consuming/attaching/subscription-state.js';
-import { NEXT_SENDER_STATES, SENDER_STATE_MEANINGS } from '#engine/publishing/sending/sender-state.js';
-import { NEXT_STATES, STATE_MEANINGS } from '#engine/reporting/lifecycle.js';
+} from '../../libs/rmq-keepalive/src/engine/consuming/attaching/subscription-state.js';
+import {
+  NEXT_SENDER_STATES,
+  SENDER_STATE_MEANINGS,
+} from '../../libs/rmq-keepalive/src/engine/publishing/sending/sender-state.js';
+import { NEXT_STATES, STATE_MEANINGS } from '../../libs/rmq-keepalive/src/engine/reporting/lifecycle.js';
 
 /** The states of one thing: which may follow which, and a sentence for each. */
 interface States {

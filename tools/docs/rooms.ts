@@ -53,20 +53,25 @@ export const ROOMS = {
 
 /** The likeliest changes, and the files to open. */
 export const CHANGES: Readonly<Record<string, readonly string[]>> = {
-  'how soon the next attempt comes after a loss': ['engine/recovery/reconnect-backoff.ts'],
+  'how soon the next attempt comes after a loss': [
+    'engine/recovery/reconnect-backoff.ts',
+    'engine/recovery/young-deaths.ts',
+    'engine/recovery/link-keeper.ts',
+  ],
   'when a heartbeat goes out, when the broker is given up': ['engine/heartbeat/heartbeat-policy.ts'],
   'who is restored on which link, and in which order': ['engine/connection/recovery-plan.ts'],
   'add an option of the connection': ['engine/connection/connection-options.ts'],
   'add an option of a publish': [
     'engine/publishing/publish-options.ts',
-    'engine/publishing/sending/outgoing-message.ts',
+    'engine/publishing/encoding-publisher.ts',
+    'engine/wire/message-properties.ts',
   ],
   'add an option of a subscription': [
     'engine/consuming/options/subscription.ts',
     'engine/consuming/options/handling-options.ts',
   ],
   'how many handlers run, and whose turn it is': ['engine/consuming/handling/turns.ts'],
-  'where a failed delivery becomes a retry or a dead letter': ['engine/consuming/failures'],
+  'where a failed delivery becomes a retry or a dead letter': ['engine/consuming/failures/failed-deliveries.ts'],
   'when a message is poison, when it is copied to the end of its queue': ['engine/consuming/poison/redeliveries.ts'],
   'a log line, or a new event': ['engine/reporting/event-sentences.ts', 'engine/reporting/events.ts'],
   'a reason of health': ['integrations/terminus/health-verdict.ts'],

@@ -1,5 +1,5 @@
 // The public names of `nestjs-rmq-keepalive/errors`: every error class of the library, by blast radius. All extend `RmqError`
-// and have a stable `code`. The classes that the main entry exports too are the same ones.
+// and have a stable `code`, but for `RpcFailure`, which is what a handler of yours throws, with a code of yours. The classes that the main entry exports too are the same ones.
 export { RmqError } from './engine/errors/rmq-error.js';
 export type { RmqErrorCode } from './engine/errors/rmq-error.js';
 export { OptionsError } from './engine/errors/options-error.js';

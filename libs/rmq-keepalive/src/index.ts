@@ -1,4 +1,4 @@
-// The public names of `nestjs-rmq-keepalive`, 76 at most: `test/repository/public-names.spec.ts` holds the list. Every error
+// The public names of `nestjs-rmq-keepalive`, 75 at most: `test/repository/public-names.spec.ts` holds the list. Every error
 // class is in `nestjs-rmq-keepalive/errors`; those whose fields a program reads are here too. Integrations have entries of
 // their own. A part of an option or of a report that has no name here is named by its path: `RmqConnectionOptions['heartbeat']`.
 
@@ -58,7 +58,7 @@ export { RmqDeadLetters } from './engine/dead-letters/dead-letters.js';
 export type { ReplayReport } from './engine/dead-letters/replay.js';
 
 // --- publishing ------------------------------------------------------------------------------------------------------
-export { RmqPublisher } from './engine/publishing/publisher.js';
+export { RmqPublisher } from './engine/publishing/rmq-publisher.js';
 export { REPUBLISHED_HEADER } from './engine/publishing/sending/outgoing-message.js';
 export type { PublishOptions } from './engine/publishing/publish-options.js';
 export type { MessageToPublish, PublishReport } from './engine/publishing/publish-many.js';

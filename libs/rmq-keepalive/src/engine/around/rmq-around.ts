@@ -10,12 +10,16 @@ import { type AroundPublish, composedPublish } from '../publishing/around/around
  *
  * ```ts
  * import { AsyncLocalStorage } from 'node:async_hooks';
+ * import { randomUUID } from 'node:crypto';
  * import type { RmqAround } from 'nestjs-rmq-keepalive';
  *
  * const requests = new AsyncLocalStorage<string>();
  * const requestIds: RmqAround = {
- *   publish: (message, send) => send({ headers: { 'x-request-id': requests.getStore() } }),
- *   deliver: (delivery, handle) => requests.run(String(delivery.headers['x-request-id']), handle),
+ *   publish: (message, send) => {
+ *     const id = message.headers['x-request-id'] ?? requests.getStore();
+ *     return send({ headers: { 'x-request-id': id } });
+ *   },
+ *   deliver: (delivery, handle) => requests.run(String(delivery.headers['x-request-id'] ?? randomUUID()), handle),
  * };
  * ```
  */

@@ -74,7 +74,8 @@ export class Composition {
   readonly #ownLinksEnd = new AbortController();
 
   /** @throws {@link OptionsError} before anything is dialled. */
-  constructor(options: RmqConnectionOptions, { name = 'default', clock = systemClock }: Identity) {
+  constructor(options: RmqConnectionOptions, identity: Identity) {
+    const { name = 'default', clock = systemClock } = identity;
     this.name = name;
     this.clock = clock;
     this.options = resolveConnectionOptions(options);

@@ -12,7 +12,7 @@ import type {
 } from '../consuming/options/subscription.js';
 import type { EventContract, EventPayload } from '../contracts/event.js';
 import type { RmqDeadLetters } from '../dead-letters/dead-letters.js';
-import type { RmqPublisher } from '../publishing/publisher.js';
+import type { RmqPublisher } from '../publishing/rmq-publisher.js';
 import type { CreatePublisherOptions } from '../publishing/publishers.js';
 import type {
   ConnectionEvent,

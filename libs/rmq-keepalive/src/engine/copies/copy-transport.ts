@@ -4,7 +4,7 @@
  */
 import type { Options } from 'amqplib';
 import { PublishRefusedError, PublishReturnedError } from '../errors/publish-errors.js';
-import type { OutgoingMessage } from '../publishing/publisher.js';
+import type { OutgoingMessage } from '../publishing/rmq-publisher.js';
 import type { PublishKind } from '../publishing/sending/outgoing-message.js';
 import type { Entity } from '../topology/topology.js';
 import { ACCESS_REFUSED, NOT_FOUND } from '../errors/reply-codes.js';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { type PublishAddress, PublishNackedError, PublishRefusedError } from '../errors/publish-errors.js';
 import { CopySender } from './copy-sender.js';
-import type { OutgoingMessage } from './publisher.js';
+import type { OutgoingMessage } from './rmq-publisher.js';
 
 const ADDRESS: PublishAddress = { exchange: '', routingKey: 'orders.dead', messageId: 'm1' };
 const MESSAGE = {} as OutgoingMessage;

@@ -11,7 +11,7 @@
 import { PublishRefusedError } from '../errors/publish-errors.js';
 import type { SenderChannel } from './sending/sender-channel.js';
 import type { OutgoingMessage } from './sending/outgoing-message.js';
-import type { RmqPublisher } from './publisher.js';
+import type { RmqPublisher } from './rmq-publisher.js';
 
 type Sender = Pick<RmqPublisher, 'send'>;
 

@@ -3,7 +3,7 @@ import type { Clock } from '../base/clock.js';
 import type { Codec } from '../codec/codec.js';
 import type { Link } from '../link/link.js';
 import { checkOptionsObject } from '../base/option-checks.js';
-import { ChannelPublisher } from './channel-publisher.js';
+import { EncodingPublisher } from './encoding-publisher.js';
 import { CopySender, type OwnChannel } from './copy-sender.js';
 import { OutboxSender } from './sending/outbox-sender.js';
 import type {
@@ -15,7 +15,7 @@ import type {
 import { type OutboxOptions, type ResolvedOutbox, resolveOutbox, UNBOUNDED } from './sending/outbox.js';
 import { type PublisherDefaults, type ResolvedPublishDefaults, resolvePublishDefaults } from './publish-options.js';
 import type { ConfirmTraffic } from './sending/publish-session.js';
-import type { OutgoingMessage, RmqPublisher } from './publisher.js';
+import type { OutgoingMessage, RmqPublisher } from './rmq-publisher.js';
 
 /** Options of `connection.createPublisher()`. */
 export interface CreatePublisherOptions {
@@ -223,14 +223,14 @@ export class Publishers {
     this.#counted.add(sender);
     return {
       channel: sender.channel,
-      sender: new ChannelPublisher(this.#codec, this.#defaults.publish, sender, this.#clock),
+      sender: new EncodingPublisher(this.#codec, this.#defaults.publish, sender, this.#clock),
     };
   }
 
   #add(options: OutboxSenderOptions, defaults: ResolvedPublishDefaults): RmqPublisher {
     const sender = this.#addSender(options, this.#needs);
     this.#counted.add(sender);
-    return new ChannelPublisher(this.#codec, defaults, sender, this.#clock);
+    return new EncodingPublisher(this.#codec, defaults, sender, this.#clock);
   }
 
   #addSender(options: OutboxSenderOptions, needs: OutboxSenderNeeds): OutboxSender {

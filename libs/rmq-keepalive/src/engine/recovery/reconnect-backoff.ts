@@ -59,7 +59,7 @@ export interface ReconnectSituation {
 
 const DEFAULT_MAX_DELAY_MS = 30_000;
 const MIN_MAX_DELAY_MS = 100;
-/** The longest delay that a Node timer can hold. */
+/** Even the first attempt is spread out, in milliseconds. */
 const FIRST_ATTEMPT_MS = { from: 20, to: 120 };
 const FLOOR_MS = 100;
 const SHARE_OF_OUTAGE = 1 / 5;

@@ -15,7 +15,7 @@ import { ObservedStall } from './shared/observed-stall.js';
 import { LINK, PULSE, sharedWords, TICK_MS } from './shared/relay-memory.js';
 import type { FromWorker, RelayRequest, RelayWorkerData, ToWorker } from './shared/relay-messages.js';
 import { errorFrom, RelayPassage } from './relay-passage.js';
-import { settingsOfTheNetwork } from './worker-settings.js';
+import { settingsOfTheNetwork } from './settings-for-worker.js';
 
 /** A worker that does not turn its loop for so long, while we turn ours, is replaced. */
 const HUNG_AFTER_MS = 5_000;

@@ -3,7 +3,7 @@ import type { InjectionToken } from '@nestjs/common';
 import { RmqConnection } from '../../engine/connection/rmq-connection.js';
 import { RmqDeadLetters } from '../../engine/dead-letters/dead-letters.js';
 import { checkBoolean, checkOptionsObject } from '../../engine/base/option-checks.js';
-import { RmqPublisher } from '../../engine/publishing/publisher.js';
+import { RmqPublisher } from '../../engine/publishing/rmq-publisher.js';
 import { RmqRpcClient } from '../../engine/rpc/calling/rpc-client.js';
 
 /** The name of a connection that was given none. */

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { devNull } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from '@jest/globals';
-import { settingsOfTheNetwork } from './worker-settings.js';
+import { settingsOfTheNetwork } from './settings-for-worker.js';
 
 describe('what the heartbeat thread inherits', () => {
   it('is where the keys of TLS are logged', () => {

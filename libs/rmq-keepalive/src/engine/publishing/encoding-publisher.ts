@@ -11,10 +11,10 @@ import { encodePayload } from './encode-payload.js';
 import { Outgoing, type OutgoingMessage } from './sending/outgoing-message.js';
 import { type ManyToPublish, type PublishManyOptions, publishMany, type PublishReport } from './publish-many.js';
 import { checkPublish, NO_OPTIONS, type PublishOptions, type ResolvedPublishDefaults } from './publish-options.js';
-import { RmqPublisher } from './publisher.js';
+import { RmqPublisher } from './rmq-publisher.js';
 import { Readiness, type WhenReadyOptions } from './readiness.js';
 
-export class ChannelPublisher extends RmqPublisher {
+export class EncodingPublisher extends RmqPublisher {
   readonly #codec: Codec;
   readonly #defaults: ResolvedPublishDefaults;
   readonly #sender: OutboxSender;
