@@ -274,6 +274,8 @@ describe('the transport in accidents', () => {
       const app = await transport.serve('nest', parts.metadata);
       let status = '';
       app.status.subscribe((next) => (status = next));
+      // Nest's server says that it has started before it consumes; a queue deleted in between ends the channel.
+      await until('it consumes', async () => (await consumers()) === 1);
       await faults.broker.deleteQueue('orders', faults.vhost.name);
       // A client declares the queue anew, and its request waits in it.
       const fate = fateOf(transport.client('nest'), 'echo', 1);

@@ -291,7 +291,7 @@ export class PrivateBroker extends NodeControl {
     const console = await this.parts.folder.consoleText();
     throw new NodeStartError(
       `RabbitMQ ${this.version} did not start: it ${failure}.\n${complaintsIn(console)}`,
-      /eaddrinuse|port \d+ in use/i.test(console),
+      /eaddrinuse|port \d+ in use|could not bind to distribution port/i.test(console),
     );
   }
 }
