@@ -129,6 +129,27 @@ describe('a handler', () => {
       upTo(4).map((number) => [number, String(number)]),
     );
   });
+
+  it('that runs into its time limit is dead-lettered in the context of its own arrival', async () => {
+    const arrivals = await wrappedArrivals(faults);
+    const letters: [unknown, string | undefined][] = [];
+    const connection = faults.connect({
+      around: {
+        publish: (message, send) => {
+          if (message.kind === 'dead-letter') letters.push([message.messageId, arrivals.current()]);
+          return send();
+        },
+      },
+    });
+    connection.subscribe({ queue: 'work', handlerTimeoutMs: 100 }, () => new Promise(() => undefined));
+    await started(connection);
+    for (const number of upTo(3)) await connection.publisher.sendToQueue('work', number, { messageId: `${number}` });
+    await until('all are moved', () => connection.status().counters.deadLettered === 3);
+    // The first letter finds no queue, and is sent again.
+    expect(new Set(letters.map(([id, context]) => `${String(id)} in ${context}`))).toEqual(
+      new Set(['0 in 0', '1 in 1', '2 in 2']),
+    );
+  });
 });
 
 describe('a handler that enters a context of its own with enterWith()', () => {

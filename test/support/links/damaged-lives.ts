@@ -164,12 +164,43 @@ export function damagedLives(faults: FaultFixture) {
     return { channel, end };
   }
 
+  /** Of bare amqplib, which publishes until it is cut there, and then once more. */
+  async function bareOutcome({ direction, at, kind }: Parameters<typeof surviveCut>[0]): Promise<'went on' | 'over'> {
+    const proxy = await FaultProxy.start({ port: faults.broker.port });
+    proxy.cutAfter(at, direction, kind);
+    try {
+      const { channel } = await bareThrough(proxy);
+      while (proxy.isDamagePending) {
+        channel.sendToQueue('work', Buffer.from('{"id":"xxxxxxxxx"}'));
+        await channel.waitForConfirms();
+      }
+      await channel.waitForConfirms();
+      await channel.checkQueue('work');
+      return 'went on';
+    } catch {
+      return 'over';
+    } finally {
+      await proxy.close();
+    }
+  }
+
   return {
     /** How many there were in this test. */
     get count() {
       return lives;
     },
-    ...{ options, patient, soundLife, cutsOf, surviveCut, surviveInvertedByte, bytesOf, forEach, bareThrough },
+    ...{
+      options,
+      patient,
+      soundLife,
+      cutsOf,
+      surviveCut,
+      surviveInvertedByte,
+      bytesOf,
+      forEach,
+      bareThrough,
+      bareOutcome,
+    },
   };
 }
 

@@ -1,5 +1,5 @@
 /** One call of a handler: what it was given, and how far it has come. */
-import type { AsyncContext } from '../../base/async-context.js';
+import { AsyncContext } from '../../base/async-context.js';
 import type { Delivery } from '../delivery/delivery.js';
 import type { DeliveryBatch } from '../delivery/delivery-batch.js';
 import { Settlement } from '../delivery/settlement.js';
@@ -11,8 +11,11 @@ export class HandlerRun {
   isDecided = false;
   /** Deliveries that the handler left for somebody to settle later (`ack: 'manual'`). */
   left = 0;
-  /** Where it belongs: set before it waits or begins, and again by what is around its handler. */
-  asyncContext: AsyncContext | undefined;
+  /**
+   * Where it belongs: the context of its arrival, and one of its own, since what its handler enters (`enterWith()`) must not
+   * reach the next message of the same read. An around sets the one that it has made.
+   */
+  asyncContext = new AsyncContext();
 
   constructor(
     readonly payload: unknown,

@@ -6,7 +6,6 @@
  * settled its delivery, or never. And what waited begins when another one ends, in the middle of that one's async context:
  * it would log under that one's request id, and trace under its span.
  */
-import { AsyncContext } from '../../base/async-context.js';
 import type { Clock } from '../../base/clock.js';
 import { Deadlines } from '../../base/deadlines.js';
 import { HandlerTimeoutError } from '../../errors/delivery-errors.js';
@@ -39,8 +38,6 @@ export class HandlerRuns {
   /** Whose handler has returned without settling it (`ack: 'manual'`). */
   readonly #left = new Map<Delivery, HandlerRun>();
   readonly #deadlines: Deadlines<HandlerRun> | undefined;
-  /** Of the consumer: for what comes of a timer that runs have in common. */
-  readonly #ownContext = new AsyncContext();
   readonly #call: HandlerCall;
   #isStarting = false;
   #isDetached = false;
@@ -106,8 +103,6 @@ export class HandlerRuns {
 
   /** Begins when its turn has come, perhaps at once. */
   enter(run: HandlerRun, now: number): void {
-    // Also for one that begins at once: what its handler enters (`enterWith()`) must not reach the next message of the same read.
-    run.asyncContext ??= new AsyncContext();
     if (this.#turns.enter(run, run.key)) return this.#begin(run, now);
     this.told.waits();
   }
@@ -163,7 +158,7 @@ export class HandlerRuns {
   }
 
   #startInItsContext(run: HandlerRun, now: number): void {
-    run.asyncContext?.runInAsyncScope(() => this.#start(run, now));
+    run.asyncContext.runInAsyncScope(() => this.#start(run, now));
   }
 
   #start(run: HandlerRun, now: number): void {
@@ -182,8 +177,8 @@ export class HandlerRuns {
     }
     if (!isPending) return this.#returned(run, result);
     Promise.resolve(result).then(
-      (value) => inContextOf(run, () => this.#returned(run, value)),
-      (thrown: unknown) => inContextOf(run, () => this.#failed(run, thrown)),
+      (value) => run.asyncContext.runInAsyncScope(() => this.#returned(run, value)),
+      (thrown: unknown) => run.asyncContext.runInAsyncScope(() => this.#failed(run, thrown)),
     );
   }
 
@@ -246,7 +241,7 @@ export class HandlerRuns {
   }
 
   #overdue(run: HandlerRun): void {
-    if (!run.isDecided) (run.asyncContext ?? this.#ownContext).runInAsyncScope(() => this.#timedOut(run));
+    if (!run.isDecided) run.asyncContext.runInAsyncScope(() => this.#timedOut(run));
   }
 
   #timedOut(run: HandlerRun): void {
@@ -264,11 +259,6 @@ export class HandlerRuns {
     this.#finishedAfter(run, this.failures.failed(taken.length > 0 ? taken : run.deliveries, error));
     for (const delivery of run.deliveries) delivery.abort(error);
   }
-}
-
-function inContextOf({ asyncContext }: HandlerRun, work: () => void): void {
-  if (asyncContext === undefined) work();
-  else asyncContext.runInAsyncScope(work);
 }
 
 /** Its deliveries were taken from it: each call is counted, and does nothing. */
