@@ -26,13 +26,17 @@ export abstract class NodeControl extends BrokerControl {
       application:set_env(rabbit, channel_tick_interval, 1000)`);
   }
 
-  /** Raises or clears the memory alarm: publishing connections are blocked while it lasts. */
+  /**
+   * Raises or clears the memory alarm: publishing connections are blocked while it lasts. When this resolves, every connection
+   * has been told: the broker only notes an alarm, and a publish that came before the word of it would not be blocked. What
+   * asks the same process for its alarms is answered after that.
+   */
   async setMemoryAlarm(alarm: 'on' | 'off'): Promise<void> {
-    await this.control(
+    const change =
       alarm === 'on'
         ? 'rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})'
-        : 'rabbit_alarm:clear_alarm({resource_limit, memory, node()})',
-    );
+        : 'rabbit_alarm:clear_alarm({resource_limit, memory, node()})';
+    await this.control(`${change}, rabbit_alarm:get_alarms()`);
   }
 
   /**
