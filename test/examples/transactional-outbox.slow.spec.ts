@@ -61,6 +61,10 @@ class Town {
     const town = new Town(programs);
     faults.afterwards(() => town.close());
     await Promise.all([town.shops.start(members.shops), town.warehouses.start(members.warehouses)]);
+    // Before that a message from outside of an outbox has no queue to go to, and is returned.
+    await until('every warehouse consumes', async () => (await consumers()) >= members.warehouses, {
+      timeoutMs: 30_000,
+    });
     return town;
   }
 
@@ -120,6 +124,7 @@ async function count(sql: string): Promise<number> {
   return Number(row?.count);
 }
 
+const consumers = async (): Promise<number> => (await faults.broker.listConsumers(faults.vhost.name)).length;
 const shipments = (): Promise<number> => count('shipments');
 const orders = (): Promise<number> => count('orders');
 const lost = (): Promise<number> => count('orders WHERE NOT EXISTS (SELECT FROM shipments WHERE order_id = orders.id)');

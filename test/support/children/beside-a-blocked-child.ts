@@ -33,5 +33,5 @@ export function besideABlockedChild(faults: FaultFixture) {
     return until(`${ms} ms have passed`, () => performance.now() - from >= ms, { everyMs: 2 });
   };
   const startedIds = (service: BlockedChild): (string | undefined)[] => service.facts('started').map(({ id }) => id);
-  return { put, consumersConnection, untilDone, other, untilPassed, startedIds };
+  return { put, consumersConnection, inQueue, untilDone, other, untilPassed, startedIds };
 }

@@ -1,9 +1,10 @@
 /**
  * A service whose handler blocks the event loop, in a process of its own, so that a spec can watch it meanwhile.
  * `blocking-service.ts <url> <heartbeat options as JSON> [files of authority, certificate and key]`. Consumes from `work`:
- * `{ id, blockMs? }`. Prints one JSON fact a line; `at` is wall-clock time.
+ * `{ id, blockMs?, blockUntil? }`: for a time, or until there is a file of that name. Prints one JSON fact a line; `at` is
+ * wall-clock time.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { describeEvent } from '#engine/reporting/event-sentences.js';
 import { RmqConnection } from '#engine/connection/rmq-connection.js';
 import type { HeartbeatOptions } from '#engine/heartbeat/heartbeat-policy.js';
@@ -26,14 +27,18 @@ connection.on('*', (event) => {
   if (event.type === 'recovered') tell('ready');
 });
 connection.subscribe({ queue: 'work', prefetch: 500 }, async (payload, delivery) => {
-  const { id, blockMs = 0 } = payload as { id: string; blockMs?: number };
+  const { id, blockMs = 0, blockUntil } = payload as { id: string; blockMs?: number; blockUntil?: string };
   tell('started', { id, redelivered: delivery.redelivered });
-  if (blockMs === 0) return;
-  // Nothing of this thread runs meanwhile: no timer, no socket. It costs no processor time, unlike a busy loop.
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, blockMs);
+  if (blockMs === 0 && blockUntil === undefined) return;
+  if (blockMs > 0) blockFor(blockMs);
+  while (blockUntil !== undefined && !existsSync(blockUntil)) blockFor(10);
   tell('woke', { id, isLive: delivery.isLive });
   // The spec asks for the status once everything has come to rest.
   setTimeout(() => tell('status', { status: connection.status() }), 2_500);
 });
+/** Nothing of this thread runs meanwhile: no timer, no socket. It costs no processor time, unlike a busy loop. */
+function blockFor(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
 await connection.start();
 process.once('SIGTERM', () => void connection.close().then(() => tell('closed')));
