@@ -41,7 +41,11 @@ export default {
   // Modules of a spec file stay in the worker's memory after it, and what a fork or a collection of garbage costs grows with that.
   workerIdleMemoryLimit: '600MB',
   testTimeout: 30_000,
-  reporters: ['default', '<rootDir>/test/support/jest/slowest-files.mjs'],
+  reporters: [
+    'default',
+    '<rootDir>/test/support/jest/slowest-files.mjs',
+    '<rootDir>/test/ecosystem/support/compatibility-report.mjs',
+  ],
   projects: [
     {
       ...common,
@@ -56,9 +60,21 @@ export default {
       ...withBrokers,
       displayName: 'broker',
       testMatch: ['<rootDir>/test/**/!(*.slow).spec.ts'],
-      testPathIgnorePatterns: [...common.testPathIgnorePatterns, '<rootDir>/test/repository/'],
+      testPathIgnorePatterns: [
+        ...common.testPathIgnorePatterns,
+        '<rootDir>/test/repository/',
+        '<rootDir>/test/ecosystem/',
+      ],
     },
     // Left out by `npm test` when it is given no path: see `test/run.mjs`.
     { ...withBrokers, displayName: 'slow', testMatch: ['<rootDir>/test/**/*.slow.spec.ts'] },
+    // Real packages of others, installed on demand: `npm run test:ecosystem`.
+    {
+      ...common,
+      displayName: 'ecosystem',
+      globalSetup: '<rootDir>/test/ecosystem/support/setup.mjs',
+      globalTeardown: '<rootDir>/test/ecosystem/support/teardown.mjs',
+      testMatch: ['<rootDir>/test/ecosystem/**/*.spec.ts'],
+    },
   ],
 };

@@ -1,8 +1,8 @@
 /**
  * Jest, with two rules of our own.
  *
- * Without a path, `*.slow.spec.ts` is left out; a path gets all that it names. `--all` takes everything. Jest's options pass
- * through.
+ * Without a path, `*.slow.spec.ts` is left out; a path gets all that it names. `--all` takes those, too. `--ecosystem` is a lane
+ * of its own (test/ecosystem/support/place.ts), and takes `--report`. Jest's options pass through.
  *
  * Nothing is left behind: whatever the specs and their programs put into the folder for temporary files is gone at the end,
  * and a process that still runs then is named, and fails the run.
@@ -17,15 +17,14 @@ import { buildArgv, run } from 'jest';
 const PATIENCE_SECONDS = 5;
 
 const given = process.argv.slice(2);
-const args = given.filter((arg) => arg !== '--all');
+const args = given.filter((arg) => !['--all', '--ecosystem', '--report'].includes(arg));
 const { _: paths, selectProjects } = await buildArgv(args);
-const isWhole = given.length > args.length || paths.length > 0 || selectProjects !== undefined;
 
 const folder = mkdtempSync(join(tmpdir(), 'rmq-tests-'));
 process.env.TMPDIR = folder;
 process.on('exit', () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
 
-await run(isWhole ? args : [...args, '--selectProjects', 'unit', 'broker']);
+await run([...args, ...projects()]);
 
 let left = processesOf(folder);
 for (let second = 0; left.length > 0 && second < PATIENCE_SECONDS; second++) {
@@ -35,6 +34,18 @@ for (let second = 0; left.length > 0 && second < PATIENCE_SECONDS; second++) {
 if (left.length > 0) {
   process.stderr.write(`\nThe tests left these processes behind:\n${left.join('\n')}\n`);
   process.exitCode = 1;
+}
+
+/** Jest's own option, behind the others: before a path it would take that for a project. */
+function projects() {
+  if (given.includes('--ecosystem')) {
+    process.env.RMQ_ECOSYSTEM_ROWS = join(folder, 'rows');
+    // A part of the lane has a part of the rows.
+    if (given.includes('--report')) process.env.RMQ_ECOSYSTEM_REPORT = paths.length > 0 ? 'print' : 'write';
+    return ['--selectProjects', 'ecosystem'];
+  }
+  if (paths.length > 0 || selectProjects !== undefined) return [];
+  return ['--selectProjects', 'unit', 'broker', ...(given.includes('--all') ? ['slow'] : [])];
 }
 
 /** Those that have the folder in their environment, other than we; only where there is /proc. */
