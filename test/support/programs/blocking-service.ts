@@ -31,7 +31,8 @@ connection.subscribe({ queue: 'work', prefetch: 500 }, async (payload, delivery)
   tell('started', { id, redelivered: delivery.redelivered });
   if (blockMs === 0 && blockUntil === undefined) return;
   if (blockMs > 0) blockFor(blockMs);
-  while (blockUntil !== undefined && !existsSync(blockUntil)) blockFor(10);
+  const isHeld = (): boolean => blockUntil !== undefined && !existsSync(blockUntil);
+  while (isHeld()) blockFor(10);
   tell('woke', { id, isLive: delivery.isLive });
   // The spec asks for the status once everything has come to rest.
   setTimeout(() => tell('status', { status: connection.status() }), 2_500);
