@@ -2,12 +2,9 @@
 import {
   NEXT_SUBSCRIPTION_STATES,
   SUBSCRIPTION_STATE_MEANINGS,
-} from '../../libs/rmq-keepalive/src/engine/consuming/attaching/subscription-state.js';
-import {
-  NEXT_SENDER_STATES,
-  SENDER_STATE_MEANINGS,
-} from '../../libs/rmq-keepalive/src/engine/publishing/sending/sender-state.js';
-import { NEXT_STATES, STATE_MEANINGS } from '../../libs/rmq-keepalive/src/engine/reporting/lifecycle.js';
+} from '#engine/consuming/attaching/subscription-state.js';
+import { NEXT_SENDER_STATES, SENDER_STATE_MEANINGS } from '#engine/publishing/sending/sender-state.js';
+import { NEXT_STATES, STATE_MEANINGS } from '#engine/reporting/lifecycle.js';
 
 /** The states of one thing: which may follow which, and a sentence for each. */
 interface States {
@@ -47,7 +44,11 @@ ${diagramOf(connection)}
 ${tableOf(connection)}
 
 A further link that is dialled for the first time while the connection is open counts from its first outcome on: opening
-the publishing link with the first publish takes nothing away from a connection that consumes.
+the publishing link with the first publish takes nothing away from a connection that consumes. Before the connection is
+open for the first time, it waits for the link of its consumers, also when a publish has opened its own link before.
+
+A consumer that you subscribe, or resume, while the connection is open takes nothing away either. \`whenOpen()\` and the
+subscription's \`ready\` wait for it, and \`status().consumers.missing\` names it until then.
 
 A step that is not in a table is a defect of this library. It is reported as the event \`internal-error\`, and costs nothing by
 itself.

@@ -303,6 +303,8 @@ export class Composition {
       linkChanged: this.links.changed$,
       awayBecause: () => this.links.awayBecause,
       gaveUpBecause: () => this.shutdown.gaveUpBecause,
+      // Before the start nobody is attached, and nobody waits for that.
+      undecided: () => (this.links.areStarted ? this.keepers.undecided : []),
       giveUp: (cause) => this.shutdown.giveUpStarting(cause),
     });
   }

@@ -121,7 +121,7 @@ export class Links {
     const link = opened();
     if (link !== undefined) return link;
     const { role, state, awayBecause } = keeper;
-    throw new NotOpenError(`${this.needs.name} ${role}`, timeoutMs, state.name, awayBecause);
+    throw new NotOpenError(`${this.needs.name} ${role}`, timeoutMs, { state: state.name, cause: awayBecause });
   }
 
   /** Resolves when the consuming link has restored the queues that died with it, or has had its time. */

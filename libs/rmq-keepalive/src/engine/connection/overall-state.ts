@@ -5,10 +5,17 @@
 import { BehaviorSubject, defer, first, firstValueFrom, NEVER, type Observable, of, takeUntil } from 'rxjs';
 import type { Clock } from '../base/clock.js';
 import { tookStep } from '../base/steps.js';
-import { type ConnectionState, nextState, type StateName, weakestState } from '../reporting/lifecycle.js';
+import {
+  type ConnectionState,
+  type LinkRole,
+  nextState,
+  type StateName,
+  weakestState,
+} from '../reporting/lifecycle.js';
 
 /** The part of a link that is summed up. */
 interface StatefulLink {
+  readonly role: LinkRole;
   readonly state: ConnectionState;
 }
 
@@ -63,7 +70,7 @@ export class OverallState {
     if (link.state.name === 'open' || link.state.name === 'backing-off') this.#counting.add(link);
     const next = this.#sumOf(links.map(({ state }) => state));
     const from = this.value;
-    if (next === undefined) return;
+    if (next === undefined || (next.name === 'open' && this.#awaitsConsumers(links))) return;
     if (next.name === from.name) {
       if (carriesNews(next.name)) this.#state$.next(next);
       return;
@@ -88,6 +95,11 @@ export class OverallState {
     }
     if (states.some(({ name }) => name === 'closing' || name === 'closed')) return { name: 'closing' };
     return weakestState([...this.#counting].map(({ state }) => state));
+  }
+
+  /** The link of the consumers is dialled for the first time: without its outcome nobody calls the connection open. */
+  #awaitsConsumers(links: readonly StatefulLink[]): boolean {
+    return links.some((link) => link.role === 'consuming' && link.state.name !== 'idle' && !this.#counting.has(link));
   }
 
   #moveTo(next: ConnectionState): void {

@@ -204,7 +204,11 @@ export class RmqConnection {
     await startup.untilStarted(first, options.startup);
   }
 
-  /** Resolves when the connection is open. @throws {@link NotOpenError} after `timeoutMs`; {@link ConnectionClosedError} when it closes */
+  /**
+   * Resolves when the connection is open and every consumer that is wanted by then is attached, or named in
+   * `status().consumers.missing` with the reason: also one that was subscribed while it was open.
+   * @throws {@link NotOpenError} after `timeoutMs`; {@link ConnectionClosedError} when it closes
+   */
   async whenOpen(options: { timeoutMs?: number } = {}): Promise<void> {
     await this.#parts.startup.whenOpen(options.timeoutMs);
   }

@@ -1,5 +1,5 @@
 /** Waits for the first opening: `start()` by its policy, and `whenOpen()`. */
-import { first, firstValueFrom, type Observable, Subject } from 'rxjs';
+import { first, firstValueFrom, type Observable, ReplaySubject } from 'rxjs';
 import type { Clock } from '../base/clock.js';
 import { ConnectionClosedError, GaveUpError, NotOpenError } from '../errors/connection-errors.js';
 import { lessonOrFailure } from '../link/channel-limit.js';
@@ -20,8 +20,16 @@ interface StartupNeeds {
   awayBecause(): Error | undefined;
   /** Why the connection gave up, if it did. */
   gaveUpBecause(): Error | undefined;
+  /** Wanted consumers of which the broker has said nothing so far. */
+  undecided(): readonly Undecided[];
   /** Ends the connection, unless it is ending already; resolves when it is closed. */
   giveUp(cause: Error): Promise<unknown>;
+}
+
+interface Undecided {
+  readonly name: string;
+  /** Settles when there is an answer. */
+  readonly ready: Promise<void>;
 }
 
 export class Startup {
@@ -41,13 +49,31 @@ export class Startup {
   /** @throws {@link NotOpenError} after `timeoutMs`; {@link ConnectionClosedError} or {@link GaveUpError} when it never will be */
   async whenOpen(timeoutMs: number | undefined): Promise<void> {
     const { name, clock, state } = this.needs;
-    const isOver = new Subject<void>();
+    const isOver = new ReplaySubject<void>(1);
     const timer = timeoutMs === undefined ? undefined : clock.setTimer(() => isOver.next(), timeoutMs);
-    const settled = await state.untilSettled(isOver);
+    const outcome = await this.#untilServing(isOver);
     timer?.cancel();
-    if (settled?.name === 'open') return;
-    if (settled !== undefined) throw this.#closedTooEarly();
-    throw new NotOpenError(name, timeoutMs ?? 0, state.value.name, this.needs.awayBecause());
+    if (outcome === 'open') return;
+    if (outcome !== 'over') throw this.#closedTooEarly();
+    const waitsFor = state.value.name === 'open' ? this.needs.undecided().map((one) => one.name) : [];
+    const cause = this.needs.awayBecause();
+    throw new NotOpenError(name, timeoutMs ?? 0, { state: state.value.name, waitsFor, cause });
+  }
+
+  /** Open, and each consumer that is wanted then is attached or named: also those that were wanted while it was open. */
+  async #untilServing(isOver: Observable<void>): Promise<'open' | 'over' | 'closed'> {
+    const { state } = this.needs;
+    const over = firstValueFrom(isOver, { defaultValue: undefined });
+    for (;;) {
+      const settled = await state.untilSettled(isOver);
+      if (settled === undefined) return 'over';
+      if (settled.name !== 'open') return 'closed';
+      const waiting = this.needs.undecided();
+      if (waiting.length === 0) return 'open';
+      const answer = Promise.race(waiting.map(({ ready }) => ready)).catch(() => undefined);
+      const isTimeOver = await Promise.race([answer.then(() => false), over.then(() => true)]);
+      if (isTimeOver) return 'over';
+    }
   }
 
   /** Rejects when it never will. */

@@ -215,12 +215,13 @@ export class ConnectionClosedError extends RmqError {
 
 /** `whenOpen()` ran out of time. */
 export class NotOpenError extends RmqError {
-  constructor(name: string, timeoutMs: number, state: string, cause?: unknown) {
-    super(
-      'RMQ_NOT_OPEN',
-      `Connection "${name}" is not open after ${timeoutMs} ms; it is ${state}${cause === undefined ? '' : ` (${reasonOf(cause)})`}`,
-      { cause },
-    );
+  /** @param is.waitsFor subscriptions of which the broker has said nothing so far */
+  constructor(name: string, timeoutMs: number, is: { state: string; waitsFor?: readonly string[]; cause?: unknown }) {
+    const { state, waitsFor = [], cause } = is;
+    const waits = waitsFor.length === 0 ? '' : ` and waits for the consumers of ${waitsFor.join(', ')}`;
+    const because = cause === undefined ? '' : ` (${reasonOf(cause)})`;
+    const after = `after ${timeoutMs} ms; it is ${state}${waits}${because}`;
+    super('RMQ_NOT_OPEN', `Connection "${name}" is not open ${after}`, { cause });
   }
 }
 

@@ -43,7 +43,7 @@ export const STATE_MEANINGS: Record<StateName, string> = {
   connecting: 'An attempt is under way: address asked, TCP, TLS, AMQP handshake, all within one deadline.',
   recovering:
     'The link is up; exchanges, queues and bindings are declared, then consumers attached, then unconfirmed messages sent again.',
-  open: 'The link is up, the topology declared, and every wanted consumer attached or named in the recovery report.',
+  open: 'The link is up, the topology declared, and every consumer that was wanted by then attached or named in the recovery report.',
   'backing-off': 'No link; the next attempt starts at `retryAt`. `cause` says why the last one ended.',
   closing: 'close() was called: consumers are cancelled, handlers drained, confirms flushed, each within a deadline.',
   closed: 'The end. Every socket is destroyed and every timer gone. `cause` is set when we gave up (`maxAttempts`).',

@@ -8,13 +8,23 @@ export interface Subscription {
   readonly isAttached: boolean;
   readonly isPaused: boolean;
   /**
+   * Resolves when the broker has its consumer, at once while that is so. It waits for the link, for a `resume()`, and for what comes
+   * after a loss. Read it again after each of them: a promise is about one wait. Nobody has to read it.
+   *
+   * It rejects when the broker refuses the consumer, or when there is no channel for it. The library goes on asking all the same:
+   * `status().consumers.missing` names it, and the next `ready` is about the next attempt.
+   * @throws {@link ConsumeRefusedError}, {@link ChannelsExhaustedError}, {@link ClosesTheLinkError}, {@link NoAnswerYetError};
+   * {@link ConnectionClosedError} when it was unsubscribed, or the connection was closed
+   */
+  readonly ready: Promise<void>;
+  /**
    * No more deliveries, until {@link resume}: also not after a reconnect. Running handlers go on and settle; what waits for
    * its turn is given back. Resolves when the broker has consented, or the link is gone. The queue fills meanwhile, except
    * one that the broker named: that goes with its consumer.
    */
   pause(): Promise<void>;
   /**
-   * Consumes again, as soon as the link is up. Resolves when that is under way; `isAttached` and the event
+   * Consumes again, as soon as the link is up. Resolves when that is under way; {@link ready} and the event
    * `consumer-attached` tell when it is done.
    */
   resume(): Promise<void>;
@@ -36,6 +46,9 @@ export function subscriptionHandle(
     },
     get isPaused() {
       return keeper.isPaused;
+    },
+    get ready() {
+      return keeper.ready;
     },
     pause: () => keeper.pause(),
     resume: () => keeper.resume(),

@@ -16,6 +16,7 @@ import type { StuckLine } from '../failures/stuck-deliveries.js';
 import type { WantedSubscription } from '../options/subscription.js';
 import { Attaching, type AttachingNeeds } from './attaching.js';
 import { LinkTrial } from './link-trial.js';
+import { readOnce } from './readiness.js';
 import { SubscriptionLife } from './subscription-life.js';
 import type { MissingBecause } from './subscription-state.js';
 
@@ -59,6 +60,17 @@ export class SubscriptionKeeper {
   /** The broker has its consumer: also for a moment after a pause, or the end, until that is cancelled. */
   get isAttached(): boolean {
     return this.#attaching.isAttached;
+  }
+
+  /** It is attached, or status names why it is not; nobody wants one that was paused or ended. */
+  get isDecided(): boolean {
+    return this.#life.isDecided;
+  }
+
+  /** Resolves when it is attached; rejects when that was refused, or it has ended. */
+  get ready(): Promise<void> {
+    // A pause that is not over yet takes the consumer away that is there now.
+    return readOnce(this.#attaching.cancels.done.then(() => this.#life.ready));
   }
 
   get consumerTag(): string | undefined {

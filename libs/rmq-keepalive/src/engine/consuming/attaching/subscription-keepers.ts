@@ -59,6 +59,11 @@ export class SubscriptionKeepers {
     return [...this.#keepers.values(), ...this.#leaving];
   }
 
+  /** Those that are wanted, and neither attached nor named as missing. */
+  get undecided(): SubscriptionKeeper[] {
+    return this.all().filter(({ isDecided }) => !isDecided);
+  }
+
   named(name: string): SubscriptionKeeper | undefined {
     return this.#keepers.get(name);
   }

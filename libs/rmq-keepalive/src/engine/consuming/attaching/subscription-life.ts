@@ -1,6 +1,7 @@
 /** The life of one subscription: the state it is in, and what follows from that alone. */
 import type { Clock } from '../../base/clock.js';
 import { tookStep } from '../../base/steps.js';
+import { Readiness } from './readiness.js';
 import {
   type MissingBecause,
   missingBecauseOf,
@@ -10,12 +11,15 @@ import {
 
 export class SubscriptionLife {
   #state: SubscriptionState = { name: 'waiting', missing: undefined };
+  readonly #readiness: Readiness;
 
   constructor(
     private readonly owner: string,
     private readonly clock: Clock,
     private readonly illegal: (error: Error) => void,
-  ) {}
+  ) {
+    this.#readiness = new Readiness(owner);
+  }
 
   get state(): SubscriptionState {
     return this.#state;
@@ -39,6 +43,16 @@ export class SubscriptionLife {
     return missingBecauseOf(this.#state);
   }
 
+  /** It is attached, or named as missing; nobody wants one that was paused or ended. */
+  get isDecided(): boolean {
+    return !this.isWanted || this.#state.name === 'attached' || this.missing !== undefined;
+  }
+
+  /** Resolves when it is attached; rejects when that was refused, or it has ended. */
+  get ready(): Promise<void> {
+    return this.#readiness.promise;
+  }
+
   /** The same, for a reason that is known now; since when it is missing does not change. */
   missingFor(cause: Error): MissingBecause {
     return { cause, since: this.missing?.since ?? this.clock.wallClock() };
@@ -48,5 +62,6 @@ export class SubscriptionLife {
     const from = this.#state;
     this.#state = to;
     tookStep(this.owner, nextSubscriptionState, [from, to], this.illegal);
+    this.#readiness.step(from, to);
   }
 }
