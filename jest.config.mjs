@@ -23,6 +23,7 @@ const common = {
     '^nestjs-rmq-keepalive/errors$': '<rootDir>/libs/rmq-keepalive/src/errors.ts',
     '^nestjs-rmq-keepalive/(.+)$': '<rootDir>/libs/rmq-keepalive/src/integrations/$1/index.ts',
     '^#engine/(.*)\\.js$': '<rootDir>/libs/rmq-keepalive/src/engine/$1',
+    '^#testing/(.*)\\.js$': '<rootDir>/libs/rmq-keepalive/src/integrations/testing/$1',
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },
   testPathIgnorePatterns: ['/node_modules/', '/dist/'],

@@ -6,7 +6,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { CertificateAuthority } from '../../dist/tools/broker/certificates.js';
-import { findFreePort } from '../../dist/tools/broker/free-ports.js';
+import { findFreePort } from '../../libs/rmq-keepalive/dist/integrations/testing/base/free-ports.js';
 import { runBench } from '../shared/run-bench.mjs';
 import { Child } from '../shared/child.mjs';
 import { WORKLOADS } from '../throughput/protocol.mjs';

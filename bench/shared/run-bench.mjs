@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { PrivateBroker } from '../../dist/tools/broker/private-broker.js';
+import { PrivateBroker } from '../../libs/rmq-keepalive/dist/integrations/testing/real/private-broker.js';
 import { describeRun, saveResults } from './about.mjs';
 
 /**

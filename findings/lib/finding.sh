@@ -17,6 +17,6 @@ run_on() {
 
 # The runner of brokers is TypeScript; the library itself is not used.
 build_tools() {
-  [ -f "$repository/dist/tools/broker/private-broker.js" ] && return
+  [ -f "$repository/libs/rmq-keepalive/dist/integrations/testing/real/private-broker.js" ] && return
   (cd "$repository" && [ -d node_modules ] || npm ci --silent && npm run --silent build)
 }

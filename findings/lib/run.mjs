@@ -8,7 +8,7 @@
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { PrivateBroker } from '../../dist/tools/broker/private-broker.js';
+import { PrivateBroker } from '../../libs/rmq-keepalive/dist/integrations/testing/real/private-broker.js';
 
 const [file, ...series] = process.argv.slice(2);
 const amqp = createRequire(file)('amqplib');

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { connect } from 'amqplib';
 import { chooseBroker, type BrokerWishes, type ChosenBroker } from '../../apps/demo/src/choose-broker.js';
-import { findFreePort } from '../../tools/broker/free-ports.js';
-import { PrivateBroker } from '../../tools/broker/private-broker.js';
+import { findFreePort } from '#testing/base/free-ports.js';
+import { PrivateBroker } from '#testing/real/private-broker.js';
 import { DemoProcess } from '../support/children/demo-process.js';
 import { until } from '../support/until.js';
 

@@ -6,7 +6,7 @@ import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { connect as connectAmqplib } from 'amqplib';
 import { CertificateAuthority } from '../../tools/broker/certificates.js';
-import { findFreePort } from '../../tools/broker/free-ports.js';
+import { findFreePort } from '#testing/base/free-ports.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 

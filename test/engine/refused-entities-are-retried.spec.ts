@@ -1,6 +1,6 @@
 /** What was refused once is asked for again, on a link that lives; what was never reached says why. */
 import { describe, expect, it } from '@jest/globals';
-import { findFreePort } from '../../tools/broker/free-ports.js';
+import { findFreePort } from '#testing/base/free-ports.js';
 import { ScriptedBroker } from '../../tools/broker/scripted-broker.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';

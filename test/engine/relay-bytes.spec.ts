@@ -11,7 +11,7 @@ import type { RelayRequest } from '#engine/relay/shared/relay-messages.js';
 import type { RelayPassage } from '#engine/relay/relay-passage.js';
 import { Relay } from '#engine/relay/relay.js';
 import { encodeContent, encodeMethod, HEARTBEAT_FRAME } from '../../tools/broker/amqp-codec.js';
-import { FrameReader, PROTOCOL_HEADER } from '../../tools/broker/amqp-frames.js';
+import { FrameReader, PROTOCOL_HEADER } from '#testing/wire/amqp-frames.js';
 import { seededRandom } from '../../tools/chaos/seeded-random.js';
 import { staysTrue, until } from '../support/until.js';
 

@@ -6,7 +6,7 @@ import { createServer, type TlsOptions } from 'node:tls';
 import { once } from 'node:events';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import type { RmqConnectionOptions } from '#engine/connection/connection-options.js';
-import { findFreePorts } from '../../tools/broker/free-ports.js';
+import { findFreePorts } from '#testing/base/free-ports.js';
 import { blockedChild } from '../support/children/blocked-child.js';
 import { CertificateAuthority } from '../../tools/broker/certificates.js';
 import { useFaults } from '../support/fault-fixture.js';

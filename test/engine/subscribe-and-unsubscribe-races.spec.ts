@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { RmqConnectionOptions } from '#engine/connection/connection-options.js';
 import { RmqConnection } from '#engine/connection/rmq-connection.js';
-import type { AmqpMethod } from '../../tools/broker/amqp-frames.js';
+import type { AmqpMethod } from '#testing/wire/amqp-frames.js';
 import { usualAnswer } from '../../tools/broker/scripted-answers.js';
 import { ScriptedBroker } from '../../tools/broker/scripted-broker.js';
 import type { ScriptedSession } from '../../tools/broker/scripted-session.js';

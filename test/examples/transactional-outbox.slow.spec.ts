@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { FaultProxy } from '../../tools/broker/fault-proxy.js';
+import type { FaultProxy } from '#testing/proxy/fault-proxy.js';
 import { useDatabase } from '../support/database-fixture.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { Fleet } from '../support/children/fleet.js';

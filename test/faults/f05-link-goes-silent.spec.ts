@@ -9,7 +9,7 @@ import { describe, expect, it } from '@jest/globals';
 import { connect, type ChannelModel } from 'amqplib';
 import type { RmqConnectionOptions } from '#engine/connection/connection-options.js';
 import type { RmqConnection } from '#engine/connection/rmq-connection.js';
-import type { Directions, FaultProxy } from '../../tools/broker/fault-proxy.js';
+import type { Directions, FaultProxy } from '#testing/proxy/fault-proxy.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { canSeeSockets, isSocketHeld } from '../support/links/own-sockets.js';
 import { until } from '../support/until.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { connect } from 'amqplib';
-import type { AmqpMethod } from '../../tools/broker/amqp-frames.js';
+import type { AmqpMethod } from '#testing/wire/amqp-frames.js';
 import { ScriptedBroker } from '../../tools/broker/scripted-broker.js';
 import type { RmqConnection } from '#engine/connection/rmq-connection.js';
 import { verdict } from '../../libs/rmq-keepalive/src/integrations/terminus/health-verdict.js';

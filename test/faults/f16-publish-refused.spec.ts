@@ -10,7 +10,7 @@ import {
   PublishTimeoutError,
 } from '#engine/errors/publish-errors.js';
 import type { OutboxOptions } from '#engine/publishing/sending/outbox.js';
-import type { FaultProxy } from '../../tools/broker/fault-proxy.js';
+import type { FaultProxy } from '#testing/proxy/fault-proxy.js';
 import { bareClient } from '../support/bare-amqplib.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';

@@ -6,7 +6,7 @@ import { connect as connectManager } from 'amqp-connection-manager';
 import { connect as connectAmqplib } from 'amqplib';
 import { describeEvent } from '#engine/reporting/event-sentences.js';
 import type { RmqConnection } from '#engine/connection/rmq-connection.js';
-import { findFreePort, findFreePorts } from '../../tools/broker/free-ports.js';
+import { findFreePort, findFreePorts } from '#testing/base/free-ports.js';
 import { ScriptedBroker } from '../../tools/broker/scripted-broker.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';

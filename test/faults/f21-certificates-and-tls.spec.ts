@@ -10,7 +10,7 @@ import { connect as connectAmqplib } from 'amqplib';
 import type { RmqConnectionOptions } from '#engine/connection/connection-options.js';
 import type { RmqConnection } from '#engine/connection/rmq-connection.js';
 import { CertificateAuthority } from '../../tools/broker/certificates.js';
-import { findFreePort } from '../../tools/broker/free-ports.js';
+import { findFreePort } from '#testing/base/free-ports.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 

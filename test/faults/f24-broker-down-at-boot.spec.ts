@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { connect as connectAmqplib } from 'amqplib';
-import { findFreePort } from '../../tools/broker/free-ports.js';
+import { findFreePort } from '#testing/base/free-ports.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 

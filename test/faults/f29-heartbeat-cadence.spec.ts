@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { connect } from 'amqplib';
-import type { FaultProxy } from '../../tools/broker/fault-proxy.js';
+import type { FaultProxy } from '#testing/proxy/fault-proxy.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { Metronome } from '../support/metronome.js';
 import { until } from '../support/until.js';

@@ -12,7 +12,7 @@ import type { RelayRequest } from '#engine/relay/shared/relay-messages.js';
 import { newDoorPlace } from '#engine/relay/shared/door-folders.js';
 import { RelayThread } from '#engine/relay/relay-thread.js';
 import { Relay } from '#engine/relay/relay.js';
-import { findFreePort } from '../../tools/broker/free-ports.js';
+import { findFreePort } from '#testing/base/free-ports.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 

@@ -4,7 +4,7 @@ import { NestFactory } from '@nestjs/core';
 import { connect } from 'amqplib';
 import { RmqConnection, RmqKeepaliveModule, Subscribe } from 'nestjs-rmq-keepalive';
 import { RmqHealthModule } from 'nestjs-rmq-keepalive/terminus';
-import type { FaultProxy } from '../../tools/broker/fault-proxy.js';
+import type { FaultProxy } from '#testing/proxy/fault-proxy.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 

@@ -3,7 +3,7 @@ import { connect as connectAmqplib } from 'amqplib';
 import type { RmqConnectionOptions } from '#engine/connection/connection-options.js';
 import { RmqConnection } from '#engine/connection/rmq-connection.js';
 import { verdict } from '../../libs/rmq-keepalive/src/integrations/terminus/health-verdict.js';
-import type { PrivateBroker } from '../../tools/broker/private-broker.js';
+import type { PrivateBroker } from '#testing/real/private-broker.js';
 import { type ClusterVhost, PrivateCluster } from '../../tools/broker/private-cluster.js';
 import { Oracle } from '../support/oracle.js';
 import { until } from '../support/until.js';

@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { connect as connectAmqplib } from 'amqplib';
 import type { RmqConnectionOptions } from '#engine/connection/connection-options.js';
 import { CertificateAuthority } from '../../tools/broker/certificates.js';
-import { findFreePort } from '../../tools/broker/free-ports.js';
+import { findFreePort } from '#testing/base/free-ports.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 

@@ -4,7 +4,7 @@ import { Controller, type Type } from '@nestjs/common';
 import { type ClientProxy, EventPattern, MessagePattern } from '@nestjs/microservices';
 import type { RmqClientOptions, RmqServerOptions } from 'nestjs-rmq-keepalive/microservices';
 import { firstValueFrom, lastValueFrom, Subject, timeout } from 'rxjs';
-import type { FaultProxy } from '../../tools/broker/fault-proxy.js';
+import type { FaultProxy } from '#testing/proxy/fault-proxy.js';
 import { type Side, useTransport } from '../support/transport/transport-fixture.js';
 import { TypescriptChild } from '../support/children/typescript-child.js';
 import { until } from '../support/until.js';

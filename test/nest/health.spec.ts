@@ -3,7 +3,7 @@ import { Controller, Get, Injectable, type INestApplication, type ModuleMetadata
 import { HealthCheckService, TerminusModule } from '@nestjs/terminus';
 import { OptionsError, RmqConnection, Subscribe, type RmqConnectionOptions } from 'nestjs-rmq-keepalive';
 import { RmqHealthIndicator, RmqHealthModule, type RmqHealthOptions } from 'nestjs-rmq-keepalive/terminus';
-import { findFreePort } from '../../tools/broker/free-ports.js';
+import { findFreePort } from '#testing/base/free-ports.js';
 import { useNest } from '../support/nest-fixture.js';
 import { until } from '../support/until.js';
 

@@ -10,7 +10,7 @@ import {
 } from '@nestjs/common';
 import { RmqConnection, RmqPublisher, Subscribe } from 'nestjs-rmq-keepalive';
 import { GaveUpError } from 'nestjs-rmq-keepalive/errors';
-import { findFreePort } from '../../tools/broker/free-ports.js';
+import { findFreePort } from '#testing/base/free-ports.js';
 import { publish, useNest } from '../support/nest-fixture.js';
 import { until } from '../support/until.js';
 

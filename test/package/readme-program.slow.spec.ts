@@ -7,8 +7,8 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 
 import { until } from '../support/until.js';
-import { findFreePort } from '../../tools/broker/free-ports.js';
-import { PrivateBroker } from '../../tools/broker/private-broker.js';
+import { findFreePort } from '#testing/base/free-ports.js';
+import { PrivateBroker } from '#testing/real/private-broker.js';
 
 const run = promisify(execFile);
 

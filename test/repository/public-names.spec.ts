@@ -39,6 +39,9 @@ const NAMES: Readonly<Record<string, string>> = {
     RmqClient RmqClientOptions RmqServer RmqServerContext RmqServerOptions RmqTransportEvents RmqTransportStatus
     TransportChannel
   `,
+  './testing': `
+    BrokerUnavailableError PrivateBroker PrivateBrokerOptions RunningBrokerAddress
+  `,
 };
 
 describe('the public names', () => {

@@ -6,9 +6,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach } from '@jest/globals';
 import { RmqConnection } from '#engine/connection/rmq-connection.js';
 import type { RmqConnectionOptions } from '#engine/connection/connection-options.js';
-import type { BrokerControl, TestVhost } from '../../tools/broker/broker-control.js';
-import { FaultProxy } from '../../tools/broker/fault-proxy.js';
-import { PrivateBroker, type PrivateBrokerOptions } from '../../tools/broker/private-broker.js';
+import type { BrokerControl, TestVhost } from '#testing/real/broker-control.js';
+import { FaultProxy } from '#testing/proxy/fault-proxy.js';
+import { PrivateBroker, type PrivateBrokerOptions } from '#testing/real/private-broker.js';
 import { heartbeatOf } from './heartbeat-thread.js';
 import { Metronome } from './metronome.js';
 import { Oracle } from './oracle.js';

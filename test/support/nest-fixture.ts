@@ -3,8 +3,8 @@ import { beforeEach } from '@jest/globals';
 import type { DynamicModule, INestApplication, ModuleMetadata } from '@nestjs/common';
 import { Test, type TestingModuleBuilder } from '@nestjs/testing';
 import { RmqKeepaliveModule, RmqPublisher, type RmqConnectionOptions } from 'nestjs-rmq-keepalive';
-import type { BrokerControl } from '../../tools/broker/broker-control.js';
-import type { PrivateBroker } from '../../tools/broker/private-broker.js';
+import type { BrokerControl } from '#testing/real/broker-control.js';
+import type { PrivateBroker } from '#testing/real/private-broker.js';
 import { type FaultFixture, type OwnBroker, useFaults } from './fault-fixture.js';
 import { keepingLogger, type LogLine } from './keeping-logger.js';
 

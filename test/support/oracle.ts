@@ -9,7 +9,7 @@ import type { ConnectionEvent } from '#engine/reporting/events.js';
 import { NEXT_STATES } from '#engine/reporting/lifecycle.js';
 import type { RmqConnection } from '#engine/connection/rmq-connection.js';
 import type { Delivery } from '#engine/consuming/delivery/delivery.js';
-import type { BrokerControl } from '../../tools/broker/broker-control.js';
+import type { BrokerControl } from '#testing/real/broker-control.js';
 import { until } from './until.js';
 
 export class Oracle {

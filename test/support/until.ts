@@ -1,6 +1,6 @@
 /** Waits for a fact, never for time, and says what was waited for when it never comes; or that a fact goes on to hold. */
 import { inspect, types } from 'node:util';
-import { askUntil, isTrue, type LastWord } from '../../tools/broker/wait-until.js';
+import { askUntil, isTrue, type LastWord } from '#testing/base/wait-until.js';
 
 export interface UntilOptions {
   /** How long to keep asking, in milliseconds. @default 10000 */

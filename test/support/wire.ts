@@ -1,8 +1,8 @@
 /** What went over the wire, by name and with its fields: for counting attempts where they really happen. */
 import { decodeMethod } from '../../tools/broker/amqp-codec.js';
-import type { AmqpMethod } from '../../tools/broker/amqp-frames.js';
-import { FaultProxy } from '../../tools/broker/fault-proxy.js';
-import type { Direction } from '../../tools/broker/frame-recorder.js';
+import type { AmqpMethod } from '#testing/wire/amqp-frames.js';
+import { FaultProxy } from '#testing/proxy/fault-proxy.js';
+import type { Direction } from '#testing/proxy/frame-recorder.js';
 import type { FaultFixture } from './fault-fixture.js';
 
 export interface WireMethod {

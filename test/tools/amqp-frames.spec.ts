@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { HEARTBEAT_FRAME, encodeContent, encodeMethod } from '../../tools/broker/amqp-codec.js';
-import { FrameReader, PROTOCOL_HEADER, methodId, methodName } from '../../tools/broker/amqp-frames.js';
+import { FrameReader, PROTOCOL_HEADER, methodId, methodName } from '#testing/wire/amqp-frames.js';
 
 const conversation = Buffer.concat([
   PROTOCOL_HEADER,

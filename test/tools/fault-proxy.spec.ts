@@ -2,8 +2,8 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type ChannelModel, connect as connectAmqp } from 'amqplib';
 import { once } from 'node:events';
 import { type Server, type Socket, connect, createServer } from 'node:net';
-import { FaultProxy } from '../../tools/broker/fault-proxy.js';
-import { findFreePort } from '../../tools/broker/free-ports.js';
+import { FaultProxy } from '#testing/proxy/fault-proxy.js';
+import { findFreePort } from '#testing/base/free-ports.js';
 import { ScriptedBroker } from '../../tools/broker/scripted-broker.js';
 import { until } from '../support/until.js';
 

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { PrivateBroker } from '../../tools/broker/private-broker.js';
+import { PrivateBroker } from '#testing/real/private-broker.js';
 import { TypescriptChild } from '../support/children/typescript-child.js';
 import { until } from '../support/until.js';
 

@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { BrokerUnavailableError } from '../../tools/broker/broker-unavailable-error.js';
-import { obtainRabbitMq } from '../../tools/broker/obtain-rabbitmq.js';
+import { BrokerUnavailableError } from '#testing/base/broker-unavailable-error.js';
+import { obtainRabbitMq } from '#testing/provision/obtain-rabbitmq.js';
 
 describe('obtaining RabbitMQ', () => {
   it('takes the second one from the cache, without a word', async () => {

@@ -1,9 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { type ChannelModel, connect } from 'amqplib';
 import { once } from 'node:events';
-import type { TestVhost } from '../../tools/broker/broker-control.js';
-import { evaluateErlang } from '../../tools/broker/erlang-control.js';
-import { PrivateBroker } from '../../tools/broker/private-broker.js';
+import type { TestVhost } from '#testing/real/broker-control.js';
+import { evaluateErlang } from '#testing/real/erlang-control.js';
+import { PrivateBroker } from '#testing/real/private-broker.js';
 import { until } from '../support/until.js';
 
 let broker: PrivateBroker;

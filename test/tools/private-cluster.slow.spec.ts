@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { connect } from 'amqplib';
-import type { PrivateBroker } from '../../tools/broker/private-broker.js';
+import type { PrivateBroker } from '#testing/real/private-broker.js';
 import { type ClusterVhost, PrivateCluster } from '../../tools/broker/private-cluster.js';
 import { until } from '../support/until.js';
 

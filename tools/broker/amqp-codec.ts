@@ -5,7 +5,7 @@
  */
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { type AmqpMethod, FRAME_END, FRAME_OVERHEAD, methodId } from './amqp-frames.js';
+import { type AmqpMethod, FRAME_END, FRAME_OVERHEAD, methodId } from '#testing/wire/amqp-frames.js';
 
 /** Fields of a method or of message properties, by their camel-case names; long strings are Buffers. */
 export type AmqpFields = Record<string, unknown>;

@@ -10,13 +10,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { type Socket, connect } from 'node:net';
-import { PROTOCOL_HEADER } from './amqp-frames.js';
-import { BrokerUnavailableError } from './broker-unavailable-error.js';
-import { findFreePort } from './free-ports.js';
-import { type ProgressListener, narrate } from './progress.js';
-import type { RabbitMqSeries } from './rabbitmq-installation.js';
-import { findCommand, runCommand } from './run-command.js';
-import { waitUntil } from './wait-until.js';
+import { PROTOCOL_HEADER } from '#testing/wire/amqp-frames.js';
+import { BrokerUnavailableError } from '#testing/base/broker-unavailable-error.js';
+import { findFreePort } from '#testing/base/free-ports.js';
+import { type ProgressListener, narrate } from '#testing/base/progress.js';
+import type { RabbitMqSeries } from '#testing/provision/rabbitmq-installation.js';
+import { findCommand, runCommand } from '#testing/base/run-command.js';
+import { waitUntil } from '#testing/base/wait-until.js';
 
 export interface DockerBrokerOptions {
   /** Release series, as a tag of the official image. @default '4.0' */

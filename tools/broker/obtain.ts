@@ -1,8 +1,8 @@
 /** Command: puts a RabbitMQ into the cache before the tests need it. `obtain.js [--version 3.10|4.0|4.3]...` */
 import { parseArgs } from 'node:util';
-import { BrokerUnavailableError } from './broker-unavailable-error.js';
-import { obtainRabbitMq } from './obtain-rabbitmq.js';
-import { asSeries } from './rabbitmq-installation.js';
+import { BrokerUnavailableError } from '#testing/base/broker-unavailable-error.js';
+import { obtainRabbitMq } from '#testing/provision/obtain-rabbitmq.js';
+import { asSeries } from '#testing/provision/rabbitmq-installation.js';
 
 const { values } = parseArgs({ options: { version: { type: 'string', multiple: true } } });
 try {

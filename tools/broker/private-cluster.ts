@@ -6,13 +6,13 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TestVhost } from './broker-control.js';
-import { erlangBinary } from './erlang-control.js';
-import { NameService } from './name-service.js';
-import { obtainRabbitMq } from './obtain-rabbitmq.js';
-import { type ClusterMembership, PrivateBroker, type PrivateBrokerOptions } from './private-broker.js';
-import { ProcessGuard } from './process-guard.js';
-import { waitUntil } from './wait-until.js';
+import type { TestVhost } from '#testing/real/broker-control.js';
+import { erlangBinary } from '#testing/real/erlang-control.js';
+import { NameService } from '#testing/real/name-service.js';
+import { obtainRabbitMq } from '#testing/provision/obtain-rabbitmq.js';
+import { type ClusterMembership, PrivateBroker, type PrivateBrokerOptions } from '#testing/real/private-broker.js';
+import { ProcessGuard } from '#testing/real/process-guard.js';
+import { waitUntil } from '#testing/base/wait-until.js';
 
 export interface PrivateClusterOptions extends Pick<
   PrivateBrokerOptions,

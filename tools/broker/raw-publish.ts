@@ -1,7 +1,7 @@
 /** Publishes a message with a header table that no client library would write. */
 import type { ConfirmChannel } from 'amqplib';
 import { encodeMethod } from './amqp-codec.js';
-import { FRAME_END } from './amqp-frames.js';
+import { FRAME_END } from '#testing/wire/amqp-frames.js';
 
 /** The parts of amqplib behind a channel; what is written there goes out as it is. */
 interface RawChannel {

@@ -1,7 +1,7 @@
 /** Command: runs a private broker until it is told to stop. */
 import { parseArgs } from 'node:util';
-import { BrokerUnavailableError } from './broker-unavailable-error.js';
-import { asSeries } from './rabbitmq-installation.js';
+import { BrokerUnavailableError } from '#testing/base/broker-unavailable-error.js';
+import { asSeries } from '#testing/provision/rabbitmq-installation.js';
 import { startBroker } from './start-broker.js';
 
 const USAGE = `Runs a RabbitMQ on loopback until Ctrl-C, and prints its address.

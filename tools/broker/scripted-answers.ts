@@ -1,6 +1,6 @@
 /** The answer that each AMQP request usually gets, for the requests whose answer needs no memory. */
 import type { AmqpFields } from './amqp-codec.js';
-import type { AmqpMethod } from './amqp-frames.js';
+import type { AmqpMethod } from '#testing/wire/amqp-frames.js';
 
 interface Answer {
   method: AmqpMethod;

@@ -7,8 +7,8 @@
  */
 import { once } from 'node:events';
 import { type Server, createServer } from 'node:net';
-import type { AmqpMethod } from './amqp-frames.js';
-import { findFreePort } from './free-ports.js';
+import type { AmqpMethod } from '#testing/wire/amqp-frames.js';
+import { findFreePort } from '#testing/base/free-ports.js';
 import { ScriptedSession } from './scripted-session.js';
 import type { ScriptedManners, ScriptedTune } from './scripted-session.js';
 

@@ -8,7 +8,7 @@ import {
   encodeContent,
   encodeMethod,
 } from './amqp-codec.js';
-import { type AmqpFrame, type AmqpMethod, FrameReader } from './amqp-frames.js';
+import { type AmqpFrame, type AmqpMethod, FrameReader } from '#testing/wire/amqp-frames.js';
 import { usualAnswer } from './scripted-answers.js';
 
 export interface ReceivedFrame {

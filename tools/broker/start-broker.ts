@@ -1,7 +1,7 @@
 /** A broker of our own by whatever way works here: a private node, else a Docker container. */
-import { BrokerUnavailableError } from './broker-unavailable-error.js';
+import { BrokerUnavailableError } from '#testing/base/broker-unavailable-error.js';
 import { DockerBroker } from './docker-broker.js';
-import { PrivateBroker, type PrivateBrokerOptions } from './private-broker.js';
+import { PrivateBroker, type PrivateBrokerOptions } from '#testing/real/private-broker.js';
 
 export interface RunningBroker {
   readonly url: string;

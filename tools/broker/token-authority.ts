@@ -2,7 +2,7 @@
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { PrivateBrokerOptions } from './private-broker.js';
+import type { PrivateBrokerOptions } from '#testing/real/private-broker.js';
 
 export interface TokenWishes {
   /** Seconds until it ends, rounded up to a whole second: RabbitMQ 4.0 takes a fraction, and is confused by it later. */

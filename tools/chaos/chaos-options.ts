@@ -1,6 +1,6 @@
 /** The command line: read, checked, explained. */
 import { parseArgs } from 'node:util';
-import { asSeries, type RabbitMqSeries } from '../broker/rabbitmq-installation.js';
+import { asSeries, type RabbitMqSeries } from '#testing/provision/rabbitmq-installation.js';
 import type { Accident } from './accident.js';
 import { ACCIDENTS } from './accidents.js';
 import { type Sabotage, SABOTAGES } from './protocol.js';

@@ -2,8 +2,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { BrokerUnavailableError } from '../broker/broker-unavailable-error.js';
-import { ProcessGuard } from '../broker/process-guard.js';
+import { BrokerUnavailableError } from '#testing/base/broker-unavailable-error.js';
+import { ProcessGuard } from '#testing/real/process-guard.js';
 import { type ChaosOptions, parseChaosOptions, USAGE } from './chaos-options.js';
 import { describeOutcome, isRunFailed, writeReport } from './chaos-report.js';
 import { runChaos } from './run.js';

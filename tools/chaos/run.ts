@@ -1,6 +1,6 @@
 /** One run: services up, accidents as planned, everything drained, and what became of it all. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { waitUntil } from '../broker/wait-until.js';
+import { waitUntil } from '#testing/base/wait-until.js';
 import type { Part, PastAccident, PlannedAccident } from './accident.js';
 import { readLedger } from './ledger.js';
 import { machineTimeMs } from './machine-clock.js';

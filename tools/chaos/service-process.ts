@@ -3,8 +3,8 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { ProcessGuard } from '../broker/process-guard.js';
-import { waitUntil } from '../broker/wait-until.js';
+import type { ProcessGuard } from '#testing/real/process-guard.js';
+import { waitUntil } from '#testing/base/wait-until.js';
 import type { Assignment, Command, Report } from './protocol.js';
 
 export interface ServiceSpec {

@@ -1,12 +1,12 @@
 /** Everything that accidents can befall: a broker of our own, a proxy before it for each service, and the two services. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FaultProxy } from '../broker/fault-proxy.js';
-import { PrivateBroker } from '../broker/private-broker.js';
-import type { ProcessGuard } from '../broker/process-guard.js';
+import { FaultProxy } from '#testing/proxy/fault-proxy.js';
+import { PrivateBroker } from '#testing/real/private-broker.js';
+import type { ProcessGuard } from '#testing/real/process-guard.js';
 import { TokenAuthority } from '../broker/token-authority.js';
-import type { RabbitMqSeries } from '../broker/rabbitmq-installation.js';
-import { waitUntil } from '../broker/wait-until.js';
+import type { RabbitMqSeries } from '#testing/provision/rabbitmq-installation.js';
+import { waitUntil } from '#testing/base/wait-until.js';
 import { machineTimeMs } from './machine-clock.js';
 import { DELETED_QUEUE, QUEUES, type Sabotage, type VillainAssignment, type VillainName } from './protocol.js';
 import { ServiceProcess } from './service-process.js';

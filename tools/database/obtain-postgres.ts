@@ -1,9 +1,9 @@
 /** Gets hold of a real PostgreSQL: the one in the cache, else one from Debian's packages, else one that is installed here. */
 import { join, resolve } from 'node:path';
-import { workspaceCacheFolder } from '../broker/broker-cache.js';
-import { keepOnly, relocate } from '../broker/debian-packages.js';
-import { PackageCache, type PackagedProgram } from '../broker/package-cache.js';
-import type { ProgressListener } from '../broker/progress.js';
+import { workspaceCacheFolder } from '#testing/provision/broker-cache.js';
+import { keepOnly, relocate } from '#testing/provision/debian-packages.js';
+import { PackageCache, type PackagedProgram } from '#testing/provision/package-cache.js';
+import type { ProgressListener } from '#testing/base/progress.js';
 import { findSystemPostgres, type PostgresInstallation, readPostgres } from './postgres-installation.js';
 
 export interface ObtainPostgresOptions {

@@ -1,7 +1,7 @@
 /** A PostgreSQL server as files on this machine: where its programs are, and whether they are whole. */
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { findCommand, runCommand } from '../broker/run-command.js';
+import { findCommand, runCommand } from '#testing/base/run-command.js';
 
 export interface PostgresInstallation {
   /** For example `17.6`. */

@@ -2,7 +2,7 @@
  * PostgreSQL refuses to run as root, and tests in a container often do. Then it runs as `nobody`, with one of root's
  * capabilities left: to pass the permissions of folders such as `/root`, under which its files may be.
  */
-import { findCommand } from '../broker/run-command.js';
+import { findCommand } from '#testing/base/run-command.js';
 import { DatabaseUnavailableError } from './obtain-postgres.js';
 
 const NOBODY = 65_534;

@@ -48,6 +48,13 @@ export const ROOMS = {
   'integrations/microservices/server': 'RmqServer: Nest’s handlers on a subscription.',
   'integrations/microservices/client': 'RmqClient: send() and emit() on a publisher.',
   'integrations/microservices': 'The entry of the transport.',
+  'integrations/testing/base': 'Small tools of the tests’ side: ports, commands, waiting.',
+  'integrations/testing/wire': 'AMQP frames, read from a stream.',
+  'integrations/testing/provision': 'Where a RabbitMQ comes from: the cache, Debian’s packages, this machine.',
+  'integrations/testing/real':
+    'A RabbitMQ of one’s own as a child process: started, asked, killed, gone without a trace.',
+  'integrations/testing/proxy': 'A proxy before a broker that breaks links at a chosen byte.',
+  'integrations/testing': 'The entry for the tests of services.',
   '.': 'The public names: the main entry, and that of the errors.',
 } as const;
 

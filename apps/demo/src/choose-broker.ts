@@ -3,7 +3,7 @@
  * own. Says so in plain words; addresses are not shown, since a password may stand in them.
  */
 import { connect } from 'amqplib';
-import { PrivateBroker } from '../../../tools/broker/private-broker.js';
+import { PrivateBroker } from '#testing/real/private-broker.js';
 import { startBroker } from '../../../tools/broker/start-broker.js';
 
 export interface ChosenBroker {

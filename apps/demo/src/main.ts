@@ -2,7 +2,7 @@ import 'reflect-metadata';
 import type { Server } from 'node:http';
 import { resolve } from 'node:path';
 import { NestFactory } from '@nestjs/core';
-import { BrokerUnavailableError } from '../../../tools/broker/broker-unavailable-error.js';
+import { BrokerUnavailableError } from '#testing/base/broker-unavailable-error.js';
 import { AppModule } from './app.module.js';
 import { chooseBroker } from './choose-broker.js';
 import { DemoLogger } from './demo-logger.js';

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { findFreePort } from '../../../tools/broker/free-ports.js';
+import { findFreePort } from '#testing/base/free-ports.js';
 import { until } from '../until.js';
 
 export interface Ending {

@@ -7,10 +7,10 @@ import { beforeEach } from '@jest/globals';
 import { connect as connectAmqplib, type ConfirmChannel } from 'amqplib';
 import type { RmqConnectionOptions } from '#engine/connection/connection-options.js';
 import { RmqConnection } from '#engine/connection/rmq-connection.js';
-import { FRAME_OVERHEAD } from '../../../tools/broker/amqp-frames.js';
-import { FaultProxy } from '../../../tools/broker/fault-proxy.js';
-import type { Direction } from '../../../tools/broker/frame-recorder.js';
-import type { CutKind } from '../../../tools/broker/proxy-lane.js';
+import { FRAME_OVERHEAD } from '#testing/wire/amqp-frames.js';
+import { FaultProxy } from '#testing/proxy/fault-proxy.js';
+import type { Direction } from '#testing/proxy/frame-recorder.js';
+import type { CutKind } from '#testing/proxy/proxy-lane.js';
 import type { FaultFixture } from '../fault-fixture.js';
 import { until } from '../until.js';
 

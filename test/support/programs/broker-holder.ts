@@ -1,5 +1,5 @@
 /** A program that starts a broker, prints its traces as one line of JSON, and then ends as its argument says. */
-import { PrivateBroker } from '../../../tools/broker/private-broker.js';
+import { PrivateBroker } from '#testing/real/private-broker.js';
 
 const [ending, dataDir] = process.argv.slice(2);
 const broker = await PrivateBroker.start({ dataDir });

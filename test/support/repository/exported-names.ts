@@ -87,8 +87,10 @@ function textOf(node: ts.Node): string {
 function targetOf(importer: string, specifier: string): string {
   const path = specifier.startsWith('#engine/')
     ? `libs/rmq-keepalive/src/engine/${specifier.slice('#engine/'.length)}`
-    : specifier.startsWith('.')
-      ? relative('.', resolve(dirname(importer), specifier))
-      : specifier;
+    : specifier.startsWith('#testing/')
+      ? `libs/rmq-keepalive/src/integrations/testing/${specifier.slice('#testing/'.length)}`
+      : specifier.startsWith('.')
+        ? relative('.', resolve(dirname(importer), specifier))
+        : specifier;
   return path.replace(/\.[jt]s$/, '');
 }

@@ -1,5 +1,5 @@
 /** The broker that the spec files of one jest worker share; they run one behind the other. */
-import { type BrokerAddress, BorrowedBroker } from '../../../tools/broker/borrowed-broker.js';
+import { type BrokerAddress, BorrowedBroker } from '#testing/real/borrowed-broker.js';
 
 export async function borrowBroker(): Promise<BorrowedBroker> {
   const { RMQ_SHARED_BROKERS: keeper, JEST_WORKER_ID: worker } = process.env;

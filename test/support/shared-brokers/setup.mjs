@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 
 export default async function setUp() {
-  const { PrivateBroker } = await import('../../../dist/tools/broker/private-broker.js').catch((cause) => {
+  const { PrivateBroker } = await import('#testing/real/private-broker.js').catch((cause) => {
     throw new Error('The broker tooling is not built: run `npm test`, or `npm run build` first', { cause });
   });
   /** By worker. A promise, so that whoever asks meanwhile gets the same one. */

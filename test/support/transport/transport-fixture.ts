@@ -4,8 +4,8 @@ import { type INestMicroservice, Logger, type ModuleMetadata } from '@nestjs/com
 import type { ClientProxy, MicroserviceOptions } from '@nestjs/microservices';
 import { Test } from '@nestjs/testing';
 import type { RmqClientOptions, RmqServerOptions } from 'nestjs-rmq-keepalive/microservices';
-import type { BrokerControl } from '../../../tools/broker/broker-control.js';
-import type { PrivateBroker } from '../../../tools/broker/private-broker.js';
+import type { BrokerControl } from '#testing/real/broker-control.js';
+import type { PrivateBroker } from '#testing/real/private-broker.js';
 import { type FaultFixture, type OwnBroker, useFaults } from '../fault-fixture.js';
 import { keepingLogger } from '../keeping-logger.js';
 import { clientOf, serving, type Side } from './transport-sides.js';

@@ -78,7 +78,7 @@ export interface AmqpFrame {
   payload?: Buffer;
 }
 
-export interface FoundFrame {
+interface FoundFrame {
   frame: AmqpFrame;
   /** Where the frame ends in the chunk just read. */
   end: number;

@@ -17,7 +17,7 @@ export interface ErlangNodeAddress {
 }
 
 /** An expression that the node could not evaluate, or a node that did not answer. */
-export class BrokerControlError extends Error {
+class BrokerControlError extends Error {
   override readonly name = 'BrokerControlError';
   readonly code = 'RMQ_BROKER_CONTROL';
 }

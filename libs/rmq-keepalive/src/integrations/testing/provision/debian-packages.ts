@@ -12,7 +12,7 @@
 import { cp, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { findCommand, runCommand } from './run-command.js';
+import { findCommand, runCommand } from '../base/run-command.js';
 
 const KEYRINGS = ['gpg', 'pgp'].map((ending) => `/usr/share/keyrings/debian-archive-keyring.${ending}`);
 const LIBRARIES = join('usr', 'lib', 'x86_64-linux-gnu');

@@ -9,20 +9,21 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { BrokerAddress } from './borrowed-broker.js';
 import { BrokerFolder } from './broker-folder.js';
-import { BrokerUnavailableError } from './broker-unavailable-error.js';
+import { BrokerUnavailableError } from '../base/broker-unavailable-error.js';
 import { evaluateErlang } from './erlang-control.js';
 import { type NodePorts, startErlangNode } from './erlang-node.js';
-import { findFreePorts, isPortFree } from './free-ports.js';
+import { findFreePorts, isPortFree } from '../base/free-ports.js';
 import { NameService } from './name-service.js';
 import { NodeControl } from './node-control.js';
-import { obtainRabbitMq } from './obtain-rabbitmq.js';
+import { obtainRabbitMq } from '../provision/obtain-rabbitmq.js';
 import type { OwnedProcess } from './owned-process.js';
 import { layOutPlugins } from './plugin-folder.js';
 import { ProcessGuard } from './process-guard.js';
-import { type ProgressListener, narrate } from './progress.js';
-import type { RabbitMqInstallation, RabbitMqSeries } from './rabbitmq-installation.js';
-import { acceptsTcp, waitUntil } from './wait-until.js';
+import { type ProgressListener, narrate } from '../base/progress.js';
+import type { RabbitMqInstallation, RabbitMqSeries } from '../provision/rabbitmq-installation.js';
+import { acceptsTcp, waitUntil } from '../base/wait-until.js';
 
+/** How a {@link PrivateBroker} is started. */
 export interface PrivateBrokerOptions {
   /** Release series. @default the one in RMQ_BROKER_VERSION, else '4.0' */
   version?: RabbitMqSeries;
@@ -90,6 +91,18 @@ const BOOT_POLL_MS = 80;
 const STOP_PATIENCE_MS = 10_000;
 const PORT_ATTEMPTS = 4;
 
+/**
+ * A real RabbitMQ as a child process of the tests: no root, no Docker. It is fetched once from Debian's packages (95 MB), started
+ * in some two seconds, and gone without a trace when the tests are, even after `kill -9`.
+ *
+ * ```ts
+ * const broker = await PrivateBroker.start({ version: '4.0' });
+ * const vhost = await broker.createVhost();
+ * await broker.kill();
+ * await broker.restart();
+ * await broker.stop();
+ * ```
+ */
 export class PrivateBroker extends NodeControl {
   private constructor(
     private readonly parts: BrokerParts,

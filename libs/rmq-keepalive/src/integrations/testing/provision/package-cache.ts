@@ -9,8 +9,8 @@ import { mkdir, mkdtemp, readFile, readdir, readlink, rename, rm, symlink, write
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DebianSuite, type DebianPackage, type PackageChoice, whyDebianIsOutOfReach } from './debian-packages.js';
-import { isStillRunning, processIdentity } from './process-identity.js';
-import { type ProgressListener, narrate } from './progress.js';
+import { isStillRunning, processIdentity } from '../base/process-identity.js';
+import { type ProgressListener, narrate } from '../base/progress.js';
 
 /** A program as a cache can hold it. `Installation` says where its pieces are. */
 export interface PackagedProgram<Installation extends { readonly version: string }> {

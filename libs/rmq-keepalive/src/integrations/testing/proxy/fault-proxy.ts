@@ -7,12 +7,12 @@
  */
 import { once } from 'node:events';
 import { type Server, type Socket, connect, createServer } from 'node:net';
-import { FrameReader } from './amqp-frames.js';
+import { FrameReader } from '../wire/amqp-frames.js';
 import { type Direction, FrameRecorder, type RecordedFrame } from './frame-recorder.js';
-import { findFreePort } from './free-ports.js';
+import { findFreePort } from '../base/free-ports.js';
 import { ByteMark, type CutKind, type LaneFaults, ProxyLane, soundLane } from './proxy-lane.js';
 
-export interface FaultProxyOptions {
+interface FaultProxyOptions {
   /** Port of the broker. */
   port: number;
   /** Host of the broker. @default '127.0.0.1' */
@@ -25,7 +25,7 @@ export interface FaultProxyOptions {
 
 export type Directions = Direction | 'both';
 
-export interface LinkInfo {
+interface LinkInfo {
   /** Number of the link, from 1 in order of arrival. */
   id: number;
   clientPort: number;

@@ -1,7 +1,7 @@
 /** A RabbitMQ server and the Erlang it runs on, as files on this machine: where they are, and whether they are whole. */
 import { readFile, readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { findCommand, runCommand } from './run-command.js';
+import { findCommand, runCommand } from '../base/run-command.js';
 
 /** The release series that Debian carries: oldstable, stable and testing. */
 export type RabbitMqSeries = '3.10' | '4.0' | '4.3';

@@ -3,13 +3,13 @@
  * one that listens on every address and stays for ever. Each is a name space, so nodes of the same name do not meet.
  */
 import { join } from 'node:path';
-import { findFreePort } from './free-ports.js';
+import { findFreePort } from '../base/free-ports.js';
 import { OwnedProcess } from './owned-process.js';
 import type { ProcessGuard } from './process-guard.js';
-import type { RabbitMqInstallation } from './rabbitmq-installation.js';
-import { acceptsTcp, waitUntil } from './wait-until.js';
+import type { RabbitMqInstallation } from '../provision/rabbitmq-installation.js';
+import { acceptsTcp, waitUntil } from '../base/wait-until.js';
 
-export interface NameServiceOptions {
+interface NameServiceOptions {
   installation: RabbitMqInstallation;
   guard: ProcessGuard;
   /** Home folder of the process. */

@@ -5,10 +5,10 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { brokerCacheFolder } from './broker-cache.js';
-import { BrokerUnavailableError } from './broker-unavailable-error.js';
+import { BrokerUnavailableError } from '../base/broker-unavailable-error.js';
 import { relocateRabbitMq } from './erlang-relocation.js';
 import { PackageCache, type PackagedProgram } from './package-cache.js';
-import type { ProgressListener } from './progress.js';
+import type { ProgressListener } from '../base/progress.js';
 import {
   asSeries,
   findSystemInstallation,
@@ -18,7 +18,7 @@ import {
   type RabbitMqSeries,
 } from './rabbitmq-installation.js';
 
-export interface ObtainOptions {
+interface ObtainOptions {
   /**
    * Release series wanted. Named, it is insisted on; left out, an installed RabbitMQ of any series will do.
    * @default the one in RMQ_BROKER_VERSION, else '4.0'

@@ -8,7 +8,7 @@ import type { BrokerFolder } from './broker-folder.js';
 import { evaluatorSource } from './erlang-evaluator.js';
 import { OwnedProcess } from './owned-process.js';
 import type { ProcessGuard } from './process-guard.js';
-import type { RabbitMqInstallation } from './rabbitmq-installation.js';
+import type { RabbitMqInstallation } from '../provision/rabbitmq-installation.js';
 
 export interface NodePorts {
   amqp: number;
@@ -20,7 +20,7 @@ export interface NodePorts {
   epmd: number;
 }
 
-export interface ErlangNodeOptions {
+interface ErlangNodeOptions {
   installation: RabbitMqInstallation;
   folder: BrokerFolder;
   guard: ProcessGuard;

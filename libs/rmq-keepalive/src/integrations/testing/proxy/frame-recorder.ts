@@ -1,5 +1,5 @@
 /** Remembers which frame passed a proxy when, so that a test can ask about pace and order on the wire. */
-import type { AmqpFrame, AmqpMethod, FrameType } from './amqp-frames.js';
+import type { AmqpFrame, AmqpMethod, FrameType } from '../wire/amqp-frames.js';
 
 export type Direction = 'to-broker' | 'to-client';
 
@@ -13,7 +13,7 @@ export interface RecordedFrame extends AmqpFrame {
   isDelivered: boolean;
 }
 
-export interface FrameFilter {
+interface FrameFilter {
   direction?: Direction;
   link?: number;
   type?: FrameType;
@@ -24,7 +24,7 @@ export interface FrameFilter {
   to?: number;
 }
 
-export interface Gap {
+interface Gap {
   milliseconds: number;
   startedAt: number;
 }

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { access, constants } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 
-export interface CommandOptions {
+interface CommandOptions {
   cwd?: string;
   env?: NodeJS.ProcessEnv;
   /** Text for the command's standard input. @default none: it reads end of file at once */
@@ -12,7 +12,7 @@ export interface CommandOptions {
   timeoutMs?: number;
 }
 
-export class CommandError extends Error {
+class CommandError extends Error {
   override readonly name = 'CommandError';
 
   constructor(

@@ -2,10 +2,10 @@
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { BrokerUnavailableError } from './broker-unavailable-error.js';
-import { isStillRunning, processIdentity } from './process-identity.js';
+import { BrokerUnavailableError } from '../base/broker-unavailable-error.js';
+import { isStillRunning, processIdentity } from '../base/process-identity.js';
 
-export interface BrokerSettings {
+interface BrokerSettings {
   /** Lines for `rabbitmq.conf`, key to value; they win over ours. */
   config: Record<string, string>;
   /** The whole `advanced.config`, in Erlang. */

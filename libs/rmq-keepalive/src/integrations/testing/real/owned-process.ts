@@ -2,9 +2,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import type { ProcessGuard } from './process-guard.js';
-import { findCommand } from './run-command.js';
+import { findCommand } from '../base/run-command.js';
 
-export interface OwnedProcessOptions {
+interface OwnedProcessOptions {
   env: NodeJS.ProcessEnv;
   guard: ProcessGuard;
   /** File descriptor that takes what the process prints. @default it is thrown away */

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { erlangBinary } from './erlang-control.js';
 
-export interface BrokerConnection {
+interface BrokerConnection {
   /** The connection's process in the broker, for example `<0.889.0>`. */
   pid: string;
   /** `<client address> -> <broker address>`. */
@@ -20,7 +20,7 @@ export interface BrokerConnection {
   userProvidedName: string;
 }
 
-export interface BrokerConsumer {
+interface BrokerConsumer {
   queue: string;
   consumerTag: string;
   channelPid: string;
@@ -30,7 +30,7 @@ export interface BrokerConsumer {
   isActive: boolean;
 }
 
-export interface BrokerQueue {
+interface BrokerQueue {
   name: string;
   messages: number;
   messagesReady: number;
@@ -41,13 +41,13 @@ export interface BrokerQueue {
   type: 'classic' | 'quorum' | 'stream';
 }
 
-export interface BrokerExchange {
+interface BrokerExchange {
   name: string;
   type: string;
   durable: boolean;
 }
 
-export interface BrokerBinding {
+interface BrokerBinding {
   exchange: string;
   /** The bound queue, or exchange. */
   destination: string;
@@ -63,7 +63,7 @@ export interface TestVhost {
   delete(): Promise<void>;
 }
 
-export interface Permissions {
+interface Permissions {
   configure: string;
   write: string;
   read: string;
