@@ -8,6 +8,7 @@
 import { Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import { DiscoveryService, ModulesContainer } from '@nestjs/core';
 import type { Observable, Subscription } from 'rxjs';
+import { methodOf } from '../../engine/base/foreign-objects.js';
 import { RmqConnections } from './rmq.connections.js';
 
 /** The method by which such an object takes the connections. A name for all copies of this package. */
@@ -44,11 +45,7 @@ export class ConnectionSeekers implements OnModuleInit, OnApplicationShutdown {
   }
 
   #offer(value: unknown): void {
-    if (seeksConnections(value)) value[SEEKS_CONNECTIONS](this.connections);
+    const take = methodOf(value, SEEKS_CONNECTIONS);
+    take?.call(value, this.connections);
   }
-}
-
-function seeksConnections(value: unknown): value is ConnectionSeeker {
-  if (typeof value !== 'object' || value === null) return false;
-  return typeof (value as Partial<ConnectionSeeker>)[SEEKS_CONNECTIONS] === 'function';
 }

@@ -3,6 +3,7 @@ import { DiscoveryService, MetadataScanner } from '@nestjs/core';
 import type { InstanceWrapper } from '@nestjs/core/injector/instance-wrapper.js';
 import type { Module } from '@nestjs/core/injector/module.js';
 import type { WrittenSubscription } from '../decorators/subscribe.decorator.js';
+import { asked } from '../../engine/base/foreign-objects.js';
 import { HandlerMetadataAccessor } from './handler-metadata.accessor.js';
 
 /** A method that bears `@Subscribe`, and where Nest keeps the object it belongs to. */
@@ -43,12 +44,19 @@ export class RmqExplorer {
     const instance: unknown = wrapper.isAlias ? undefined : wrapper.instance;
     if (module === undefined || typeof instance !== 'object' || instance === null || explored.has(instance)) return [];
     explored.add(instance);
+    // What cannot be asked (a proxy, say) bears none.
+    const methods = asked(() => this.#decoratedMethodsOf(instance)) ?? [];
+    return methods.map(({ className, methodName, subscriptions }) => {
+      return { wrapper, module, kind, className, methodName, subscriptions };
+    });
+  }
+
+  #decoratedMethodsOf(instance: object): Pick<DiscoveredHandler, 'className' | 'methodName' | 'subscriptions'>[] {
     const prototype = Object.getPrototypeOf(instance) as Record<string, unknown> | null;
     if (prototype === null) return [];
     return this.scanner.getAllMethodNames(prototype).flatMap((methodName) => {
       const subscriptions = this.metadata.subscriptionsOf(prototype[methodName]);
-      if (subscriptions.length === 0) return [];
-      return [{ wrapper, module, kind, className: instance.constructor.name, methodName, subscriptions }];
+      return subscriptions.length === 0 ? [] : [{ className: instance.constructor.name, methodName, subscriptions }];
     });
   }
 }
