@@ -166,7 +166,7 @@ export class AmqpLink implements Link {
     const { stream, frameMax } = this.#raw;
     return new AmqpPublishingChannel(
       channel,
-      { stream, maxFrameBytes: usableFrameMax(frameMax), whenDrained: this.#whenDrained },
+      { confirms, stream, maxFrameBytes: usableFrameMax(frameMax), whenDrained: this.#whenDrained },
       events,
     );
   }

@@ -13,9 +13,11 @@ import type { Duplex } from 'node:stream';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import { closeChannel, guard } from './guarded-channel.js';
 import type { PublishingChannel, PublishingChannelHears } from './link.js';
+import { type ShowPublish, showPublishes } from './shown-publishes.js';
 
 /** The socket that amqplib writes to as well. */
 interface Wire {
+  readonly confirms: 'on' | 'off';
   readonly stream: Duplex;
   readonly maxFrameBytes: number;
   /** Called when the socket can take more. */
@@ -33,6 +35,7 @@ interface ReturnFields {
 export class AmqpPublishingChannel implements PublishingChannel {
   readonly number: number;
   readonly maxFrameBytes: number;
+  readonly show: ShowPublish | undefined;
   #isOver = false;
   readonly #channel: Channel;
   readonly #stream: Duplex;
@@ -49,8 +52,9 @@ export class AmqpPublishingChannel implements PublishingChannel {
       wire.whenDrained.delete(drained);
       events.closed(cause);
     });
-    // amqplib counts publishes of its own here; there are none, and it would count ours as gaps.
-    channel.removeAllListeners('ack').removeAllListeners('nack');
+    this.show = showPublishes(channel, wire.confirms);
+    // amqplib counts the publishes that it sees here; without any it would count ours as gaps.
+    if (this.show === undefined) channel.removeAllListeners('ack').removeAllListeners('nack');
     channel.on('ack', ({ deliveryTag, multiple }: Confirm) => events.confirmed(deliveryTag, multiple));
     channel.on('nack', ({ deliveryTag, multiple }: Confirm) => events.nacked(deliveryTag, multiple));
     channel.on('return', ({ fields, properties }) => {

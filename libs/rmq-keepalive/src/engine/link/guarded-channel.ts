@@ -52,14 +52,18 @@ function ignoreForgottenConsumers(channel: ConsumerTable): void {
   const unregister = channel.unregisterConsumer.bind(channel);
   channel.unregisterConsumer = (consumerTag) => {
     unregister(consumerTag);
+    // Not before: most channels forget no consumer while they are open, and it would cost each of their messages a call.
+    if (forgotten.size === 0) dispatchToKnown(channel, forgotten);
     forgotten.add(consumerTag);
     const [oldest] = forgotten;
     if (forgotten.size > MAX_FORGOTTEN) forgotten.delete(oldest as string);
   };
+}
+
+function dispatchToKnown(channel: ConsumerTable, forgotten: ReadonlySet<string>): void {
   const dispatch = channel.dispatchMessage.bind(channel);
   channel.dispatchMessage = (fields, message) => {
     const { consumerTag } = fields;
-    if (forgotten.size === 0 || channel.consumers.has(consumerTag) || !forgotten.has(consumerTag))
-      dispatch(fields, message);
+    if (channel.consumers.has(consumerTag) || !forgotten.has(consumerTag)) dispatch(fields, message);
   };
 }

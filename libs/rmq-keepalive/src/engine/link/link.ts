@@ -1,6 +1,7 @@
 /** The port between recovery and the wire: one link is one TCP + AMQP session, dead once it is lost, never revived. */
 import type { Channel, ConsumeMessage } from 'amqplib';
 import type { LinkChannels } from './link-channels.js';
+import type { ShowPublish } from './shown-publishes.js';
 import type { LinkRole } from '../reporting/lifecycle.js';
 
 export interface Link {
@@ -46,6 +47,8 @@ export interface PublishingChannel {
   readonly number: number;
   /** The largest frame both sides agreed on, its eight bytes of overhead included. */
   readonly maxFrameBytes: number;
+  /** Set where others see to publishes: each message is shown before it is written, in the form that it comes back in. */
+  readonly show: ShowPublish | undefined;
   /** False while the socket has enough to do, until `writable` is called, and for ever once the channel is over. */
   readonly isWritable: boolean;
   /** Hands frames to the socket, in one go. They must not be changed afterwards. Does nothing once the channel is over. */

@@ -11,7 +11,7 @@ describe('the ack ledger', () => {
   it('sends what was acked in one turn as one ack', () => {
     const ledger = ledgerWith(5);
     expect([1, 2, 3].map((tag) => ledger.ack(tag))).toEqual([true, false, false]);
-    expect(ledger.takeAcks()).toEqual({ upTo: 3, covered: 3, single: [] });
+    expect(ledger.takeAcks()).toEqual({ upTo: 'm3', covered: 3, single: [] });
     expect(ledger.takeAcks()).toEqual({ upTo: undefined, covered: 0, single: [] });
     expect(ledger.unsettled).toEqual(['m4', 'm5']);
   });
@@ -19,11 +19,11 @@ describe('the ack ledger', () => {
   it('never covers a delivery that is still being handled', () => {
     const ledger = ledgerWith(6);
     for (const tag of [1, 2, 4, 6]) ledger.ack(tag);
-    expect(ledger.takeAcks()).toEqual({ upTo: 2, covered: 2, single: [4, 6] });
+    expect(ledger.takeAcks()).toEqual({ upTo: 'm2', covered: 2, single: ['m4', 'm6'] });
     ledger.ack(3);
-    expect(ledger.takeAcks()).toEqual({ upTo: 3, covered: 1, single: [] });
+    expect(ledger.takeAcks()).toEqual({ upTo: 'm3', covered: 1, single: [] });
     ledger.ack(5);
-    expect(ledger.takeAcks()).toEqual({ upTo: 5, covered: 1, single: [] });
+    expect(ledger.takeAcks()).toEqual({ upTo: 'm5', covered: 1, single: [] });
   });
 
   it('goes under a tag that is outstanding, though higher ones were rejected', () => {
@@ -32,7 +32,7 @@ describe('the ack ledger', () => {
     ledger.settledOtherwise(2);
     ledger.ack(3);
     ledger.settledOtherwise(4);
-    expect(ledger.takeAcks()).toEqual({ upTo: 3, covered: 2, single: [] });
+    expect(ledger.takeAcks()).toEqual({ upTo: 'm3', covered: 2, single: [] });
   });
 
   it('never covers a tag that did not reach us', () => {
@@ -40,10 +40,10 @@ describe('the ack ledger', () => {
     ledger.arrived(4, 'm4');
     ledger.arrived(5, 'm5');
     for (const tag of [1, 2, 4, 5]) ledger.ack(tag);
-    expect(ledger.takeAcks()).toEqual({ upTo: 2, covered: 2, single: [4, 5] });
+    expect(ledger.takeAcks()).toEqual({ upTo: 'm2', covered: 2, single: ['m4', 'm5'] });
     ledger.arrived(6, 'm6');
     ledger.ack(6);
-    expect(ledger.takeAcks()).toEqual({ upTo: undefined, covered: 0, single: [6] });
+    expect(ledger.takeAcks()).toEqual({ upTo: undefined, covered: 0, single: ['m6'] });
   });
 
   it('keeps the rules through a million random settlements, as a broker would check them', () => {

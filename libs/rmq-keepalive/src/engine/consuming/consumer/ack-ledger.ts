@@ -9,20 +9,22 @@
  * Tags count up by one; where one is missing, the broker sent something that did not reach us, and no ack may cover it.
  * Source: AMQP 0-9-1, `basic.ack`, fields `delivery-tag` and `multiple`.
  */
-interface AcksToSend {
-  /** Acks this tag and, if `covered` is more than one, all below it. */
-  readonly upTo: number | undefined;
+interface AcksToSend<Held> {
+  /** Acks the tag of this one and, if `covered` is more than one, all below it. */
+  readonly upTo: Held | undefined;
   /** How many acks `upTo` stands for. */
   readonly covered: number;
   /** To be acked one by one. */
-  readonly single: readonly number[];
+  readonly single: readonly Held[];
 }
 
-/** @typeParam Held what is kept for an unsettled tag */
+/** @typeParam Held what is kept for a tag, until it is settled or its ack is taken */
 export class AckLedger<Held> {
   /** In the order of their tags. */
   readonly #unsettled = new Map<number, Held>();
   #acked: number[] = [];
+  /** What was held for each of them. */
+  #ackedHeld: Held[] = [];
   #newestTag = 0;
   /** The first tag that never came. */
   #firstMissing = Infinity;
@@ -50,8 +52,9 @@ export class AckLedger<Held> {
     return this.#unsettled.get(tag);
   }
 
-  /** Notes an ack. @returns whether it is the first one since {@link takeAcks} */
+  /** Notes the ack of a tag that arrived. @returns whether it is the first one since {@link takeAcks} */
   ack(tag: number): boolean {
+    this.#ackedHeld.push(this.#unsettled.get(tag) as Held);
     this.#unsettled.delete(tag);
     return this.#acked.push(tag) === 1;
   }
@@ -62,15 +65,22 @@ export class AckLedger<Held> {
   }
 
   /** The acks that were noted, as they may go out. They are taken: send them, or count them as lost with their channel. */
-  takeAcks(): AcksToSend {
+  takeAcks(): AcksToSend<Held> {
     const acked = this.#acked;
+    const held = this.#ackedHeld;
     this.#acked = [];
+    this.#ackedHeld = [];
     const limit = Math.min(this.#lowestUnsettled(), this.#firstMissing);
-    const single: number[] = [];
-    let upTo: number | undefined;
-    for (const tag of acked) {
-      if (tag >= limit) single.push(tag);
-      else if (upTo === undefined || tag > upTo) upTo = tag;
+    const single: Held[] = [];
+    let highest = 0;
+    let upTo: Held | undefined;
+    for (let i = 0; i < acked.length; i++) {
+      const tag = acked[i] as number;
+      if (tag >= limit) single.push(held[i] as Held);
+      else if (tag > highest) {
+        highest = tag;
+        upTo = held[i];
+      }
     }
     return { upTo, covered: acked.length - single.length, single };
   }

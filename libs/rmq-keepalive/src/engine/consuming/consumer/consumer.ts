@@ -4,7 +4,7 @@
  *
  * Danger: nothing of it may ever be used on the next channel, where the same tags mean other messages.
  */
-import type { Channel, ConsumeMessage, Message } from 'amqplib';
+import type { Channel, ConsumeMessage } from 'amqplib';
 import { AsyncContext } from '../../base/async-context.js';
 import type { Clock, Timer } from '../../base/clock.js';
 import type { Link } from '../../link/link.js';
@@ -232,8 +232,8 @@ export class Consumer implements DeliveryOrigin {
     if (count === 0) return;
     if (!this.isLive) return this.needs.stale('ack', count);
     try {
-      if (upTo !== undefined) this.channel.ack(named(upTo), covered > 1);
-      for (const tag of single) this.channel.ack(named(tag));
+      if (upTo !== undefined) this.channel.ack(upTo.delivery.message, covered > 1);
+      for (const { delivery } of single) this.channel.ack(delivery.message);
     } catch {
       // The channel has ended in this very turn; what went out is lost with it.
       return this.needs.stale('ack', count);
@@ -328,13 +328,8 @@ export class Consumer implements DeliveryOrigin {
     if (position !== undefined) {
       position.mustComeAgain(delivery.streamOffset);
       // A stream takes nothing back; until it is acked its time goes on there.
-      this.channel.ack(named(delivery.deliveryTag));
-    } else if (kind === 'requeue') this.channel.nack(named(delivery.deliveryTag), false, true);
-    else this.channel.reject(named(delivery.deliveryTag), false);
+      this.channel.ack(delivery.message);
+    } else if (kind === 'requeue') this.channel.nack(delivery.message, false, true);
+    else this.channel.reject(delivery.message, false);
   }
-}
-
-/** amqplib wants a message, and reads its tag only. */
-function named(deliveryTag: number): Message {
-  return { fields: { deliveryTag } } as Message;
 }

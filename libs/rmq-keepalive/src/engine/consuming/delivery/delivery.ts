@@ -106,6 +106,15 @@ export class Delivery {
     return this.#carriedCount(RENEWAL_COUNT_HEADER) ?? 0;
   }
 
+  /**
+   * As amqplib handed it over. A tracing agent that stands around amqplib knows a delivery by this very object: settled with
+   * another one, its span would stay open.
+   * @internal
+   */
+  get message(): ConsumeMessage {
+    return this.#message;
+  }
+
   /** @internal As the broker said it; {@link redelivered} also knows what we counted. */
   get isBack(): boolean {
     return this.#message.fields.redelivered;

@@ -43,6 +43,8 @@ export class OutboxSender {
   readonly channel: SenderChannel;
   readonly #culpritSearch: CulpritSearch;
   readonly #earlyEnds: EarlyEnds;
+  /** Whether others see what is sent; until the first channel says otherwise. */
+  #isShown = true;
   #toRepublish = 0;
   #abandoned = 0;
   readonly #unheardCloses: UnheardCloses;
@@ -155,6 +157,8 @@ export class OutboxSender {
     this.#earlyEnds.watch(entry);
     if (this.channel.session === undefined) this.channel.need();
     else this.#pump();
+    // It waits, and goes out in another context than that of its publisher.
+    if (this.#isShown && !entry.wasSent) entry.keepContext();
   }
 
   /** Resolves when nothing is left, or when `deadlineMs` have passed. @returns how many are left */
@@ -194,6 +198,7 @@ export class OutboxSender {
   }
 
   #opened(): void {
+    this.#isShown = this.channel.session?.isShown === true;
     const republished = this.#toRepublish;
     this.#toRepublish = 0;
     if (republished > 0) {

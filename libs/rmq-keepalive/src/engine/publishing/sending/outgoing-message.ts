@@ -1,4 +1,5 @@
 /** A message as it is kept until it is settled: encoded, with everything that the wire needs, and what its caller waits for. */
+import { AsyncContext } from '../../base/async-context.js';
 import { PublishAbortedError, type PublishAddress } from '../../errors/publish-errors.js';
 import { joinedTables, withoutFields } from '../../wire/field-table-slices.js';
 import { readFieldTable } from '../../wire/field-table-reader.js';
@@ -68,6 +69,7 @@ export class Outgoing implements OutboxEntry, PublishFrame, PublishAddress {
   tag: number | undefined;
   returned: Returned | undefined;
   #headerTable: Buffer | undefined;
+  #publisher: AsyncContext | undefined;
   readonly signal: AbortSignal | undefined;
   readonly kind: PublishKind;
 
@@ -126,6 +128,18 @@ export class Outgoing implements OutboxEntry, PublishFrame, PublishAddress {
     const added = set.length === 0 ? undefined : encodeFieldTable(Object.fromEntries(set));
     this.#headerTable = left === undefined || added === undefined ? (left ?? added) : joinedTables(left, added);
     this.bytes = this.content.length + (this.#headerTable?.length ?? 0);
+  }
+
+  /** Notes the async context of whoever publishes it, if that is not noted yet. */
+  keepContext(): void {
+    this.#publisher ??= new AsyncContext();
+  }
+
+  /** In that context; the present one is it, if none was noted. */
+  asItsPublisher<T>(work: () => T): T {
+    if (this.#publisher !== undefined) return this.#publisher.runInAsyncScope(work);
+    this.keepContext();
+    return work();
   }
 
   /** Its end is told to somebody else from now on. @returns who was told of it so far */

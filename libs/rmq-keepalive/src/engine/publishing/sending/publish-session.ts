@@ -5,11 +5,13 @@
  * back what was never confirmed and opens another one.
  */
 import type { Link, PublishingChannel, ReturnedPublish } from '../../link/link.js';
+import type { ShowPublish } from '../../link/shown-publishes.js';
 import { ChannelClosedError, ConsumerCancelledError, ConsumeRefusedError } from '../../errors/channel-errors.js';
 import { PublishNackedError, PublishReturnedError } from '../../errors/publish-errors.js';
+import { asError } from '../../errors/reasons.js';
 import { ConfirmLedger } from './confirm-ledger.js';
 import type { Outgoing } from './outgoing-message.js';
-import { PublishFrames } from '../../wire/publish-frames.js';
+import { type PublishFrame, PublishFrames } from '../../wire/publish-frames.js';
 import type { ReplyConsumer } from './reply-consumer.js';
 
 interface SessionHears {
@@ -113,10 +115,17 @@ export class PublishSession {
     return !this.#isOver && this.#channel?.isWritable === true && this.#link.blockedBecause === undefined;
   }
 
+  /** Whether others see each message before it goes out, in the async context of its publisher. */
+  get isShown(): boolean {
+    return this.#channel?.show !== undefined;
+  }
+
   /** Puts the message behind the others of this turn. @throws TypeError or RangeError when AMQP cannot carry it */
   add(entry: Outgoing): void {
     if (this.#frames === undefined) return;
-    this.#frames.add(entry);
+    const show = this.#channel?.show;
+    if (show === undefined) this.#frames.add(entry);
+    else addShown(entry, show, this.#frames);
     if (entry.wasSent) this.#sentBefore += 1;
     entry.sends += 1;
     if (this.#confirms === 'on') entry.tag = this.#ledger.sent(entry);
@@ -231,6 +240,26 @@ export class PublishSession {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#hears.closed(cause);
+  }
+}
+
+/** @throws TypeError or RangeError when AMQP cannot carry it, without what others have added to it either */
+function addShown(entry: Outgoing, show: ShowPublish, frames: PublishFrames): void {
+  const shown = entry.asItsPublisher(() => show(entry));
+  try {
+    if (shown.message === entry || !fits(shown.message, frames)) frames.add(entry);
+  } catch (thrown) {
+    shown.takeBack(asError(thrown));
+    throw thrown;
+  }
+}
+
+function fits(message: PublishFrame, frames: PublishFrames): boolean {
+  try {
+    frames.add(message);
+    return true;
+  } catch {
+    return false;
   }
 }
 
