@@ -9,7 +9,7 @@ import type { RelayPassage } from '../relay/relay-passage.js';
 import type { ChannelBudget } from './channel-budget.js';
 import { closeChannel, openGuardedChannel } from './guarded-channel.js';
 import { AmqpPublishingChannel } from './amqp-publishing-channel.js';
-import { readContentHeadersOf } from '../wire/content-headers.js';
+import { readDeliveriesOf } from '../wire/delivery-frames.js';
 import type { LinkChannels } from './link-channels.js';
 import type { Dial } from '../dialling/dialling.js';
 import type { Link, PublishingChannel, PublishingChannelHears } from './link.js';
@@ -54,7 +54,7 @@ export class AmqpLink implements Link {
   ) {
     this.endpoint = String(endpoint);
     this.#raw = session.connection as unknown as RawConnection;
-    readContentHeadersOf(session.connection as object, maxInboundBytes);
+    readDeliveriesOf(session.connection as object, maxInboundBytes);
     this.channels = budget.forLink(role, this.#raw.channelMax);
     // amqplib tells of it here first, and then closes the channels.
     session.on('error', (error: Error) => this.channels.connectionEnded(error.message));

@@ -56,7 +56,7 @@ class PropertyReader {
     if (flags & 0x0200) fields.replyTo = this.#shortString();
     if (flags & 0x0100) fields.expiration = this.#shortString();
     if (flags & 0x0080) fields.messageId = this.#shortString();
-    if (flags & 0x0040) fields.timestamp = Number(this.bytes.readBigUInt64BE(this.#taken(8)));
+    if (flags & 0x0040) fields.timestamp = this.#uint64();
     if (flags & 0x0020) fields.type = this.#shortString();
     if (flags & 0x0010) fields.userId = this.#shortString();
     if (flags & 0x0008) fields.appId = this.#shortString();
@@ -76,6 +76,11 @@ class PropertyReader {
       this.#fault = `the headers of its message cannot be read: ${why}`;
       return {};
     }
+  }
+
+  #uint64(): number {
+    const at = this.#taken(8);
+    return this.bytes.readUInt32BE(at) * 0x1_0000_0000 + this.bytes.readUInt32BE(at + 4);
   }
 
   #shortString(): string {

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { ReceivedProperties } from './received-properties.js';
-import { readContentHeadersOf } from './content-headers.js';
+import { readDeliveriesOf } from './delivery-frames.js';
 
 const CHANNEL = 7;
 const BASIC_CLASS = 60;
@@ -24,6 +24,14 @@ function contentHeader(flags = 0, properties: Buffer = Buffer.alloc(0), classId 
   fixed.writeUInt16BE(flags, 12);
   return Buffer.concat([fixed, properties]);
 }
+
+/** The method's number, and these arguments. */
+function deliver(args: Buffer): Buffer {
+  return Buffer.concat([Buffer.from([0, 60, 0, 60]), args]);
+}
+
+/** A delivery tag, and the octet of `redelivered`. */
+const TAG = [0, 0, 0, 1, 0, 0, 0, 2, 1] as const;
 
 function table(...fields: Buffer[]): Buffer {
   const bytes = Buffer.concat(fields);
@@ -48,7 +56,7 @@ function source(unread: Buffer, maxInboundBytes = 1_000) {
     rest: unread,
     recvFrame: (): unknown => `left to amqplib: ${connection.rest.length} bytes`,
   };
-  readContentHeadersOf(connection, maxInboundBytes);
+  readDeliveriesOf(connection, maxInboundBytes);
   return connection;
 }
 
@@ -100,11 +108,89 @@ describe('a header of every type', () => {
   });
 });
 
-describe('all properties', () => {
-  const require = createRequire(import.meta.url);
-  const { decode } = require(join(dirname(require.resolve('amqplib')), 'lib', 'defs.js')) as {
-    decode(id: number, buffer: Buffer): unknown;
+const require = createRequire(import.meta.url);
+const amqplib = (file: string): unknown => require(join(dirname(require.resolve('amqplib')), 'lib', file));
+const { decode, BasicDeliver, encodeMethod } = amqplib('defs.js') as {
+  BasicDeliver: number;
+  decode(id: number, buffer: Buffer): unknown;
+  encodeMethod(id: number, channel: number, fields: object): Buffer;
+};
+const { parseFrame, decodeFrame, HEARTBEAT_BUF } = amqplib('frame.js') as {
+  HEARTBEAT_BUF: Buffer;
+  parseFrame(bytes: Buffer, max?: number): { rest: Buffer<ArrayBuffer> } | false;
+  decodeFrame(frame: object): unknown;
+};
+
+describe('the frames of deliveries', () => {
+  const text = (value: string): Buffer => Buffer.concat([Buffer.from([Buffer.byteLength(value)]), Buffer.from(value)]);
+  const delivery = (deliveryTag: number, routingKey: string, redelivered = false): Buffer => {
+    const fields = { consumerTag: 'tag', deliveryTag, redelivered, exchange: 'shop', routingKey };
+    const method = encodeMethod(BasicDeliver, CHANNEL, fields);
+    return Buffer.concat([method, frame(contentHeader(0x0080, text('m'))), frame(Buffer.alloc(42, deliveryTag), 3)]);
   };
+  const STREAM = Buffer.concat([
+    delivery(1, 'order.created'),
+    delivery(2, 'order.created', true),
+    HEARTBEAT_BUF,
+    delivery(2 ** 40, 'order.deleted'),
+    // As long as the one before, one letter of two bytes among them.
+    delivery(4, 'order.delete\u00e4'),
+    delivery(5, 'order.delet\u00e4'),
+    delivery(6, ''),
+    HEARTBEAT_BUF,
+    HEARTBEAT_BUF,
+  ]);
+
+  /** All frames, where the bytes come in these pieces; with amqplib's own way of reading what is left to it. */
+  function framesOf(pieces: Buffer[], isWrapped = true): unknown[] {
+    const connection = {
+      rest: Buffer.alloc(0),
+      recvFrame(): unknown {
+        const next = parseFrame(connection.rest);
+        if (next) {
+          connection.rest = next.rest;
+          return decodeFrame(next);
+        }
+        const incoming = pieces.shift();
+        if (incoming === undefined) return false;
+        connection.rest = Buffer.concat([connection.rest, incoming]);
+        return connection.recvFrame();
+      },
+    };
+    if (isWrapped) readDeliveriesOf(connection, 1_000);
+    const frames: unknown[] = [];
+    for (let next = connection.recvFrame(); next; next = connection.recvFrame()) frames.push(plain(next));
+    return frames;
+  }
+
+  /** Properties of a class of our own are compared by value. */
+  const plain = (received: unknown): unknown => {
+    const { fields } = received as { fields?: object };
+    return fields === undefined ? received : { ...(received as object), fields: { ...fields } };
+  };
+
+  it('are read as amqplib reads them', () => {
+    const read = framesOf([STREAM]);
+    expect(read).toHaveLength(6 * 3 + 3);
+    expect(read).toEqual(framesOf([STREAM], false));
+  });
+
+  it('are the same wherever the bytes are cut', () => {
+    const whole = framesOf([STREAM], false);
+    for (let cut = 1; cut < STREAM.length; cut++)
+      expect(framesOf([STREAM.subarray(0, cut), STREAM.subarray(cut)])).toEqual(whole);
+    expect(framesOf([...STREAM].map((byte) => Buffer.from([byte])))).toEqual(whole);
+  });
+
+  it('have the text that was sent, also when it is no UTF-8 and the one before looks like it', () => {
+    const keys = [Buffer.from('\u00e4'), Buffer.from([0xe4]), Buffer.from([0xe4]), Buffer.from('a')];
+    const frames = keys.map((key) => frame(deliver(Buffer.from([0, ...TAG, 0, key.length, ...key])), 1));
+    const read = framesOf(frames) as { fields: { routingKey: string } }[];
+    expect(read.map(({ fields }) => fields.routingKey)).toEqual(['\u00e4', '\ufffd', '\ufffd', 'a']);
+  });
+});
+
+describe('all properties', () => {
   const SHORT_STRING = Buffer.from('\x02ab', 'latin1');
   const PROPERTIES: readonly [number, Buffer][] = [
     [0x8000, SHORT_STRING],
@@ -134,6 +220,7 @@ describe('all properties', () => {
   it('go with channel and size, and what comes behind them stays', () => {
     const connection = source(Buffer.concat([frame(contentHeader()), Buffer.from('rest')]));
     expect(connection.recvFrame()).toMatchObject({ id: BASIC_CLASS, channel: CHANNEL, size: 42 });
+    expect(connection.recvFrame()).toBe('left to amqplib: 4 bytes');
     expect(connection.rest.toString()).toBe('rest');
   });
 });
@@ -185,17 +272,17 @@ describe('a message that is larger than allowed', () => {
     const empty = connection.recvFrame() as { fields: ReceivedProperties };
     expect(empty).toMatchObject({ id: BASIC_CLASS, channel: CHANNEL, size: 0, fields: { messageId: 'm' } });
     expect(ReceivedProperties.lostBodyOf(empty.fields)).toEqual({ bytes: 42, maxBytes: 41 });
-    expect(connection.rest.toString()).toBe('rest');
+    expect(connection.recvFrame()).toBe('left to amqplib: 4 bytes');
   });
 
-  it("costs the others on the link nothing: their frames are amqplib's, and so are those behind it", () => {
+  it('costs the others on the link nothing: their bodies are whole, and so are those behind it', () => {
     const ofAnother = body(30);
     ofAnother.writeUInt16BE(CHANNEL + 1, 1);
     const connection = source(Buffer.concat([header, ofAnother]), 41);
-    expect(connection.recvFrame()).toBe(`left to amqplib: ${ofAnother.length} bytes`);
+    expect(connection.recvFrame()).toEqual({ channel: CHANNEL + 1, content: Buffer.alloc(30) });
     connection.rest = Buffer.concat([body(42), body(5)]);
     expect(connection.recvFrame()).toMatchObject({ size: 0 });
-    expect(connection.recvFrame()).toBe(`left to amqplib: ${body(5).length} bytes`);
+    expect(connection.recvFrame()).toEqual({ channel: CHANNEL, content: Buffer.alloc(5) });
   });
 
   it('is forgotten when its channel begins another one', () => {
@@ -226,18 +313,33 @@ describe('what is left to amqplib', () => {
     ['one whose end octet is another', frame(contentHeader(), 2, 0)],
     ['one that is too short', frame(Buffer.alloc(13))],
     ['one of another class', frame(contentHeader(0, Buffer.alloc(0), 10))],
-    ['a frame of another type', frame(contentHeader(), 1)],
+    ['a frame of another type', frame(contentHeader(), 4)],
+    ['another method', frame(Buffer.from([0, 60, 0, 80, 0]), 1)],
+    ['half a body', frame(Buffer.alloc(10), 3).subarray(0, 12)],
+    ['a delivery whose consumer tag goes on beyond its frame', frame(deliver(Buffer.from([200, 1])), 1)],
+    ['a delivery whose exchange goes on beyond its frame', frame(deliver(Buffer.from([0, ...TAG, 9])), 1)],
+    ['a delivery without a routing key', frame(deliver(Buffer.from([0, ...TAG, 0])), 1)],
+    ['a delivery whose routing key goes on beyond its frame', frame(deliver(Buffer.from([0, ...TAG, 0, 9, 1])), 1)],
   ])('%s', (_, rest) => {
     expect(source(rest).recvFrame()).toBe(`left to amqplib: ${rest.length} bytes`);
   });
 
+  it('a frame that is larger than was agreed', () => {
+    const large = frame(Buffer.alloc(100), 3);
+    const connection = source(large);
+    Object.assign(connection, { maxFrameSize: 99 });
+    expect(connection.recvFrame()).toBe(`left to amqplib: ${large.length} bytes`);
+    Object.assign(connection, { maxFrameSize: 100 });
+    expect(connection.recvFrame()).toEqual({ channel: CHANNEL, content: Buffer.alloc(100) });
+  });
+
   it('a version that works differently', () => {
     const without: { recvFrame?: () => unknown } = {};
-    readContentHeadersOf(without, 1_000);
+    readDeliveriesOf(without, 1_000);
     expect(without.recvFrame).toBeUndefined();
     const recvFrame = (): unknown => 'a frame';
     const withoutRest = { recvFrame };
-    readContentHeadersOf(withoutRest, 1_000);
+    readDeliveriesOf(withoutRest, 1_000);
     expect(withoutRest.recvFrame).toBe(recvFrame);
   });
 });
