@@ -205,7 +205,7 @@ describe('F38: when a link has few channels', () => {
     await connection.publisher.sendToQueue('work', 1);
     expect(connection.status().consumers).toMatchObject({ wanted: 2_100, attached: 2_045 });
     expectQuiet(faults);
-  });
+  }, 90_000);
 });
 
 @Controller()
