@@ -13,6 +13,7 @@ import { newDoorPlace } from '#engine/relay/shared/door-folders.js';
 import { RelayThread } from '#engine/relay/relay-thread.js';
 import { Relay } from '#engine/relay/relay.js';
 import { findFreePort } from '#testing/base/free-ports.js';
+import { TypescriptChild } from '../support/children/typescript-child.js';
 import { useFaults } from '../support/fault-fixture.js';
 import { until } from '../support/until.js';
 
@@ -183,6 +184,31 @@ describe('F31: when the heartbeat thread dies', () => {
     });
     await thread.close();
   });
+
+  it('where no thread can run the boot says so and how to go on, and nothing is dialled', async () => {
+    const service = (...more: string[]): TypescriptChild => {
+      const program = new URL('../support/programs/blocking-service.ts', import.meta.url);
+      const nodeOptions = ['--experimental-permission', '--allow-fs-read=*', '--allow-fs-write=*', ...more];
+      const child = TypescriptChild.start(program, {
+        nodeOptions,
+        args: [faults.vhost.url, JSON.stringify(heartbeat)],
+      });
+      faults.afterwards(() => child.dispose());
+      return child;
+    };
+    const refused = service();
+    expect(await refused.untilEnded()).toMatchObject({ exitCode: 1 });
+    expect(refused.stderr).toMatch(
+      /cannot run in this process: .*ERR_ACCESS_DENIED|cannot run in this process: Access/,
+    );
+    expect(refused.stderr).toContain('allow workers (--allow-worker');
+    expect(refused.facts()).toEqual([]);
+    // Control: with a thread the same service is there.
+    const allowed = service('--allow-worker');
+    await until('it is ready', () => allowed.facts<{ fact: string }>().some(({ fact }) => fact === 'ready'), {
+      timeoutMs: 30_000,
+    });
+  }, 60_000);
 
   it('control: bare amqplib, which came through the same thread, is gone for good', async () => {
     const threads = startedThreads();

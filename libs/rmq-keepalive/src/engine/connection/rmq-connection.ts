@@ -195,12 +195,14 @@ export class RmqConnection {
    * Connects, as the startup policy says. The publishing link is dialled with the first publish, or here if there is
    * nothing to consume.
    * @throws {@link GaveUpError} `fail-fast`, and every address failed once
+   * @throws {@link HeartbeatThreadError} `heartbeat.thread: 'worker'`, and no such thread can run in this process
    */
   async start(): Promise<void> {
     const { shutdown, keepers, links, startup, options } = this.#parts;
     shutdown.refuse();
     const first = keepers.size > 0 ? links.consuming : links.publishing;
     links.start(first);
+    await first.untilThreadRuns();
     await startup.untilStarted(first, options.startup);
   }
 

@@ -172,18 +172,38 @@ export class ProcessStoppedError extends RmqError {
   }
 }
 
-/** The thread that holds the sockets (`heartbeat.thread: 'worker'`) could not be started, died or hung; another one is started. */
+/**
+ * The thread that holds the sockets (`heartbeat.thread: 'worker'`) died or hung, and another one is started; or it cannot run
+ * in this process at all (`isInstallationFault`), which `start()` and the boot of the application say at once.
+ */
 export class HeartbeatThreadError extends RmqError {
-  constructor(what: string, cause?: unknown) {
+  /** No such thread has ever run in this process, and this one could not: the connection is given up. */
+  readonly isInstallationFault: boolean;
+
+  constructor(
+    what: string,
+    cause?: unknown,
+    { isInstallationFault, way }: { isInstallationFault: boolean; way: string } = ANOTHER_THREAD,
+  ) {
     const reason = cause === undefined ? '' : `: ${reasonOf(cause)}`;
-    super(
-      'RMQ_HEARTBEAT_THREAD',
-      `The heartbeat thread failed, ${what}${reason}. Another one is started; if that never helps (a bundler left ` +
-        "its file out, say), use heartbeat.thread: 'main'",
-      { cause },
-    );
+    super('RMQ_HEARTBEAT_THREAD', `The heartbeat thread failed, ${what}${reason}. ${way}`, { cause });
+    this.isInstallationFault = isInstallationFault;
+  }
+
+  static notLoadable(cause: unknown): HeartbeatThreadError {
+    return new HeartbeatThreadError('it cannot run in this process', cause, {
+      isInstallationFault: true,
+      way:
+        'It is a worker of node:worker_threads without a file of its own: allow workers (--allow-worker beside ' +
+        "--permission), or use heartbeat.thread: 'main'",
+    });
   }
 }
+
+const ANOTHER_THREAD = {
+  isInstallationFault: false,
+  way: "Another one is started; if that never helps, use heartbeat.thread: 'main'",
+};
 
 /** The broker stopped answering in the middle of recovery; the link was discarded and the next attempt follows. */
 export class RecoveryStalledError extends RmqError {

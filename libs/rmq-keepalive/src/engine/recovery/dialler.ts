@@ -14,7 +14,7 @@ import type { ChannelModel, Options } from 'amqplib';
 import { type Clock, withDeadline } from '../base/clock.js';
 import { asError } from '../errors/reasons.js';
 import { ConnectFailedError, ConnectionClosedError } from '../errors/connection-errors.js';
-import { processRelay, type RelayShare } from '../relay/relay.js';
+import type { RelayShare } from '../relay/relay.js';
 import type { RelayPassage } from '../relay/relay-passage.js';
 import { AmqpLink } from '../link/amqp-link.js';
 import type { ChannelBudget } from '../link/channel-budget.js';
@@ -52,7 +52,6 @@ export class Dialler {
   readonly #hosts = new HostAddresses();
   #current: AmqpLink | undefined;
   #dialling: Dialling | undefined;
-  #relay: RelayShare | undefined;
   #stopped = false;
   #shutGate: ((reason: Error) => void) | undefined;
   readonly #stopping = new AbortController();
@@ -65,6 +64,8 @@ export class Dialler {
     private readonly clock: Clock,
     private readonly budget: ChannelBudget,
     private readonly events: DiallerHears,
+    /** Where the heartbeat thread dials. */
+    private readonly relay?: RelayShare,
   ) {
     this.#refusals = new OpenRefusals(clock);
     this.#manager = connect(undefined, {
@@ -104,7 +105,6 @@ export class Dialler {
       // The manager waits for a session that we have destroyed already; there is nothing left for it to end.
     });
     this.#manager.removeAllListeners();
-    await this.#relay?.release();
   }
 
   /** Rejects only when stopped: after any other rejection the manager would dial its last address again, at once and without asking. */
@@ -132,7 +132,8 @@ export class Dialler {
     if (dial.endpoint.protocol === 'amqps') dialling.tls = dial.tls();
     // With a lookup of the user's own, the addresses are his affair.
     if (dialling.tls?.lookup === undefined) dialling.addresses = await this.#lookUp(dialling);
-    if (dial.relay !== undefined) dialling.passage = await this.#dialOnThread(dialling, dial.relay);
+    if (this.relay !== undefined && dial.relay !== undefined)
+      dialling.passage = await this.#dialOnThread(this.relay, dialling, dial.relay);
     this.#manager.connectionOptions = socketOptions(dialling);
     return connectOptions(dial);
   }
@@ -146,14 +147,14 @@ export class Dialler {
 
   /** The thread dials first, so that what goes wrong is reported in the words of the dial; then we dial the thread. */
   #dialOnThread(
+    relay: RelayShare,
     { dial, addresses, tls, abort: { signal } }: Dialling,
     options: NonNullable<Dial['relay']>,
   ): Promise<RelayPassage> {
-    this.#relay ??= processRelay.share();
     const { endpoint, timeoutMs } = dial;
     const { hostname: host, port } = endpoint;
     const request = { ...options, host, addresses, port, timeoutMs, tls: tls ?? null };
-    return this.#relay.dial(request, signal);
+    return relay.dial(request, signal);
   }
 
   #endDial(): void {

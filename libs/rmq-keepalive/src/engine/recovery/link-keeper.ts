@@ -17,6 +17,7 @@ import {
   ConnectionClosedError,
   ConnectTimeoutError,
   GaveUpError,
+  HeartbeatThreadError,
   LoginRefusedError,
   NoAddressError,
   NoCredentialsError,
@@ -40,6 +41,7 @@ import type { Login } from '../dialling/credentials.js';
 import type { CredentialsSource } from '../dialling/credentials-source.js';
 import type { Dial } from '../dialling/dialling.js';
 import type { Link } from '../link/link.js';
+import { processRelay, type RelayShare } from '../relay/relay.js';
 import { Dialler } from './dialler.js';
 import { LinkVitals, threadOf } from './link-vitals.js';
 import { reconnectDelayMs, type ResolvedReconnect } from './reconnect-backoff.js';
@@ -91,6 +93,7 @@ export class LinkKeeper {
   #retryDueAt = 0;
   #awayBecause: Error | undefined;
   readonly #ownContext = new AsyncContext();
+  #relay: RelayShare | undefined;
 
   constructor(
     private readonly options: LinkKeeperOptions,
@@ -195,15 +198,25 @@ export class LinkKeeper {
     this.#dialler = this.#ownContext.runInAsyncScope(() => this.#makeDialler());
   }
 
+  /**
+   * Resolves when the heartbeat thread runs, if there is to be one.
+   * @throws {@link HeartbeatThreadError} it cannot run in this process
+   */
+  async untilThreadRuns(): Promise<void> {
+    await this.#relay?.load();
+  }
+
   #makeDialler(): Dialler {
-    return new Dialler(this.role, this.clock, this.options.channels, {
+    if (this.options.heartbeat.worker !== undefined) this.#relay = processRelay.share();
+    const hears = {
       nextDial: () => this.#nextDial(),
-      up: (link) => void this.#up(link),
-      attemptFailed: (cause) => this.#attemptFailed(cause),
-      lost: (link, cause) => this.#lost(link, cause),
-      blocked: (reason) => this.hears.event({ type: 'blocked', role: this.role, reason }),
+      up: (link: AmqpLink) => void this.#up(link),
+      attemptFailed: (cause: Error) => this.#attemptFailed(cause),
+      lost: (link: AmqpLink, cause: Error) => this.#lost(link, cause),
+      blocked: (reason: string) => this.hears.event({ type: 'blocked', role: this.role, reason }),
       unblocked: () => this.hears.event({ type: 'unblocked', role: this.role }),
-    });
+    };
+    return new Dialler(this.role, this.clock, this.options.channels, hears, this.#relay);
   }
 
   /** No further attempt is made from here on; the link, if there is one, stays up until {@link close}. */
@@ -218,6 +231,7 @@ export class LinkKeeper {
     this.beginClosing();
     this.#vitals?.end();
     await this.#dialler?.close(deadlineMs);
+    await this.#relay?.release();
     if (this.#state.name === 'closing') this.#moveTo({ name: 'closed', cause });
   }
 
@@ -350,7 +364,7 @@ export class LinkKeeper {
   /** Moves to backing-off and returns the delay; `undefined` when the attempts are spent. */
   #backOff(cause: Error): number | undefined {
     const { maxAttempts, maxDelayMs } = this.options.reconnect;
-    if (this.#attempt >= maxAttempts) {
+    if (this.#attempt >= maxAttempts || isOfTheInstallation(cause)) {
       this.#giveUp(cause);
       return undefined;
     }
@@ -402,4 +416,10 @@ export class LinkKeeper {
     if (next.name === 'open') this.#awayBecause = undefined;
     this.hears.stateChanged(from, next);
   }
+}
+
+/** No broker has anything to do with it, and no time heals it. */
+function isOfTheInstallation(cause: Error): boolean {
+  const reason = cause instanceof HeartbeatThreadError ? cause : cause.cause;
+  return reason instanceof HeartbeatThreadError && reason.isInstallationFault;
 }

@@ -16,6 +16,7 @@ import { LINK, PULSE, sharedWords, TICK_MS } from './shared/relay-memory.js';
 import type { FromWorker, RelayRequest, RelayWorkerData, ToWorker } from './shared/relay-messages.js';
 import { errorFrom, RelayPassage } from './relay-passage.js';
 import { settingsOfTheNetwork } from './settings-for-worker.js';
+import { THREAD_SOURCE } from './thread-source.js';
 
 /** A worker that does not turn its loop for so long, while we turn ours, is replaced. */
 const HUNG_AFTER_MS = 5_000;
@@ -38,21 +39,26 @@ export class RelayThread {
   readonly #dials = new Map<number, PendingDial>();
   readonly #passages = new Map<number, RelayPassage>();
   readonly #exited: Promise<void>;
+  readonly #loaded: Promise<void>;
+  #runs!: () => void;
+  #hasLoaded = false;
   #watch: ObservedStall | undefined;
   /** Our last tick, and what the worker had counted then and at the tick before. */
   #last = { at: performance.now(), afterMs: 0, workerTicks: 0, workerTicksBefore: 0 };
   #lastId = 0;
   #deadBecause: Error | undefined;
 
-  /** @param file of the worker; another one, and another place for the doors, only in specs that want it to fail */
+  /** @param file of another worker, and another place for the doors: only in specs that want it to fail */
   constructor(
-    file = new URL('./thread/relay-worker.js', import.meta.url),
+    file?: URL,
     private readonly doors = newDoorPlace(),
   ) {
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
     try {
-      this.#worker = new Worker(file, {
+      this.#worker = new Worker(file ?? THREAD_SOURCE, {
+        // As a source, so that it starts where no file can be found: in a bundle, in an archive.
+        eval: file === undefined,
         name: 'rmq-keepalive heartbeats',
         workerData: { pulse: this.#pulse, doors: this.doors, port: port2 } satisfies RelayWorkerData,
         transferList: [port2],
@@ -64,6 +70,12 @@ export class RelayThread {
       port2.close();
       throw thrown;
     }
+    this.#loaded = new Promise((resolve) => {
+      this.#runs = () => {
+        this.#hasLoaded = true;
+        resolve();
+      };
+    });
     this.#exited = new Promise((resolve) => this.#worker.once('exit', () => resolve()));
     // The worker cannot clean up behind itself when it is ended in the middle, be it with the process.
     process.once('exit', this.#leaveNoDoor);
@@ -80,6 +92,18 @@ export class RelayThread {
     this.#ticking.unref();
     this.#worker.unref();
     this.#port.unref();
+  }
+
+  /**
+   * Resolves when its program runs.
+   * @throws {@link HeartbeatThreadError} it ended before
+   */
+  async untilLoaded(): Promise<void> {
+    // Nothing else may keep the process alive yet.
+    this.#worker.ref();
+    await Promise.race([this.#loaded, this.#exited]);
+    this.#worker.unref();
+    if (!this.#hasLoaded) throw this.#deadBecause ?? new HeartbeatThreadError('it ended before it ran');
   }
 
   /** Why it is of no use any more; undefined while it runs. */
@@ -170,6 +194,7 @@ export class RelayThread {
   }
 
   #hear(message: FromWorker): void {
+    if (message.type === 'loaded') return this.#runs();
     const { id } = message;
     const dial = this.#dials.get(id);
     this.#dials.delete(id);

@@ -61,6 +61,8 @@ export type ToWorker =
   | { readonly type: 'end' };
 
 export type FromWorker =
+  /** All of it has run once: from here on it hears. */
+  | { readonly type: 'loaded' }
   /** The broker has accepted; one connection to `path` from this process is connected through. */
   | { readonly type: 'ready'; readonly id: number; readonly path: string }
   | { readonly type: 'dial-failed'; readonly id: number; readonly error: PlainError }

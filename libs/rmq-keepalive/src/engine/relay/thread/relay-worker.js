@@ -4,8 +4,8 @@
  * The thread owns the sockets to the brokers, so that heartbeats go out while the main loop is blocked, and gives the work
  * back when the loop is blocked for too long.
  *
- * JavaScript, type-checked: a worker is loaded by its file, and this one has to load from the source tree as well as from
- * the package.
+ * JavaScript, type-checked: the library carries these files as one string (thread-source.ts), so that the thread starts
+ * where no file can be found. After a change of them: `npm run build:thread`.
  */
 import { writeSync } from 'node:fs';
 import { workerData } from 'node:worker_threads';
@@ -25,6 +25,7 @@ const mainLoop = new ObservedStall(TICK_MS, performance.now(), Atomics.load(puls
 const ticking = setInterval(tick, TICK_MS);
 let isEnding = false;
 void removeStaleDoorFolders(doors);
+tell({ type: 'loaded' });
 
 port.on('message', (/** @type {ToWorker} */ message) => {
   if (message.type === 'dial') dial(message);
