@@ -5,7 +5,15 @@ import { WORKLOADS } from './protocol.mjs';
 
 /** Ours once more, by the API of Nest's own. */
 const OUR_TRANSPORT = { name: 'ours-transport', title: 'ours, as Nest transport', package: 'nestjs-rmq-keepalive' };
-const ALL = CONTENDERS.flatMap((contender) => (contender.name === 'nest' ? [OUR_TRANSPORT, contender] : contender));
+/** Beside the ESM one: `--only ours,ours-commonjs`. */
+const OUR_COMMONJS = {
+  name: 'ours-commonjs',
+  title: 'ours, CommonJS build',
+  package: 'nestjs-rmq-keepalive',
+  isAskedFor: true,
+};
+const BESIDE = { ours: [OUR_COMMONJS], nest: [OUR_TRANSPORT] };
+const ALL = CONTENDERS.flatMap((contender) => [contender, ...(BESIDE[contender.name] ?? [])]);
 const namesFor = (kind) => contendersFor(kind).map(({ name }) => name);
 const contendersFor = (kind) => ALL.filter(({ hasRpc = true }) => kind !== 'rpc' || hasRpc);
 const DEFAULTS = {
@@ -34,6 +42,7 @@ export function usageOf(kind) {
 export function parseOptions(kind, args) {
   const { rounds, messages, workloads, window } = DEFAULTS[kind];
   const names = namesFor(kind);
+  const usual = contendersFor(kind).filter(({ isAskedFor = false }) => !isAskedFor);
   const { values } = parseArgs({
     args,
     options: {
@@ -43,7 +52,7 @@ export function parseOptions(kind, args) {
       window: { type: 'string', default: window },
       prefetch: { type: 'string', default: '250' },
       broker: { type: 'string', default: '4.0' },
-      only: { type: 'string', default: names.join() },
+      only: { type: 'string', default: usual.map(({ name }) => name).join() },
       help: { type: 'boolean', default: false },
     },
   });

@@ -1,9 +1,9 @@
 import { Global, Module } from '@nestjs/common';
-import { DiscoveryModule } from '@nestjs/core';
+import { DiscoveryModule, ModulesContainer } from '@nestjs/core';
 import { ConnectionSeekers } from './connections/connection-seekers.js';
 import { HandlerInvoker } from './invoking/handler-invoker.js';
 import { HandlerMetadataAccessor } from './discovery/handler-metadata.accessor.js';
-import { RmqConnections } from './connections/rmq.connections.js';
+import { connectionsOf, RmqConnections } from './connections/rmq.connections.js';
 import { RmqExplorer } from './discovery/rmq.explorer.js';
 import { RmqRegistrar } from './rmq.registrar.js';
 
@@ -16,7 +16,14 @@ import { RmqRegistrar } from './rmq.registrar.js';
 @Global()
 @Module({
   imports: [DiscoveryModule],
-  providers: [RmqConnections, ConnectionSeekers, HandlerMetadataAccessor, RmqExplorer, HandlerInvoker, RmqRegistrar],
+  providers: [
+    { provide: RmqConnections, inject: [ModulesContainer], useFactory: connectionsOf },
+    ConnectionSeekers,
+    HandlerMetadataAccessor,
+    RmqExplorer,
+    HandlerInvoker,
+    RmqRegistrar,
+  ],
   exports: [RmqConnections],
 })
 export class RmqCoreModule {}

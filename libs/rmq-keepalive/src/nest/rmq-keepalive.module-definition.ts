@@ -10,6 +10,7 @@ import {
   getRmqDeadLettersToken,
   getRmqPublisherToken,
   getRmqRpcClientToken,
+  otherCopiesOf,
 } from './connections/connection-tokens.js';
 import { type AroundSource, InjectedArounds } from './connections/injected-arounds.js';
 import { RmqConnections } from './connections/rmq.connections.js';
@@ -79,11 +80,12 @@ function withConnection(definition: DynamicModule, extras: RmqModuleExtras): Dyn
     getRmqRpcClientToken(name),
     getRmqDeadLettersToken(name),
   ];
+  const aliases = exported.flatMap((token) => otherCopiesOf(token).map((provide) => ({ provide, useExisting: token })));
   return {
     ...definition,
     global: isGlobal,
-    providers: [...(definition.providers ?? []), ...connectionProviders(name, { abortOnSecondSignal })],
-    exports: [...(definition.exports ?? []), ...exported],
+    providers: [...(definition.providers ?? []), ...connectionProviders(name, { abortOnSecondSignal }), ...aliases],
+    exports: [...(definition.exports ?? []), ...exported, ...aliases.map(({ provide }) => provide)],
   };
 }
 

@@ -29,6 +29,7 @@ export class RmqRegistrar implements OnModuleInit, OnApplicationBootstrap, Befor
 
   /** Now every provider exists, and nothing is consumed yet. */
   onModuleInit(): void {
+    if (!this.#isInCharge) return;
     for (const connection of this.connections.all) logEvents(connection);
     for (const { connection, topology } of this.connections.topologyWishes) {
       this.connections.get(connection, 'RmqKeepaliveModule.forFeature').addTopology(topology);
@@ -40,6 +41,7 @@ export class RmqRegistrar implements OnModuleInit, OnApplicationBootstrap, Befor
 
   /** Now every `onModuleInit` has run, so handlers may be called. */
   async onApplicationBootstrap(): Promise<void> {
+    if (!this.#isInCharge) return;
     try {
       await Promise.all(this.connections.all.map((connection) => connection.start()));
     } catch (failure) {
@@ -51,6 +53,7 @@ export class RmqRegistrar implements OnModuleInit, OnApplicationBootstrap, Befor
 
   /** After this moment Nest closes the HTTP server and the microservice transports; until then handlers can use both. */
   async beforeApplicationShutdown(signal?: string): Promise<void> {
+    if (!this.#isInCharge) return;
     if (signal === undefined) return this.#closeAll();
     const endListening = onSecondSignal(signal, () => this.#abortAll());
     try {
@@ -58,6 +61,11 @@ export class RmqRegistrar implements OnModuleInit, OnApplicationBootstrap, Befor
     } finally {
       endListening();
     }
+  }
+
+  /** Not if another copy of this package in the same application is. */
+  get #isInCharge(): boolean {
+    return this.connections.isServedBy(this);
   }
 
   #subscribe(subscription: HandlerSubscription): void {

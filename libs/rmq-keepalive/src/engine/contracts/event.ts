@@ -9,7 +9,8 @@ import { isThenable } from '../base/thenable.js';
 import { pathOf, withoutValues } from './schema-issues.js';
 import type { StandardSchema } from './standard-schema.js';
 
-const IS_CONTRACT = Symbol('RmqEventContract');
+/** The same in every copy of this package. */
+const IS_CONTRACT = Symbol.for('nestjs-rmq-keepalive:event-contract');
 
 /** An event: its address and, for the compiler and perhaps for a schema, its payload. Made by {@link defineEvent}. */
 export interface EventContract<Input = unknown, Output = Input> {

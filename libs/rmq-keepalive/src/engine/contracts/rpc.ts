@@ -4,7 +4,8 @@ import { checkOptionsObject } from '../base/option-checks.js';
 import { defineEvent, type EventContract } from './event.js';
 import type { StandardSchema } from './standard-schema.js';
 
-const IS_CONTRACT = Symbol('RmqRpcContract');
+/** The same in every copy of this package. */
+const IS_CONTRACT = Symbol.for('nestjs-rmq-keepalive:rpc-contract');
 
 /**
  * A procedure: its address, request and response. Made by {@link defineRpc}.

@@ -1,4 +1,5 @@
 /** The base of every error: a code for programs, and what is underneath. */
+import { isOfAnyCopy, markForAllCopies } from './any-copy.js';
 
 /**
  * The codes of all errors. They are stable: programs may compare them, and alerts may name them.
@@ -74,6 +75,15 @@ export type RmqErrorCode =
  * ```
  */
 export class RmqError extends Error {
+  static {
+    markForAllCopies(this);
+  }
+
+  /** @internal */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return isOfAnyCopy(value, this, RmqError);
+  }
+
   constructor(
     readonly code: RmqErrorCode,
     message: string,

@@ -1,4 +1,5 @@
 /** How one call can end other than with its answer, and what a responder does not answer. */
+import { isOfAnyCopy, markForAllCopies } from './any-copy.js';
 import { targetOf } from './publish-errors.js';
 import { reasonOf } from './reasons.js';
 import { RmqError, type RmqErrorCode } from './rmq-error.js';
@@ -136,6 +137,15 @@ export interface RemoteErrorFields {
  * ```
  */
 export class RpcFailure extends Error {
+  static {
+    markForAllCopies(this);
+  }
+
+  /** @internal */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return isOfAnyCopy(value, this, RpcFailure);
+  }
+
   readonly code: string | undefined;
   /** Whatever has a JSON form, whichever codec carries the payloads. */
   readonly data: unknown;

@@ -68,3 +68,21 @@ export function getRmqRpcClientToken(name: string = DEFAULT_CONNECTION_NAME): In
 export function getRmqDeadLettersToken(name: string = DEFAULT_CONNECTION_NAME): InjectionToken<RmqDeadLetters> {
   return name === DEFAULT_CONNECTION_NAME ? RmqDeadLetters : `RmqDeadLetters:${name}`;
 }
+
+type TokenClass = typeof RmqConnection | typeof RmqPublisher | typeof RmqRpcClient | typeof RmqDeadLetters;
+
+/** Of all copies of this package in the process, by name. */
+const TOKEN_CLASSES = Symbol.for('nestjs-rmq-keepalive:token-classes');
+const tokenClasses = ((globalThis as { [TOKEN_CLASSES]?: Map<string, Set<TokenClass>> })[TOKEN_CLASSES] ??= new Map());
+for (const own of [RmqConnection, RmqPublisher, RmqRpcClient, RmqDeadLetters])
+  tokenClasses.set(own.name, (tokenClasses.get(own.name) ?? new Set()).add(own));
+
+/**
+ * The classes by which a constructor of the other copy's side asks for what `token` stands for: that of a library that
+ * requires this package, in an application that imports it. Known once that copy is loaded, and so before the module that
+ * imports such a library is.
+ */
+export function otherCopiesOf(token: InjectionToken): readonly TokenClass[] {
+  if (typeof token !== 'function') return [];
+  return [...(tokenClasses.get(token.name) ?? [])].filter((kind) => kind !== token);
+}

@@ -1,4 +1,4 @@
-import { Injectable } from '@nestjs/common';
+import type { ModulesContainer } from '@nestjs/core';
 import type { RmqConnection } from '../../engine/connection/rmq-connection.js';
 import { OptionsError } from '../../engine/errors/options-error.js';
 import { shown } from '../../engine/base/option-checks.js';
@@ -10,12 +10,12 @@ interface TopologyWish {
   readonly topology: TopologyOptions;
 }
 
-/** The connections of one application by name, and what its feature modules want to exist on them. */
-@Injectable()
+/** The connections of one application by name, and what its feature modules want to exist on them. See {@link connectionsOf}. */
 export class RmqConnections {
   readonly #byName = new Map<string, RmqConnection>();
   readonly #abortable = new Set<RmqConnection>();
   readonly #topologyWishes: TopologyWish[] = [];
+  #servant: object | undefined;
 
   get names(): readonly string[] {
     return [...this.#byName.keys()];
@@ -39,6 +39,11 @@ export class RmqConnections {
     if (this.#byName.has(name)) throw nameTakenError(name);
     this.#byName.set(name, connection);
     if (options.abortOnSecondSignal) this.#abortable.add(connection);
+  }
+
+  /** Whether `candidate` is the one that registers the handlers: the first that asks. */
+  isServedBy(candidate: object): boolean {
+    return (this.#servant ??= candidate) === candidate;
   }
 
   wantTopology(wish: TopologyWish): void {
@@ -67,6 +72,17 @@ export class RmqConnections {
       `Import ${forRoot}${orName}`,
     );
   }
+}
+
+const OF_APPLICATION = Symbol.for('nestjs-rmq-keepalive:connections');
+
+/**
+ * One registry for an application, also when it loads this package twice (as ESM and as CommonJS) and so has two core
+ * modules: they meet at what Nest makes once for each application.
+ */
+export function connectionsOf(application: ModulesContainer): RmqConnections {
+  const holder = application as { [OF_APPLICATION]?: RmqConnections };
+  return (holder[OF_APPLICATION] ??= new RmqConnections());
 }
 
 function nameTakenError(name: string): OptionsError {

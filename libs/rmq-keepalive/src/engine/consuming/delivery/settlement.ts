@@ -1,5 +1,6 @@
 /** The outcome of a delivery, as a handler may return it. */
 import { checkNumber } from '../../base/option-checks.js';
+import { isOfAnyCopy, markForAllCopies } from '../../errors/any-copy.js';
 
 export type SettlementKind = 'ack' | 'requeue' | 'reject';
 
@@ -22,6 +23,15 @@ interface RetryInOptions {
  * ```
  */
 export class Settlement {
+  static {
+    markForAllCopies(this);
+  }
+
+  /** @internal */
+  static [Symbol.hasInstance](value: unknown): boolean {
+    return isOfAnyCopy(value, this, Settlement);
+  }
+
   private constructor(
     readonly kind: SettlementKind | 'retry',
     /** @internal With `retry`. */
