@@ -15,13 +15,13 @@ const SOURCE = `${LIBRARY}/src`;
 /** The subpaths of the package and the source file behind each. */
 export function entries(): ReadonlyMap<string, string> {
   const { exports } = JSON.parse(readFileSync(`${LIBRARY}/package.json`, 'utf8')) as {
-    exports: Record<string, { default: string } | string>;
+    exports: Record<string, { import: { default: string } } | string>;
   };
   return new Map(
     Object.entries(exports).flatMap(([subpath, target]) =>
       typeof target === 'string'
         ? []
-        : [[subpath, target.default.replace('./dist/', `${SOURCE}/`).replace(/\.js$/, '.ts')] as const],
+        : [[subpath, target.import.default.replace('./dist/', `${SOURCE}/`).replace(/\.js$/, '.ts')] as const],
     ),
   );
 }
