@@ -16,7 +16,7 @@ import type { PublishFrame } from '../wire/publish-frames.js';
 import { isPatched } from './patched-methods.js';
 
 /** A message as it goes out after it was shown. */
-export interface ShownPublish {
+interface ShownPublish {
   readonly message: PublishFrame;
   /** It does not go out after all: whoever saw it hears why. */
   takeBack(why: Error): void;

@@ -3,7 +3,7 @@ import { BrokerControl } from './broker-control.js';
 import { type ErlangNodeAddress, evaluateErlang } from './erlang-control.js';
 
 /** Where a broker is reached; survives JSON. */
-export interface BrokerAddress {
+export interface RunningBrokerAddress {
   node: ErlangNodeAddress;
   /** AMQP port on 127.0.0.1. */
   port: number;
@@ -12,7 +12,7 @@ export interface BrokerAddress {
 }
 
 export class BorrowedBroker extends BrokerControl {
-  constructor(private readonly address: BrokerAddress) {
+  constructor(private readonly address: RunningBrokerAddress) {
     super();
   }
 

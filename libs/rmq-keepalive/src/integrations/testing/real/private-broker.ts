@@ -7,7 +7,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import type { BrokerAddress } from './borrowed-broker.js';
+import type { RunningBrokerAddress } from './borrowed-broker.js';
 import { BrokerFolder } from './broker-folder.js';
 import { BrokerUnavailableError } from '../base/broker-unavailable-error.js';
 import { evaluateErlang } from './erlang-control.js';
@@ -176,7 +176,7 @@ export class PrivateBroker extends NodeControl {
   }
 
   /** For a `BorrowedBroker`, in this process or another. */
-  get address(): BrokerAddress {
+  get address(): RunningBrokerAddress {
     const node = { controlPort: this.ports.control, cookie: this.parts.cookie };
     return { node, port: this.port, version: this.version };
   }
