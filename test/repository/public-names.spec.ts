@@ -40,7 +40,8 @@ const NAMES: Readonly<Record<string, string>> = {
     TransportChannel
   `,
   './testing': `
-    BrokerUnavailableError PrivateBroker PrivateBrokerOptions RunningBrokerAddress
+    Accident AccidentOptions BrokerUnavailableError HandledMessage HarnessError HarnessOptions PrivateBroker PrivateBrokerOptions
+    PublishedMessage RmqTestHarness RunningBrokerAddress SettledOptions
   `,
 };
 

@@ -49,12 +49,15 @@ export const ROOMS = {
   'integrations/microservices/client': 'RmqClient: send() and emit() on a publisher.',
   'integrations/microservices': 'The entry of the transport.',
   'integrations/testing/base': 'Small tools of the tests’ side: ports, commands, waiting.',
-  'integrations/testing/wire': 'AMQP frames, read from a stream.',
+  'integrations/testing/wire': 'AMQP as a broker reads and writes it: frames, methods, properties.',
   'integrations/testing/provision': 'Where a RabbitMQ comes from: the cache, Debian’s packages, this machine.',
   'integrations/testing/real':
     'A RabbitMQ of one’s own as a child process: started, asked, killed, gone without a trace.',
   'integrations/testing/proxy': 'A proxy before a broker that breaks links at a chosen byte.',
-  'integrations/testing': 'The entry for the tests of services.',
+  'integrations/testing/memory':
+    'A RabbitMQ in the memory of the process, whose time stands still until it is advanced.',
+  'integrations/testing/backends': 'What the harness needs of a broker, from the one in memory and from a real one.',
+  'integrations/testing': 'The harness for the tests of services.',
   '.': 'The public names: the main entry, and that of the errors.',
 } as const;
 

@@ -17,6 +17,7 @@ import {
   type StandardSchema,
 } from 'nestjs-rmq-keepalive';
 import type { RmqHealthIndicator } from 'nestjs-rmq-keepalive/terminus';
+import type { RmqTestHarness } from 'nestjs-rmq-keepalive/testing';
 
 export interface Order {
   id: string;
@@ -72,6 +73,7 @@ export const quote = defineRpc<{ item: string; quantity: number }, { cents: numb
 export declare const orderSchema: StandardSchema<Order>;
 export declare const connection: RmqConnection;
 export declare const publisher: RmqPublisher;
+export declare const harness: RmqTestHarness;
 export declare const rpc: RmqRpcClient;
 export declare const deadLetters: RmqDeadLetters;
 export declare const logger: { log(text: string): void; error(text: string): void };

@@ -69,7 +69,7 @@ const builder = new ConfigurableModuleBuilder<RmqModuleOptions>({ moduleName: 'R
 
 const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } = builder.build();
 
-export { ASYNC_OPTIONS_TYPE, ConfigurableModuleClass, OPTIONS_TYPE };
+export { ASYNC_OPTIONS_TYPE, ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE };
 
 function withConnection(definition: DynamicModule, extras: RmqModuleExtras): DynamicModule {
   const { name = DEFAULT_CONNECTION_NAME, isGlobal = true, abortOnSecondSignal = true } = extras;
@@ -89,9 +89,14 @@ function withConnection(definition: DynamicModule, extras: RmqModuleExtras): Dyn
   };
 }
 
+/** Where the option `around` of a connection is, with the instances of its classes. */
+export function aroundsTokenOf(name: string): string {
+  return `RmqArounds:${name}`;
+}
+
 function connectionProviders(name: string, shutdown: { abortOnSecondSignal: boolean }): Provider[] {
   const connectionToken = getRmqConnectionToken(name);
-  const aroundsToken = `RmqArounds:${name}`;
+  const aroundsToken = aroundsTokenOf(name);
   return [
     {
       provide: aroundsToken,
@@ -128,9 +133,9 @@ function connectionProviders(name: string, shutdown: { abortOnSecondSignal: bool
     {
       // Separate from the connection itself, so that a test may override that and is registered in its place.
       provide: `RmqConnectionRegistration:${name}`,
-      inject: [RmqConnections, connectionToken],
-      useFactory: (connections: RmqConnections, connection: RmqConnection) => {
-        connections.add(name, connection, shutdown);
+      inject: [RmqConnections, connectionToken, getRmqPublisherToken(name)],
+      useFactory: (connections: RmqConnections, connection: RmqConnection, publisher: unknown) => {
+        connections.add(name, { connection, publisher }, shutdown);
         return { name };
       },
     },

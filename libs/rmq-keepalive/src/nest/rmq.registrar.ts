@@ -43,7 +43,7 @@ export class RmqRegistrar implements OnModuleInit, OnApplicationBootstrap, Befor
   async onApplicationBootstrap(): Promise<void> {
     if (!this.#isInCharge) return;
     try {
-      await Promise.all(this.connections.all.map((connection) => connection.start()));
+      await Promise.all(this.connections.needed.map((connection) => connection.start()));
     } catch (failure) {
       // The application will not run, and nobody else would close the connections that did start, or still try to.
       await this.#closeAll();

@@ -7,6 +7,7 @@ import { type Clock, systemClock } from '../base/clock.js';
 import { LeftOutSubscriptions } from '../consuming/attaching/left-out-subscriptions.js';
 import { SubscriptionKeepers } from '../consuming/attaching/subscription-keepers.js';
 import type { CopyTransport } from '../copies/copy-transport.js';
+import { NEW_QUEUE_REST_MS } from '../copies/retry-queues.js';
 import { RmqDeadLetters } from '../dead-letters/dead-letters.js';
 import { mayPublish, type PublishTarget } from '../link/access-probe.js';
 import { ChannelBudget } from '../link/channel-budget.js';
@@ -45,6 +46,8 @@ export interface Identity {
   readonly name?: string;
   /** @internal For specs: a clock that they move. */
   readonly clock?: Clock;
+  /** @internal For brokers that nobody kills: a new retry queue is relied on at once. @default NEW_QUEUE_REST_MS */
+  readonly newQueueRestMs?: number;
 }
 
 export class Composition {
@@ -75,7 +78,7 @@ export class Composition {
 
   /** @throws {@link OptionsError} before anything is dialled. */
   constructor(options: RmqConnectionOptions, identity: Identity) {
-    const { name = 'default', clock = systemClock } = identity;
+    const { name = 'default', clock = systemClock, newQueueRestMs = NEW_QUEUE_REST_MS } = identity;
     this.name = name;
     this.clock = clock;
     this.options = resolveConnectionOptions(options);
@@ -102,7 +105,7 @@ export class Composition {
       this.#makeSender,
     );
     this.rpc = this.#makeRpc();
-    this.copies = this.#makeCopies();
+    this.copies = this.#makeCopies(newQueueRestMs);
     this.deadLetters = this.#makeDeadLetters();
     this.keepers = this.#makeKeepers();
     this.channels = this.#makeChannels();
@@ -210,8 +213,9 @@ export class Composition {
     return new Rpc({ publishers: this.publishers, clock: this.clock, codec, options, maxMessageBytes });
   }
 
-  #makeCopies(): CopyTransport {
+  #makeCopies(newQueueRestMs: number): CopyTransport {
     return {
+      newQueueRestMs,
       signatures: this.options.copies,
       send: (message) => this.publishers.sendCopy(message),
       declare: async (entities) =>

@@ -14,6 +14,8 @@ import { withoutFields } from '../wire/field-table-slices.js';
 /** What copies need of a connection. */
 export interface CopyTransport {
   readonly signatures: CopySignatures;
+  /** How long a retry queue that was made just now has to rest before it is relied on. */
+  readonly newQueueRestMs: number;
   /** Resolves on the confirm. @throws {@link PublishError} */
   send(message: OutgoingMessage): Promise<void>;
   /** Declares these, in order, as the connection's topology wants them if it knows them. @throws {@link TopologyRefusedError} */

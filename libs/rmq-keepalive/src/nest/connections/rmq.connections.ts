@@ -14,6 +14,7 @@ interface TopologyWish {
 export class RmqConnections {
   readonly #byName = new Map<string, RmqConnection>();
   readonly #abortable = new Set<RmqConnection>();
+  readonly #withOtherPublisher = new Set<RmqConnection>();
   readonly #topologyWishes: TopologyWish[] = [];
   #servant: object | undefined;
 
@@ -34,10 +35,25 @@ export class RmqConnections {
     return this.#topologyWishes;
   }
 
-  /** @throws {@link OptionsError} when the name is taken. */
-  add(name: string, connection: RmqConnection, options: { abortOnSecondSignal: boolean }): void {
+  /** Those that the application needs a broker for: a test that has replaced the publisher, and consumes nothing, needs none. */
+  get needed(): readonly RmqConnection[] {
+    return this.all.filter(
+      (connection) => !this.#withOtherPublisher.has(connection) || connection.status().consumers.wanted > 0,
+    );
+  }
+
+  /**
+   * @param publisher what the application publishes with
+   * @throws {@link OptionsError} when the name is taken.
+   */
+  add(
+    name: string,
+    { connection, publisher }: { connection: RmqConnection; publisher: unknown },
+    options: { abortOnSecondSignal: boolean },
+  ): void {
     if (this.#byName.has(name)) throw nameTakenError(name);
     this.#byName.set(name, connection);
+    if (publisher !== connection.publisher) this.#withOtherPublisher.add(connection);
     if (options.abortOnSecondSignal) this.#abortable.add(connection);
   }
 

@@ -7,7 +7,7 @@
  */
 import type { CopyTransport } from '../../copies/copy-transport.js';
 import type { Delivery } from '../delivery/delivery.js';
-import { NEW_QUEUE_REST_MS, retryEntities, returnPathEntities } from '../../copies/retry-queues.js';
+import { retryEntities, returnPathEntities } from '../../copies/retry-queues.js';
 
 export class RetryWay {
   #back: { consumerTag: string; laid: Promise<void> } | undefined;
@@ -49,6 +49,6 @@ export class RetryWay {
 
   async #declareAndRest(delaysMs: readonly number[]): Promise<void> {
     await this.transport.declare(retryEntities(delaysMs));
-    await this.rest(NEW_QUEUE_REST_MS);
+    await this.rest(this.transport.newQueueRestMs);
   }
 }

@@ -42,7 +42,7 @@ function copies(send: () => Promise<void>) {
   const events: ConnectionEvent['type'][] = [];
   const made = new RedeliveryCopies('work', {
     clock: { now: () => 0 } as Clock,
-    copies: { signatures: new CopySignatures(), send, declare: () => Promise.resolve() },
+    copies: { signatures: new CopySignatures(), newQueueRestMs: 0, send, declare: () => Promise.resolve() },
     event: ({ type }) => void events.push(type),
   });
   const replace = (delivery: Delivery, returns: number) => made.replace(delivery, renewal(returns));

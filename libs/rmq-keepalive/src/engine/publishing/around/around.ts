@@ -23,6 +23,8 @@ export interface OutgoingPublish {
   readonly properties: Readonly<Omit<MessageProperties, 'headers'>>;
   /** Size of the encoded body. */
   readonly bytes: number;
+  /** @internal For the test harness, which shows what was published. */
+  readonly body: Buffer;
 }
 
 /** What an around may change of a message. */
@@ -128,13 +130,14 @@ function merged(outer: PublishChange = {}, inner: PublishChange = {}): PublishCh
 function changed(message: OutgoingPublish, change: PublishChange | undefined): OutgoingPublish {
   if (change === undefined) return message;
   checkChange(change, message.kind);
-  const { kind, exchange, routingKey, messageId, bytes } = message;
+  const { kind, exchange, routingKey, messageId, bytes, body } = message;
   return {
     kind,
     exchange,
     routingKey,
     messageId,
     bytes,
+    body,
     properties: { ...message.properties, ...change.properties },
     headers: Object.freeze(withSet(message.headers, change.headers)),
   };

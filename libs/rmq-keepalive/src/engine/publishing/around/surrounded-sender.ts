@@ -141,6 +141,7 @@ function viewOf(entry: Outgoing): OutgoingPublish {
     routingKey,
     messageId,
     bytes: content.length,
+    body: content,
     get headers() {
       return entry.headerValues;
     },

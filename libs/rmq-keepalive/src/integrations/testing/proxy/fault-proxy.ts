@@ -40,6 +40,9 @@ interface Link {
   /** None when the proxy only pretends to listen. */
   broker?: Socket;
   lanes: Partial<Record<Direction, ProxyLane>>;
+  readers: Partial<Record<Direction, FrameReader>>;
+  /** Frames of ours that wait for the end of the peers' frame. */
+  injected: Record<Direction, Buffer[]>;
   openedAt: number;
   clientPort: number;
   hasClientLeft: boolean;
@@ -129,6 +132,15 @@ export class FaultProxy {
   }
 
   // What can be broken
+
+  /** Puts a frame of ours among those of a link, as if its peer had sent it. */
+  inject(link: number, direction: Direction, frame: Buffer): void {
+    for (const candidate of this.allLinks) {
+      if (candidate.id !== link) continue;
+      candidate.injected[direction].push(frame);
+      this.sendInjected(candidate, direction);
+    }
+  }
 
   /** Swallows all bytes and keeps all sockets open, whatever the peers do: a half-open link. Bytes are lost for good. */
   silence(directions: Directions = 'both'): void {
@@ -237,6 +249,8 @@ export class FaultProxy {
       id: ++this.accepted,
       client,
       lanes: {},
+      readers: {},
+      injected: { 'to-broker': [], 'to-client': [] },
       openedAt: performance.now(),
       clientPort: client.remotePort ?? 0,
       hasClientLeft: false,
@@ -271,6 +285,7 @@ export class FaultProxy {
     const lane = new ProxyLane(link.id, source, destination, this.faults[direction], () => resetLink(link));
     const reader = new FrameReader({ keepPayload: this.keepPayloads });
     link.lanes[direction] = lane;
+    link.readers[direction] = reader;
     source.on('data', (chunk: Buffer) => this.forward(chunk, { link, direction, lane, reader }));
     source.once('end', () => lane.end());
     source.once('close', (hadError) => {
@@ -298,6 +313,13 @@ export class FaultProxy {
       for (const { action } of matching) action(recorded);
     }
     if (sent < chunk.length) lane.send(chunk.subarray(sent));
+    this.sendInjected(link, direction);
+  }
+
+  private sendInjected(link: Link, direction: Direction): void {
+    const lane = link.lanes[direction];
+    if (lane === undefined || link.readers[direction]?.isBetweenFrames !== true) return;
+    for (const frame of link.injected[direction].splice(0)) lane.send(frame);
   }
 
   private markAfter(bytes: number, direction: Direction): ByteMark {

@@ -113,6 +113,11 @@ export class FrameReader {
     return this.state === 'lost';
   }
 
+  /** Whether the bytes so far are whole frames. */
+  get isBetweenFrames(): boolean {
+    return this.seenBytes === 0;
+  }
+
   read(chunk: Buffer): FoundFrame[] {
     const found: FoundFrame[] = [];
     let position = 0;
