@@ -5,7 +5,7 @@ import { askUntil, isTrue, type LastWord } from '#testing/base/wait-until.js';
 export interface UntilOptions {
   /** How long to keep asking, in milliseconds. @default 10000 */
   timeoutMs?: number;
-  /** Pause between two questions, in milliseconds. @default 20 */
+  /** Pause between two questions, in milliseconds. @default from 20 to 100, the longer it waits */
   everyMs?: number;
 }
 
@@ -20,7 +20,7 @@ export async function until<T>(
   probe: () => T | Promise<T>,
   options: UntilOptions = {},
 ): Promise<Truthy<T>> {
-  const { timeoutMs = 10_000, everyMs = 20 } = options;
+  const { timeoutMs = 10_000, everyMs } = options;
   const last = await askUntil(probe, isTrue, { timeoutMs, everyMs });
   if (isTrue(last)) return last.answer as Truthy<T>;
   throw new Error(`Waited ${timeoutMs} ms in vain until ${what}; ${described(last)}`, causeOf(last));
