@@ -1,5 +1,17 @@
 import { describe, expect, it, jest } from '@jest/globals';
-import { Controller, Get, Injectable, type INestApplication, type ModuleMetadata } from '@nestjs/common';
+import {
+  type CanActivate,
+  Controller,
+  type ExecutionContext,
+  Get,
+  Injectable,
+  type INestApplication,
+  type ModuleMetadata,
+  SetMetadata,
+  UseGuards,
+  type VersioningOptions,
+  VersioningType,
+} from '@nestjs/common';
 import { HealthCheckService, TerminusModule } from '@nestjs/terminus';
 import { OptionsError, RmqConnection, Subscribe, type RmqConnectionOptions } from 'nestjs-rmq-keepalive';
 import { RmqHealthIndicator, RmqHealthModule, type RmqHealthOptions } from 'nestjs-rmq-keepalive/terminus';
@@ -202,5 +214,66 @@ describe('RmqHealthModule', () => {
     expect(Object.keys(body.details['rabbitmq']!).sort()).toEqual(['reason', 'since', 'status']);
     expect(body.details['broker']).toMatchObject({ status: 'up', outbox: { queued: 0 } });
     expect((await fetch(`${await app.getUrl()}/health`)).status).toBe(404);
+  });
+});
+
+describe('the health routes of an application', () => {
+  const nest = useNest();
+  const IS_PUBLIC = 'app:is-public';
+  const Public = () => SetMetadata(IS_PUBLIC, true);
+
+  /** As the guards of applications do it: by the mark on the method, on the class, or on either. */
+  const guardOf = (targets: (context: ExecutionContext) => (object | undefined)[]) => {
+    const asked: string[] = [];
+    const guard: CanActivate = {
+      canActivate: (context) => {
+        asked.push(context.getHandler().name);
+        return targets(context).some((target) => Reflect.getMetadata(IS_PUBLIC, target as object) === true);
+      },
+    };
+    return { guard, asked };
+  };
+
+  async function serve(options: RmqHealthOptions, prepare: (app: INestApplication) => void): Promise<INestApplication> {
+    const app = await nest.boot({ imports: [RmqHealthModule.forRoot(options)] }, { prepare });
+    await app.listen(0, '127.0.0.1');
+    return app;
+  }
+
+  const versionings: [string, VersioningOptions][] = [
+    ['a header', { type: VersioningType.HEADER, header: 'x-api-version' }],
+    ['a header with a default', { type: VersioningType.HEADER, header: 'x-api-version', defaultVersion: '2' }],
+    ['the URI', { type: VersioningType.URI, defaultVersion: '1' }],
+    ['the media type', { type: VersioningType.MEDIA_TYPE, key: 'v=' }],
+  ];
+
+  it.each(versionings)('answer without a version where %s says it', async (_, versioning) => {
+    const app = await serve({}, (made) => made.enableVersioning(versioning));
+    for (const path of ['/health', '/health/ready', '/health/live']) expect((await ask(app, path)).code).toBe(200);
+  });
+
+  it.each<[string, (context: ExecutionContext) => (object | undefined)[]]>([
+    ['the class', (context) => [context.getClass()]],
+    ['the method', (context) => [context.getHandler()]],
+  ])('pass a global guard that looks for a mark on %s, and do not pass it without', async (_, targets) => {
+    const { guard, asked } = guardOf(targets);
+    const closed = await serve({}, (app) => app.useGlobalGuards(guard));
+    expect((await ask(closed, '/health/live')).code).toBe(403);
+    const open = await serve({ decorators: [Public()] }, (app) => app.useGlobalGuards(guard));
+    for (const path of ['/health', '/health/ready', '/health/live']) expect((await ask(open, path)).code).toBe(200);
+    expect(asked).toEqual(['live', 'everything', 'ready', 'live']);
+  });
+
+  it('keep their paths under a global prefix that excludes them', async () => {
+    const app = await serve({}, (made) => made.setGlobalPrefix('api', { exclude: ['health', 'health/*path'] }));
+    for (const path of ['/health', '/health/ready', '/health/live']) expect((await ask(app, path)).code).toBe(200);
+    expect((await ask(app, '/api/health')).code).toBe(404);
+  });
+
+  it('run a guard that is given to them once', async () => {
+    const { guard, asked } = guardOf(() => [RmqHealthModule]);
+    const app = await serve({ decorators: [UseGuards(guard)] }, () => undefined);
+    expect((await ask(app, '/health/live')).code).toBe(403);
+    expect(asked).toEqual(['live']);
   });
 });

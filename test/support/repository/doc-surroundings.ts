@@ -54,6 +54,8 @@ export declare class Stock {
 }
 export class BadOrder extends Error {}
 export declare class AppModule {}
+/** The mark of an application's global guard. */
+export declare const Public: () => MethodDecorator & ClassDecorator;
 export declare function pack(value: unknown): Uint8Array;
 export declare function unpack(bytes: Uint8Array): unknown;
 

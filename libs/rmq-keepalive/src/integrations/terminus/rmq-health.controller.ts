@@ -1,7 +1,8 @@
-import { Controller, Get, type Type } from '@nestjs/common';
+import { Controller, Get, type Type, VERSION_NEUTRAL } from '@nestjs/common';
 import { HealthCheck, HealthCheckService, type HealthCheckResult } from '@nestjs/terminus';
 import { RmqConnections } from '../../nest/connections/rmq.connections.js';
 import { DEFAULT_CONNECTION_NAME } from '../../nest/connections/connection-tokens.js';
+import { decorateRoutes } from './health-route-decorators.js';
 import { RmqHealthIndicator } from './rmq.health.js';
 
 interface HealthRoutes {
@@ -9,11 +10,13 @@ interface HealthRoutes {
   readonly details: boolean;
   /** Names of the connections to answer for; all if undefined. */
   readonly connections: readonly string[] | undefined;
+  readonly decorators: readonly ClassDecorator[];
 }
 
 /** A controller class of its own for every path: Nest reads the path off the class. */
-export function makeHealthController({ path, details, connections: chosen }: HealthRoutes): Type {
-  @Controller(path)
+export function makeHealthController({ path, details, connections: chosen, decorators }: HealthRoutes): Type {
+  // A probe asks without a version, whatever the versioning of the application.
+  @Controller({ path, version: VERSION_NEUTRAL })
   class RmqHealthController {
     constructor(
       private readonly health: HealthCheckService,
@@ -50,6 +53,7 @@ export function makeHealthController({ path, details, connections: chosen }: Hea
       return this.health.check(names.map((name) => () => this.rmq.check(keyOf(name), { connection: name, details })));
     }
   }
+  decorateRoutes(RmqHealthController, ['everything', 'ready', 'live'], decorators);
   return RmqHealthController;
 }
 

@@ -12,6 +12,11 @@ export interface RmqHealthOptions {
   details?: boolean;
   /** Names of the connections to answer for. @default all */
   connections?: readonly string[];
+  /**
+   * Decorators for the routes, as you would write them on a controller: the mark of your global guard (`[Public()]`), say, since a
+   * probe has no token. What a guard looks for on the method is found there, too. @default none
+   */
+  decorators?: readonly ClassDecorator[];
 }
 
 /**
@@ -19,6 +24,8 @@ export interface RmqHealthOptions {
  *
  * - `/health` and `/health/ready`: 200 while every connection is up or degraded, 503 otherwise and during shutdown;
  * - `/health/live`: 200 while the process serves, whatever the broker does.
+ *
+ * Each answers without a version (`VERSION_NEUTRAL`), however your application versions its routes.
  */
 @Module({
   // Without a logger: a probe every few seconds during an outage would write an error each time, and our own log has it.
@@ -28,7 +35,8 @@ export interface RmqHealthOptions {
 })
 export class RmqHealthModule {
   static forRoot(options: RmqHealthOptions = {}): DynamicModule {
-    const { path = 'health', details = false, connections } = options;
-    return { module: RmqHealthModule, controllers: [makeHealthController({ path, details, connections })] };
+    const { path = 'health', details = false, connections, decorators = [] } = options;
+    const controller = makeHealthController({ path, details, connections, decorators });
+    return { module: RmqHealthModule, controllers: [controller] };
   }
 }
