@@ -1,6 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
-import { Catch, type ExceptionFilter, Injectable, UseFilters } from '@nestjs/common';
+import { BadRequestException, Catch, type ExceptionFilter, Injectable, UseFilters } from '@nestjs/common';
+import { RpcException } from '@nestjs/microservices';
 import { InjectRmqDeadLetters, RmqConnection, RmqDeadLetters, RmqPublisher, Subscribe } from 'nestjs-rmq-keepalive';
+import { throwError } from 'rxjs';
 import { useNest } from '../support/nest-fixture.js';
 import { until } from '../support/until.js';
 
@@ -30,6 +32,33 @@ class FilteredConsumer {
   @Subscribe({ queue: 'filtered' })
   filtered(payload: { kind: string }): void {
     throw payload.kind === 'range' ? new RangeError('range') : new TypeError('type');
+  }
+}
+
+/** As many applications have them: everything becomes one kind of error. */
+@Catch()
+class ReplacingFilter implements ExceptionFilter {
+  catch(exception: Error): unknown {
+    const replacement = new RpcException('sorry');
+    if (exception.message === 'at once') throw replacement;
+    return exception.message === 'later' ? Promise.reject(replacement) : throwError(() => replacement);
+  }
+}
+
+@Injectable()
+class ReplacedConsumer {
+  @UseFilters(ReplacingFilter)
+  @Subscribe({ queue: 'replaced' })
+  replaced(payload: { when: string }): void {
+    throw new RangeError(payload.when);
+  }
+}
+
+@Injectable()
+class ValidatingConsumer {
+  @Subscribe({ queue: 'validated' })
+  validated(): void {
+    throw new BadRequestException(['id must be a string', 'quantity must not be less than 1']);
   }
 }
 
@@ -102,5 +131,32 @@ describe('when a handler fails in a Nest application', () => {
     expect(letter).toMatchObject({ messageId: 'm1', payload: { id: 'm1' }, error: { name: 'TypeError' } });
     expect(await deadLetters.replay('once.dead')).toMatchObject({ replayed: 1 });
     await until('it failed again', () => app.get(RmqConnection).status().counters.deadLettered === 2);
+  });
+
+  it.each(['at once', 'later', 'in a stream'])(
+    'the error that a filter throws %s in its place hides nothing: both are in the log, in the event and in the dead letter',
+    async (when) => {
+      const app = await nest.boot({ providers: [ReplacedConsumer] });
+      const causes: Error[] = [];
+      app.get(RmqConnection).on('handler-failed', ({ cause }) => causes.push(cause));
+      await app.get(RmqPublisher).sendToQueue('replaced', { when });
+      await until('it is dead', () => app.get(RmqConnection).status().counters.deadLettered === 1);
+      const both = `sorry (thrown by a filter in the place of RangeError: ${when})`;
+      expect(lines()).toMatchObject([{ level: 'error', message: expect.stringContaining(both) }]);
+      expect(lines()[0]?.stack).toMatch(/^Error\n[^]*\nRangeError\n\s+at ReplacedConsumer\.replaced /);
+      expect(causes).toMatchObject([{ message: 'sorry', cause: { name: 'RangeError', message: when } }]);
+      const [letter] = await app.get(RmqDeadLetters).list('replaced.dead');
+      expect(letter?.error).toEqual({ name: 'Error', message: both });
+    },
+  );
+
+  it('what a validation found is in the log and in the dead letter', async () => {
+    const app = await nest.boot({ providers: [ValidatingConsumer] });
+    await app.get(RmqPublisher).sendToQueue('validated', {});
+    await until('it is dead', () => app.get(RmqConnection).status().counters.deadLettered === 1);
+    const found = 'Bad Request Exception: id must be a string; quantity must not be less than 1';
+    expect(lines()).toMatchObject([{ level: 'error', message: expect.stringContaining(found) }]);
+    const [letter] = await app.get(RmqDeadLetters).list('validated.dead');
+    expect(letter?.error).toEqual({ name: 'BadRequestException', message: found });
   });
 });

@@ -7,7 +7,7 @@ import {
   ConsumeRefusedError,
   NoAnswerYetError,
 } from '../errors/channel-errors.js';
-import { reasonOf } from '../errors/reasons.js';
+import { failureReasonOf } from '../errors/failure-reasons.js';
 import type { ConnectionEventOf, DrainReport, FailedHandlerFate } from './events.js';
 import type { StallKind } from '../heartbeat/stall-kind.js';
 import type { LinkRole } from './lifecycle.js';
@@ -16,7 +16,7 @@ export function failedHandlerSentence(event: ConnectionEventOf<'handler-failed'>
   const { subscription, messageId, count, cause, attempt, attempts, fate } = event;
   const what = count > 1 ? `${count} messages` : `message ${messageId ?? '(no id)'}`;
   const which = attempts > 1 ? ` (attempt ${attempt} of ${attempts})` : '';
-  return `The handler of "${subscription}" failed on ${what}${which}: ${reasonOf(cause)}; ${fateSentence(fate)}`;
+  return `The handler of "${subscription}" failed on ${what}${which}: ${failureReasonOf(cause)}; ${fateSentence(fate)}`;
 }
 
 export function levelOfFate(fate: FailedHandlerFate): 'debug' | 'warn' | 'error' {
@@ -118,7 +118,7 @@ export const untilWhen = (epochMs: number | null): string =>
   epochMs === null ? '' : `, until ${new Date(epochMs).toISOString()}`;
 export const messageOf = (event: { subscription: string; messageId: string | undefined }): string =>
   `Message ${event.messageId ?? '(no id)'} of "${event.subscription}"`;
-export const becauseOf = (cause: Error | undefined): string => (cause === undefined ? '' : `: ${reasonOf(cause)}`);
+export const becauseOf = (cause: Error | undefined): string => (cause === undefined ? '' : `: ${failureReasonOf(cause)}`);
 const counted = (count: number, one: string, many = `${one}s`): string => `${count} ${count === 1 ? one : many}`;
 export const link = (role: LinkRole): string =>
   role === 'shared' ? 'Link' : `${role === 'publishing' ? 'Publishing' : 'Consuming'} link`;

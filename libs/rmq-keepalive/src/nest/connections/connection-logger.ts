@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import { describeEvent, type EventLevel } from '../../engine/reporting/event-sentences.js';
-import { errorNameOf } from '../../engine/errors/reasons.js';
+import { handlersErrorOf } from '../../engine/errors/failure-reasons.js';
+import { asError, errorNameOf } from '../../engine/errors/reasons.js';
 import type { RmqConnection } from '../../engine/connection/rmq-connection.js';
 import { DEFAULT_CONNECTION_NAME } from './connection-tokens.js';
 
@@ -29,8 +30,15 @@ export function logEvents(connection: RmqConnection): () => void {
   });
 }
 
-/** Where it was thrown, without its message: that is in the sentence, shortened and redacted. */
+/** Where it was thrown; and, when a filter threw it in the place of the handler's error, where that was. */
 function stackOf(error: Error): string | undefined {
+  const handlersError = handlersErrorOf(error);
+  const stacks = [framesOf(error), handlersError === undefined ? undefined : framesOf(asError(handlersError.error))];
+  return stacks.filter((stack) => stack !== undefined).join('\n') || undefined;
+}
+
+/** Without its message: that is in the sentence, shortened and redacted. */
+function framesOf(error: Error): string | undefined {
   const frames = String(error.stack)
     .split('\n')
     .filter((line) => /^\s+at /.test(line))

@@ -5,7 +5,8 @@
  * never conflicts (406), and the reason travels with the message.
  */
 import { refuseWithoutBody } from '../../codec/readable.js';
-import { errorNameOf, reasonOf } from '../../errors/reasons.js';
+import { failureReasonOf } from '../../errors/failure-reasons.js';
+import { errorNameOf } from '../../errors/reasons.js';
 import { toQueue } from '../../topology/topology.js';
 import { ReceivedProperties } from '../../wire/received-properties.js';
 import { type Copy, type CopyTransport, sendCopy } from '../../copies/copy-transport.js';
@@ -105,7 +106,7 @@ function reasonHeaders(delivery: Delivery, why: DeathCertificate): Record<string
   };
   if (why.error !== undefined) {
     headers[DEAD_LETTER_HEADERS.errorName] = errorNameOf(why.error);
-    headers[DEAD_LETTER_HEADERS.errorMessage] = reasonOf(why.error).slice(0, MAX_ERROR_MESSAGE_LENGTH);
+    headers[DEAD_LETTER_HEADERS.errorMessage] = failureReasonOf(why.error).slice(0, MAX_ERROR_MESSAGE_LENGTH);
   }
   return headers;
 }

@@ -5,7 +5,8 @@ import {
   RENEWAL_COUNT_HEADER,
   RETRY_HEADERS,
 } from '../../copies/carried-headers.js';
-import { errorNameOf, reasonOf } from '../../errors/reasons.js';
+import { failureReasonOf } from '../../errors/failure-reasons.js';
+import { errorNameOf } from '../../errors/reasons.js';
 import { type CopyTransport, sendCopy } from '../../copies/copy-transport.js';
 import type { Delivery } from '../delivery/delivery.js';
 import { copiedHeaders, copiedProperties, MAX_ERROR_MESSAGE_LENGTH } from '../../copies/message-copy.js';
@@ -59,7 +60,7 @@ function retryHeaders(delivery: Delivery, { delayMs, attempt, error, at }: Retry
       ? {}
       : {
           [RETRY_HEADERS.firstErrorName]: errorNameOf(error),
-          [RETRY_HEADERS.firstErrorMessage]: reasonOf(error).slice(0, MAX_ERROR_MESSAGE_LENGTH),
+          [RETRY_HEADERS.firstErrorMessage]: failureReasonOf(error).slice(0, MAX_ERROR_MESSAGE_LENGTH),
         }),
   };
 }
