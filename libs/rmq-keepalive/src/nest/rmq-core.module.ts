@@ -3,6 +3,7 @@ import { DiscoveryModule, ModulesContainer } from '@nestjs/core';
 import { ConnectionSeekers } from './connections/connection-seekers.js';
 import { HandlerInvoker } from './invoking/handler-invoker.js';
 import { HandlerMetadataAccessor } from './discovery/handler-metadata.accessor.js';
+import { LazyModules } from './discovery/lazy-modules.js';
 import { connectionsOf, RmqConnections } from './connections/rmq.connections.js';
 import { RmqExplorer } from './discovery/rmq.explorer.js';
 import { RmqRegistrar } from './rmq.registrar.js';
@@ -22,6 +23,7 @@ import { RmqRegistrar } from './rmq.registrar.js';
     HandlerMetadataAccessor,
     RmqExplorer,
     HandlerInvoker,
+    LazyModules,
     RmqRegistrar,
   ],
   exports: [RmqConnections],

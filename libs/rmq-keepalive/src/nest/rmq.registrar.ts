@@ -1,5 +1,6 @@
 import {
   Injectable,
+  Logger,
   type BeforeApplicationShutdown,
   type OnApplicationBootstrap,
   type OnModuleInit,
@@ -15,16 +16,20 @@ import {
 } from './wanted-subscriptions.js';
 import { RmqConnections } from './connections/rmq.connections.js';
 import { describeRpcException } from './invoking/rpc-results.js';
-import { RmqExplorer } from './discovery/rmq.explorer.js';
+import { LazyModules, tooLateSentence } from './discovery/lazy-modules.js';
+import { type DiscoveredHandler, RmqExplorer } from './discovery/rmq.explorer.js';
 import { onSecondSignal } from './second-signal.js';
 
 /** Registers the handlers, starts the connections and drains them, each at its moment in the life of a Nest application. */
 @Injectable()
 export class RmqRegistrar implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown {
+  readonly #logger = new Logger('RmqKeepalive');
+
   constructor(
     private readonly connections: RmqConnections,
     private readonly explorer: RmqExplorer,
     private readonly invoker: HandlerInvoker,
+    private readonly lazyModules: LazyModules,
   ) {}
 
   /** Now every provider exists, and nothing is consumed yet. */
@@ -34,7 +39,9 @@ export class RmqRegistrar implements OnModuleInit, OnApplicationBootstrap, Befor
     for (const { connection, topology } of this.connections.topologyWishes) {
       this.connections.get(connection, 'RmqKeepaliveModule.forFeature').addTopology(topology);
     }
-    const wanted = toWantedSubscriptions(this.explorer.explore());
+    const handlers = this.explorer.explore();
+    this.#warnOfOverlooked(handlers);
+    const wanted = toWantedSubscriptions(handlers);
     refuseUnwantedCompetition(wanted);
     for (const subscription of wanted) this.#subscribe(subscription);
   }
@@ -66,6 +73,18 @@ export class RmqRegistrar implements OnModuleInit, OnApplicationBootstrap, Befor
   /** Not if another copy of this package in the same application is. */
   get #isInCharge(): boolean {
     return this.connections.isServedBy(this);
+  }
+
+  /** Nobody would miss them before the first message does. */
+  #warnOfOverlooked(handlers: readonly DiscoveredHandler[]): void {
+    const sentences = [...this.explorer.overlooked(), ...this.explorer.withoutDelivery(handlers)];
+    for (const sentence of sentences) this.#logger.warn(sentence);
+    const known = new Set(handlers.map(({ wrapper }) => wrapper));
+    this.lazyModules.onLoaded(() => {
+      const late = this.explorer.explore().filter(({ wrapper }) => !known.has(wrapper));
+      for (const handler of late) this.#logger.warn(tooLateSentence(handler));
+      for (const { wrapper } of late) known.add(wrapper);
+    });
   }
 
   #subscribe(subscription: HandlerSubscription): void {

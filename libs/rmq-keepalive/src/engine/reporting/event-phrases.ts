@@ -118,7 +118,8 @@ export const untilWhen = (epochMs: number | null): string =>
   epochMs === null ? '' : `, until ${new Date(epochMs).toISOString()}`;
 export const messageOf = (event: { subscription: string; messageId: string | undefined }): string =>
   `Message ${event.messageId ?? '(no id)'} of "${event.subscription}"`;
-export const becauseOf = (cause: Error | undefined): string => (cause === undefined ? '' : `: ${failureReasonOf(cause)}`);
+export const becauseOf = (cause: Error | undefined): string =>
+  cause === undefined ? '' : `: ${failureReasonOf(cause)}`;
 const counted = (count: number, one: string, many = `${one}s`): string => `${count} ${count === 1 ? one : many}`;
 export const link = (role: LinkRole): string =>
   role === 'shared' ? 'Link' : `${role === 'publishing' ? 'Publishing' : 'Consuming'} link`;

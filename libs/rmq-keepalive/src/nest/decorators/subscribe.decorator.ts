@@ -36,6 +36,7 @@ export type HandlerDecorator = <Handler extends (...args: never[]) => unknown>(
 ) => void;
 
 const SUBSCRIPTIONS_METADATA = 'rmq-keepalive:subscriptions';
+const DECORATED_METHODS_METADATA = 'rmq-keepalive:decorated-methods';
 
 /**
  * Makes a method of a provider or a controller the handler of a queue. May stand several times on one method.
@@ -70,7 +71,7 @@ export function written(decorator: WrittenSubscription['decorator'], options: ob
   const subscription = { decorator, options };
   return <Handler extends (...args: never[]) => unknown>(
     target: object,
-    _method: string | symbol,
+    method: string | symbol,
     descriptor: TypedPropertyDescriptor<Handler>,
   ): void => {
     // Decorators run from the bottom up; the list reads from the top down.
@@ -79,9 +80,26 @@ export function written(decorator: WrittenSubscription['decorator'], options: ob
       [subscription, ...subscriptionsOf(descriptor.value)],
       descriptor.value as object,
     );
+    noteDecorated(target, { method, decorator });
     // Nest attaches request-scoped global guards and their like to controllers and to providers that bear this mark only.
     Reflect.defineMetadata(ENTRY_PROVIDER_WATERMARK, true, target.constructor);
   };
+}
+
+/** A method that bears a decorator, by its name: what stands under that name in the end may be another function. */
+export interface DecoratedMethod {
+  readonly method: string | symbol;
+  readonly decorator: WrittenSubscription['decorator'];
+}
+
+function noteDecorated(target: object, decorated: DecoratedMethod): void {
+  Reflect.defineMetadata(DECORATED_METHODS_METADATA, [...decoratedMethodsOf(target), decorated], target);
+}
+
+/** Of this very class, not of those that it extends. */
+export function decoratedMethodsOf(prototype: object): readonly DecoratedMethod[] {
+  const noted: unknown = Reflect.getOwnMetadata(DECORATED_METHODS_METADATA, prototype);
+  return (noted as readonly DecoratedMethod[] | undefined) ?? [];
 }
 
 /** What `@Subscribe` wrote on a method, from the top down. */

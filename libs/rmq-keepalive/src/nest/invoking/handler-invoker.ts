@@ -96,12 +96,13 @@ export class HandlerInvoker {
   #hostOf({ handler, instance, contextId, returns }: Binding): Host {
     const { wrapper, methodName, module } = handler;
     const method = (instance as Record<string, Callback>)[methodName]!;
+    const parameters = this.metadata.parametersOf(instance.constructor, method, methodName);
     return {
       instance,
       method,
       methodName,
-      metadataKey: this.metadata.parametersKeyOf(instance.constructor, method, methodName),
-      contexts: contextsInModule(this.contexts, module.token, returns),
+      metadataKey: parameters.key,
+      contexts: contextsInModule(this.contexts, module.token, { returns, ...parameters }),
       moduleKey: module.token,
       // Transient enhancers are made for a host, so it has to be named; what a factory made is no host to Nest.
       inquirerId: contextId === undefined && wrapper.isNotMetatype ? undefined : wrapper.id,
@@ -213,9 +214,14 @@ function rethrown(thrown: unknown): never {
 function contextsInModule(
   contexts: ExternalContextCreator,
   moduleKey: string,
-  returns: Binding['returns'],
+  { returns, isDeliveryPiped }: Pick<Binding, 'returns'> & { readonly isDeliveryPiped: boolean },
 ): ExternalContextCreator {
+  const pipedPayload: ExternalContextCreator['getParamValue'] = async (value, parameter, pipes) =>
+    (parameter.type as unknown) === RpcParamtype.CONTEXT
+      ? (value as never)
+      : contexts.getParamValue(value, parameter, pipes);
   return Object.create(contexts, {
+    ...(isDeliveryPiped ? {} : { getParamValue: { value: pipedPayload } }),
     getContextModuleKey: { value: () => moduleKey },
     filtersContextCreator: { value: withoutLog(contexts['filtersContextCreator']) },
     transformToResult: { value: async (result: unknown) => (returns === 'answer' ? kept(result) : resolved(result)) },
