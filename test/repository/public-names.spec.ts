@@ -11,7 +11,7 @@ const NAMES: Readonly<Record<string, string>> = {
     DeduplicationStore Delivery DeliveryBatch DeliveryHandler DeliveryHeaders EncodedBody EventContract EventInput
     EventPayload InjectRmqConnection InjectRmqDeadLetters InjectRmqPublisher InjectRmqRpcClient JsonCodec
     MessageHeaders MessageToPublish ORIGIN_HEADERS OptionsError PayloadInvalidError PublishError PublishOptions
-    PublishReport PublishReturnedError REPUBLISHED_HEADER RETRY_HEADERS ReplayReport RetryOptions
+    PublishReturnedError REPUBLISHED_HEADER RETRY_HEADERS ReplayReport Reply RetryOptions
     RmqAround RmqConnection RmqConnectionOptions RmqDeadLetters RmqError RmqErrorCode RmqKeepaliveModule RmqPublisher
     RmqRpcClient RmqRpcError Rpc RpcContract RpcFailure RpcHandlerOptions RpcPayload RpcRemoteError RpcRequestOptions
     RpcResult Settlement StandardSchema Subscribe SubscribeBatch SubscribeBatchOptions SubscribeOptions Subscription

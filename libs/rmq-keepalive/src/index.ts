@@ -61,7 +61,7 @@ export type { ReplayReport } from './engine/dead-letters/replay.js';
 export { RmqPublisher } from './engine/publishing/rmq-publisher.js';
 export { REPUBLISHED_HEADER } from './engine/publishing/sending/outgoing-message.js';
 export type { PublishOptions } from './engine/publishing/publish-options.js';
-export type { MessageToPublish, PublishReport } from './engine/publishing/publish-many.js';
+export type { MessageToPublish } from './engine/publishing/publish-many.js';
 
 // --- around both ------------------------------------------------------------------------------------------------------
 export type { RmqAround } from './engine/around/rmq-around.js';
@@ -74,6 +74,7 @@ export type { BodyProperties, Codec, EncodedBody } from './engine/codec/codec.js
 export { JsonCodec } from './engine/codec/json-codec.js';
 
 // --- rpc --------------------------------------------------------------------------------------------------------------
+export { Reply } from './engine/rpc/answering/reply.js';
 export { RmqRpcClient } from './engine/rpc/calling/rpc-client.js';
 export type { RpcRequestOptions } from './engine/rpc/calling/rpc-client.js';
 export { defineRpc } from './engine/contracts/rpc.js';

@@ -10,7 +10,7 @@ import { logEvents } from './connections/connection-logger.js';
 import { HandlerInvoker } from './invoking/handler-invoker.js';
 import {
   namingTheHandler,
-  refuseUnwantedCompetition,
+  groupedByConsumer,
   toWantedSubscriptions,
   type HandlerSubscription,
 } from './wanted-subscriptions.js';
@@ -42,8 +42,9 @@ export class RmqRegistrar implements OnModuleInit, OnApplicationBootstrap, Befor
     const handlers = this.explorer.explore();
     this.#warnOfOverlooked(handlers);
     const wanted = toWantedSubscriptions(handlers);
-    refuseUnwantedCompetition(wanted);
-    for (const subscription of wanted) this.#subscribe(subscription);
+    for (const [first, ...others] of groupedByConsumer(wanted) as [HandlerSubscription, ...HandlerSubscription[]][])
+      if (others.length === 0) this.#subscribe(first);
+      else this.#answerEach([first, ...others]);
   }
 
   /** Now every `onModuleInit` has run, so handlers may be called. */
@@ -97,6 +98,21 @@ export class RmqRegistrar implements OnModuleInit, OnApplicationBootstrap, Befor
       else connection.subscribeBatch({ ...options, batch }, bound);
     } catch (thrown) {
       throw namingTheHandler(thrown, subscription);
+    }
+  }
+
+  /** One consumer for several handlers of requests. */
+  #answerEach(subscriptions: readonly [HandlerSubscription, ...HandlerSubscription[]]): void {
+    const [first] = subscriptions;
+    const routes = subscriptions.map(({ handler, options, givenName }) => {
+      const own = { ...(options as AnswerOptions<never>), name: givenName };
+      return { options: own, handler: this.invoker.handlerFor(handler, 'answer') };
+    });
+    try {
+      const connection = this.connections.get(first.connection, first.where);
+      connection.answerEach(routes, { describeError: describeRpcException });
+    } catch (thrown) {
+      throw namingTheHandler(thrown, first);
     }
   }
 

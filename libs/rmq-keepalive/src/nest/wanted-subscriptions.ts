@@ -2,7 +2,8 @@
 import type { BatchOptions } from '../engine/consuming/options/handling-options.js';
 import { SUBSCRIPTION_OPTION_NAMES, type SubscriptionOptions } from '../engine/consuming/options/subscription.js';
 import { OptionsError } from '../engine/errors/options-error.js';
-import { ANSWER_OPTION_NAMES } from '../engine/rpc/answering/answer-options.js';
+import { ANSWER_OPTION_NAMES, type AnswerOptions } from '../engine/rpc/answering/answer-options.js';
+import { routingKeysOf } from '../engine/rpc/answering/answer-routes.js';
 import { checkBoolean, checkOptionsObject, shown } from '../engine/base/option-checks.js';
 import { DEFAULT_CONNECTION_NAME } from './connections/connection-tokens.js';
 import type { WrittenSubscription } from './decorators/subscribe.decorator.js';
@@ -19,6 +20,8 @@ export interface HandlerSubscription {
   readonly batch: BatchOptions | undefined;
   /** Of `@Rpc`. */
   readonly answers: boolean;
+  /** The name that it was given; in its options is one in any case. */
+  readonly givenName: string | undefined;
 }
 
 const NEST_OPTION_NAMES = ['connection', 'competing'];
@@ -44,6 +47,7 @@ export function toWantedSubscriptions(handlers: readonly DiscoveredHandler[]): H
       where,
       batch,
       answers: subscribe.decorator === '@Rpc',
+      givenName: options.name,
       options: { ...options, name },
     };
   });
@@ -89,22 +93,32 @@ function count(counts: Map<string, number>, key: string): number {
 
 /**
  * Consumers of one queue share its messages: each message goes to one of them, in turn, whatever its routing key. Whoever
- * writes two handlers for one queue seldom means that.
+ * writes two handlers for one queue seldom means that. Handlers of requests with a routing key of their own are told apart by
+ * it here: one consumer takes all requests, and hands each to its handler.
+ * @returns what is to be subscribed, each in a group of its own but for those
  * @throws {@link OptionsError} naming the handlers
  */
-export function refuseUnwantedCompetition(wanted: readonly HandlerSubscription[]): void {
-  for (const rivals of groupedByQueue(wanted)) {
-    if (rivals.length < 2 || rivals.every((rival) => rival.competing)) continue;
+export function groupedByConsumer(wanted: readonly HandlerSubscription[]): HandlerSubscription[][] {
+  return groupedByQueue(wanted).flatMap((rivals) => {
+    if (rivals.length < 2 || rivals.every((rival) => rival.competing)) return rivals.map((one) => [one]);
+    if (areToldApartByKey(rivals)) return [rivals];
     throw competitionError(rivals);
-  }
+  });
+}
+
+function areToldApartByKey(rivals: readonly HandlerSubscription[]): boolean {
+  const keys = rivals.map(({ options }) => routingKeysOf(options as AnswerOptions<never>));
+  const all = keys.flat();
+  const isEachAddressed = rivals.every(({ answers, competing }, at) => answers && !competing && keys[at]!.length > 0);
+  return isEachAddressed && new Set(all).size === all.length;
 }
 
 function groupedByQueue(wanted: readonly HandlerSubscription[]): HandlerSubscription[][] {
-  const groups = new Map<string, HandlerSubscription[]>();
+  const groups = new Map<unknown, HandlerSubscription[]>();
   for (const subscription of wanted) {
+    const { connection, options } = subscription;
     // Every subscription on a server-named queue gets a queue of its own.
-    if (subscription.options.queue === '') continue;
-    const key = JSON.stringify([subscription.connection, subscription.options.queue]);
+    const key = options.queue === '' ? subscription : JSON.stringify([connection, options.queue]);
     groups.set(key, [...(groups.get(key) ?? []), subscription]);
   }
   return [...groups.values()];
@@ -129,7 +143,8 @@ function competitionError(rivals: readonly HandlerSubscription[]): OptionsError 
     first.where,
     `${names} consume from ${queue} on connection ${shown(first.connection)}, so the broker would give each ` +
       'message to one of them in turn, whatever its routing key',
-    'Give every handler a queue of its own, or set competing: true on each if any of them may take any message',
+    (rivals.every(({ answers }) => answers) ? 'Give every handler a routing key of its own, ' : 'Give every handler ') +
+      'a queue of its own, or set competing: true on each if any of them may take any message',
   );
 }
 

@@ -23,6 +23,7 @@ import type {
 import type { ConnectionState } from '../reporting/lifecycle.js';
 import type { ConnectionStatus } from '../reporting/status.js';
 import type { AnswerOptions } from '../rpc/answering/answer-options.js';
+import type { AnswerRoute } from '../rpc/answering/answer-routes.js';
 import type { Replies } from '../rpc/answering/replies.js';
 import type { Calls } from '../rpc/calling/calls.js';
 import type { RmqRpcClient } from '../rpc/calling/rpc-client.js';
@@ -169,6 +170,16 @@ export class RmqConnection {
    */
   answer<T = unknown>(options: AnswerOptions<T>, handler: DeliveryHandler<T>, habits?: AnswerHabits): Subscription {
     const { subscription, handle, answers } = this.#parts.rpc.answering(options, handler, habits);
+    return this.#subscribe(subscription, handle, { answers });
+  }
+
+  /**
+   * As {@link answer}, with several handlers for one queue: the routing key of a request says whose it is. Their options have to
+   * agree, but for the address, the contract, and to whom they may answer. A request that is nobody's is dead-lettered as `no-handler`.
+   * @throws {@link OptionsError}
+   */
+  answerEach(routes: readonly AnswerRoute[], habits?: AnswerHabits): Subscription {
+    const { subscription, handle, answers } = this.#parts.rpc.answeringEach(routes, habits);
     return this.#subscribe(subscription, handle, { answers });
   }
 

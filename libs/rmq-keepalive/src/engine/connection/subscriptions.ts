@@ -8,7 +8,6 @@ import {
   type FailureAnswers,
   resolveSubscription,
   sharedEntities,
-  subscribedExchange,
   type SubscriptionOptions,
 } from '../consuming/options/subscription.js';
 import { type Subscription, subscriptionHandle } from '../consuming/attaching/subscription-handle.js';
@@ -47,10 +46,9 @@ export class Subscriptions {
     handler: DeliveryHandler<T> | BatchHandler<T>,
     kind: SubscriptionKind,
   ): SubscriptionKeeper {
-    const knownExchange = this.topology.topology.exchangeNamed(subscribedExchange(options));
     const wanted = resolveSubscription(options, handler, {
       ...kind,
-      knownExchange,
+      knownExchange: (name) => this.topology.topology.exchangeNamed(name),
       ackTimeoutMs: this.needs.ackTimeoutMs,
       around: this.needs.around,
     });

@@ -13,7 +13,7 @@ import type { PublishDefaults, PublishOptions } from './publish-options.js';
  * function* messages(): Generator<MessageToPublish> {
  *   for (const row of rows) yield { exchange: 'shop', routingKey: 'order.imported', payload: row };
  * }
- * const report: PublishReport = await publisher.publishMany(messages());
+ * const report = await publisher.publishMany(messages());
  * ```
  */
 export type MessageToPublish =

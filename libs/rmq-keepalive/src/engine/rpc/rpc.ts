@@ -1,14 +1,18 @@
 /** The RPC of a connection: everything that asks or answers over its publishing link. */
 import type { ConsumeMessage } from 'amqplib';
 import type { Clock } from '../base/clock.js';
+import { isThenable } from '../base/thenable.js';
 import type { Codec } from '../codec/codec.js';
+import { Settlement } from '../consuming/delivery/settlement.js';
 import type { DeliveryHandler, FailureAnswers, SubscriptionOptions } from '../consuming/options/subscription.js';
+import { checkAgainst, type EventContract } from '../contracts/event.js';
 import { OptionsError } from '../errors/options-error.js';
 import { checkNumber, checkOptionsObject, shown } from '../base/option-checks.js';
 import { UNBOUNDED } from '../publishing/sending/outbox.js';
 import type { Publishers } from '../publishing/publishers.js';
 import type { RpcStatus } from '../reporting/status.js';
 import { type AnswerOptions, resolveAnswers } from './answering/answer-options.js';
+import { type AnswerRoute, routedAnswers, routingKeysOf, sharedAnswerOptions } from './answering/answer-routes.js';
 import { Calls, type CallsStatus, NO_CALLS, type ResolvedCallsOptions } from './calling/calls.js';
 import { ChannelRpcClient } from './calling/channel-rpc-client.js';
 import type { RemoteErrorFields } from '../errors/rpc-errors.js';
@@ -86,7 +90,19 @@ export class Rpc {
       { ...wanted, replies, codec, clock, maxMessageBytes, describeError, counters },
       handler,
     );
-    return { subscription, handle, answers };
+    return { subscription: takingNothing(subscription, codec), handle, answers };
+  }
+
+  /** As {@link answering}, of several handlers for one queue, which their routing keys tell apart. @throws {@link OptionsError} */
+  answeringEach(routes: readonly AnswerRoute[], habits?: AnswerHabits): ReturnType<Rpc['answering']> {
+    const each = routes.map(({ options, handler }) => {
+      const { contract } = options;
+      const checked = contract === undefined ? handler : checkedBefore(contract.request, handler);
+      const { handle, answers } = this.answering(options, checked, habits);
+      return { routingKeys: routingKeysOf(options), handle, answers };
+    });
+    const { subscription } = resolveAnswers(sharedAnswerOptions(routes));
+    return { subscription: takingNothing(subscription, this.#needs.codec), ...routedAnswers(each) };
   }
 
   get status(): RpcStatus {
@@ -118,6 +134,32 @@ export class Rpc {
     calls.reserveChannel();
     return new Replies(calls);
   }
+}
+
+/** A request without a body is one with the payload `undefined`, as a reply is. */
+function takingNothing(subscription: SubscriptionOptions<never>, codec: Codec): SubscriptionOptions<never> {
+  const own = subscription.codec ?? codec;
+  // What is no codec is refused by the subscription.
+  if (typeof own.decode !== 'function') return subscription;
+  const decode: Codec['decode'] = (body, properties) =>
+    body.length === 0 && properties.contentType === undefined ? undefined : own.decode(body, properties);
+  return { ...subscription, codec: { decode } };
+}
+
+/** The schema of one handler of several, in front of it: what does not match it is dead-lettered, as everywhere. */
+function checkedBefore(request: EventContract, handler: DeliveryHandler<never>): DeliveryHandler {
+  const call = handler as DeliveryHandler;
+  const refused = (thrown: unknown): Settlement => Settlement.refuse('not-valid', thrown);
+  return (payload, delivery) => {
+    let checked: unknown;
+    try {
+      checked = checkAgainst(request, payload);
+    } catch (thrown) {
+      return refused(thrown);
+    }
+    if (!isThenable(checked)) return call(checked, delivery);
+    return Promise.resolve(checked).then((valid) => call(valid, delivery), refused);
+  };
 }
 
 function resolveCalls(options: CallsOptions): ResolvedCallsOptions {

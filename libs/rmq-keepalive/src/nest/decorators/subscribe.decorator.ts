@@ -87,7 +87,7 @@ export function written(decorator: WrittenSubscription['decorator'], options: ob
 }
 
 /** A method that bears a decorator, by its name: what stands under that name in the end may be another function. */
-export interface DecoratedMethod {
+interface DecoratedMethod {
   readonly method: string | symbol;
   readonly decorator: WrittenSubscription['decorator'];
 }

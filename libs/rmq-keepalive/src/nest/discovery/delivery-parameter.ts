@@ -10,7 +10,7 @@
 import { Delivery } from '../../engine/consuming/delivery/delivery.js';
 import { DeliveryBatch } from '../../engine/consuming/delivery/delivery-batch.js';
 
-export type DeliveryParameter =
+type DeliveryParameter =
   /** As its second parameter: pipes see it like every other. */
   | 'declared'
   /** It may: pipes, which are not made for it, do not see it. */

@@ -95,4 +95,5 @@ export type DeadLetterReason =
   | 'attempts-spent'
   | 'poison'
   | 'delivery-limit'
-  | 'reply-to-refused';
+  | 'reply-to-refused'
+  | 'no-handler';

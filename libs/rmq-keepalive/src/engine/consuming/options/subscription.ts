@@ -9,10 +9,9 @@ import {
   type ExchangeOptions,
   type Queue,
   type QueueOptions,
-  toBindings,
-  toExchange,
   toQueue,
 } from '../../topology/topology.js';
+import { type KnownExchange, resolveWaysToQueue, type SubscriptionBinding } from './bindings.js';
 import {
   type DeduplicationOptions,
   type ResolvedDeduplication,
@@ -95,6 +94,11 @@ export interface SubscriptionOptions<T = unknown> extends HandlingOptions<T> {
   /** For headers exchanges; one object a binding. @default none */
   bindingArguments?: Record<string, unknown> | readonly Record<string, unknown>[];
   /**
+   * Further ways to the queue, from other exchanges for example. They are declared with the queue: also with one that dies with its
+   * link, after each reconnect. @default none
+   */
+  bindings?: readonly SubscriptionBinding[];
+  /**
    * A queue that does not exist (any more): `declare` it, or `wait` until somebody else does. While it waits health is degraded, and
    * the library asks once a second. @default 'declare'
    */
@@ -149,6 +153,7 @@ export const SUBSCRIPTION_OPTION_NAMES = [
   'exchangeOptions',
   'routingKey',
   'bindingArguments',
+  'bindings',
   'ifQueueMissing',
   'deadLetter',
   'deduplicate',
@@ -166,7 +171,7 @@ export interface WantedSubscription extends WantedHandling, RedeliveryLimits {
   /** The queue is the broker's to name, or dies with the link: it is declared on the consumer's own channel, every time. */
   readonly isOwnQueue: boolean;
   readonly event: EventContract | undefined;
-  readonly exchange: Exchange | undefined;
+  readonly exchanges: readonly Exchange[];
   readonly bindings: readonly Binding[];
   readonly ifQueueMissing: 'declare' | 'wait';
   readonly deadLetter: string | false;
@@ -188,7 +193,7 @@ export interface WantedSubscription extends WantedHandling, RedeliveryLimits {
 
 interface SubscriptionSurroundings {
   readonly batch?: BatchOptions;
-  readonly knownExchange?: Exchange;
+  readonly knownExchange?: KnownExchange;
   readonly answers?: FailureAnswers;
   /** The connection's. */
   readonly ackTimeoutMs?: number;
@@ -200,7 +205,7 @@ interface SubscriptionSurroundings {
 export function resolveSubscription<T>(
   given: SubscriptionOptions<T>,
   handler: DeliveryHandler<T> | BatchHandler<T>,
-  { batch, knownExchange, answers, ackTimeoutMs, around }: SubscriptionSurroundings = {},
+  { batch, knownExchange = () => undefined, answers, ackTimeoutMs, around }: SubscriptionSurroundings = {},
 ): WantedSubscription {
   const path = `subscription ${shown(given.name ?? given.queue)}`;
   checkOptionsObject(given, SUBSCRIPTION_OPTION_NAMES, path);
@@ -208,7 +213,6 @@ export function resolveSubscription<T>(
   const handling = resolveHandling(options, batch, path, usualAckTimeout(options, path) ?? ackTimeoutMs);
   const named = resolveName(options, path);
   const { queue, isOwnQueue } = resolveQueue(options, { ...named, handling }, path);
-  const exchange = resolveExchange(options, knownExchange, path);
   const isOrdered = options.orderedBy !== undefined || isSingleActive(queue);
   return {
     ...handling,
@@ -217,8 +221,7 @@ export function resolveSubscription<T>(
     queue,
     isOwnQueue,
     event: options.event,
-    exchange,
-    bindings: exchange === undefined ? [] : resolveBindings(options, exchange, path),
+    ...resolveWaysToQueue(options, knownExchange, path),
     deadLetter: resolveDeadLetter(options, named.name, path),
     retry:
       options.retry === undefined
@@ -284,17 +287,9 @@ function queueDefaults(isServerNamed: boolean, { streamOffset }: WantedHandling)
 
 /** The part of its topology that any link may declare. */
 export function sharedEntities(wanted: WantedSubscription): Entity[] {
-  const exchange = wanted.exchange === undefined ? [] : [wanted.exchange];
-  if (wanted.isOwnQueue || wanted.ifQueueMissing === 'wait') return exchange;
-  return [...exchange, wanted.queue, ...wanted.bindings];
-}
-
-/** The exchange that its queue is bound to, however it is named. */
-export function subscribedExchange({
-  event,
-  exchange,
-}: Pick<SubscriptionOptions<never>, 'event' | 'exchange'>): string {
-  return event?.exchange ?? exchange ?? '';
+  const { exchanges, queue, bindings } = wanted;
+  if (wanted.isOwnQueue || wanted.ifQueueMissing === 'wait') return [...exchanges];
+  return [...exchanges, queue, ...bindings];
 }
 
 function addressedByEvent<T>(options: SubscriptionOptions<T>, path: string): SubscriptionOptions<T> {
@@ -314,50 +309,6 @@ function addressedByEvent<T>(options: SubscriptionOptions<T>, path: string): Sub
       `Use queue: ${shown(routingKey)}, or give the event an exchange`,
     );
   return options;
-}
-
-/** An exchange that is known by name need not be described a second time. */
-function resolveExchange(
-  options: SubscriptionOptions<never>,
-  known: Exchange | undefined,
-  path: string,
-): Exchange | undefined {
-  const { exchange, exchangeType = 'topic', exchangeOptions } = options;
-  if (known !== undefined && options.exchangeType === undefined && exchangeOptions === undefined) return known;
-  if (exchange === undefined) {
-    const orphan = (['exchangeType', 'exchangeOptions', 'routingKey', 'bindingArguments'] as const).find(
-      (key) => options[key] !== undefined,
-    );
-    if (orphan !== undefined)
-      throw new OptionsError(`${path}.${orphan}`, 'there is no exchange to bind to', 'Give exchange too, or drop it');
-    return undefined;
-  }
-  return toExchange({ ...exchangeOptions, name: exchange, type: exchangeType }, path);
-}
-
-function resolveBindings(options: SubscriptionOptions<never>, exchange: Exchange, path: string): Binding[] {
-  const { routingKey, bindingArguments } = options;
-  const needsKey = exchange.type === 'topic' || exchange.type === 'direct';
-  if (needsKey && (routingKey === undefined || routingKey.length === 0) && routingKey !== '') {
-    throw new OptionsError(
-      `${path}.routingKey`,
-      `a ${exchange.type} exchange routes by key, and there is none`,
-      "Give one or several; '#' takes everything of a topic exchange",
-    );
-  }
-  if (exchange.type === 'headers' && bindingArguments === undefined) {
-    throw new OptionsError(
-      `${path}.bindingArguments`,
-      'a headers exchange routes by arguments, and there are none',
-      "Give e.g. { 'x-match': 'all', kind: 'invoice' }",
-    );
-  }
-  const argumentSets = Array.isArray(bindingArguments)
-    ? (bindingArguments as Record<string, unknown>[])
-    : [(bindingArguments ?? {}) as Record<string, unknown>];
-  return argumentSets.flatMap((args) =>
-    toBindings({ exchange: exchange.name, queue: options.queue, routingKey, arguments: args }, path),
-  );
 }
 
 function resolveDeadLetter(options: SubscriptionOptions<never>, name: string, path: string): string | false {

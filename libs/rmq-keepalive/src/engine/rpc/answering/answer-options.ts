@@ -4,6 +4,7 @@ import { isRpcContract, type RpcContract } from '../../contracts/rpc.js';
 import { OptionsError } from '../../errors/options-error.js';
 import { checkNumber, shown } from '../../base/option-checks.js';
 import { ReplyAddresses } from '../wire/reply-addresses.js';
+import { RepeatedHeaders } from './repeated-headers.js';
 
 /** @typeParam T what the requests are said to be; only a contract with a schema checks it */
 export interface AnswerOptions<T = unknown> extends Omit<
@@ -24,6 +25,11 @@ export interface AnswerOptions<T = unknown> extends Omit<
    */
   replyTo?: readonly string[];
   /**
+   * Headers of a request that are repeated on its reply, whatever their case, because callers look for them there. Texts, numbers
+   * and booleans only. @default ['x-request-id', 'x-correlation-id']
+   */
+  repeatHeaders?: readonly string[];
+  /**
    * How far the caller's clock may be behind yours. A request is dropped unhandled when its deadline, by the caller's clock, has been
    * over for longer; `Infinity`: never. Too little: a request from a machine whose clock is slow is never answered. Too much: a handler
    * works for a caller that has gone.
@@ -35,18 +41,25 @@ export interface AnswerOptions<T = unknown> extends Omit<
 }
 
 /** Those that make no sense here are refused with a reason of their own. */
-export const ANSWER_OPTION_NAMES = [...SUBSCRIPTION_OPTION_NAMES, 'contract', 'replyTo', 'clockToleranceMs'] as const;
+export const ANSWER_OPTION_NAMES = [
+  ...SUBSCRIPTION_OPTION_NAMES,
+  'contract',
+  'replyTo',
+  'repeatHeaders',
+  'clockToleranceMs',
+] as const;
 
 interface WantedAnswers {
   readonly subscription: SubscriptionOptions<never>;
   readonly addresses: ReplyAddresses;
+  readonly repeated: RepeatedHeaders;
   readonly clockToleranceMs: number;
   readonly contract: RpcContract | undefined;
 }
 
 /** @throws {@link OptionsError}; of the subscription's own options, its subscribing does */
 export function resolveAnswers<T>(options: AnswerOptions<T>): WantedAnswers {
-  const { contract, replyTo = [], clockToleranceMs = 2_000, ack = 'auto', queue, ...others } = options;
+  const { contract, replyTo = [], repeatHeaders, clockToleranceMs = 2_000, ack = 'auto', queue, ...others } = options;
   const path = `rpc ${shown(options.name ?? queue ?? contract?.routingKey)}`;
   if (contract !== undefined && !isRpcContract(contract))
     throw new OptionsError(
@@ -77,6 +90,7 @@ export function resolveAnswers<T>(options: AnswerOptions<T>): WantedAnswers {
       ack: ack === 'auto' ? 'manual' : 'none',
     },
     addresses: new ReplyAddresses(replyTo, `${path}.replyTo`),
+    repeated: new RepeatedHeaders(repeatHeaders, `${path}.repeatHeaders`),
     clockToleranceMs,
     contract,
   };

@@ -21,6 +21,8 @@ import { isThenable } from '../../base/thenable.js';
 import { isStreaming, type Items, itemsOf, lastItemOf } from './async-items.js';
 import type { Caller, Replies } from './replies.js';
 import type { ReplyAddresses } from '../wire/reply-addresses.js';
+import type { RepeatedHeaders } from './repeated-headers.js';
+import { isReply } from './reply.js';
 import { type RemoteErrorFields, RpcFailure } from '../../errors/rpc-errors.js';
 import { encodedError, remoteFieldsOf } from '../wire/remote-error.js';
 import { StreamSender } from './stream-sender.js';
@@ -31,6 +33,7 @@ interface ResponderNeeds {
   readonly codec: Codec;
   readonly clock: Clock;
   readonly addresses: ReplyAddresses;
+  readonly repeated: RepeatedHeaders;
   readonly maxMessageBytes: number;
   readonly clockToleranceMs: number;
   readonly contract: RpcContract | undefined;
@@ -140,7 +143,7 @@ export class Responder {
   /** What is sent is the value as it is: a schema that transforms it does so again for the caller. */
   #checked(value: unknown): unknown {
     const { contract } = this.needs;
-    return contract === undefined ? undefined : checkAgainst(contract.response, value);
+    return contract === undefined ? undefined : checkAgainst(contract.response, payloadOf(value));
   }
 
   #checkedItem(item: unknown): unknown {
@@ -184,41 +187,54 @@ export class Responder {
   }
 
   #sendEnd({ streamId: messageId, sent }: StreamSender, delivery: Delivery): Promise<void> {
-    const reply = { content: Buffer.from(String(sent), 'latin1'), properties: { type: RPC_TYPES.end, messageId } };
-    return new Promise((resolve) => {
-      this.needs.replies.send(callerOf(delivery), reply, () => resolve());
-    });
+    return this.#sendOwn(Buffer.from(String(sent), 'latin1'), { type: RPC_TYPES.end, messageId }, delivery);
   }
 
   /** Resolves when it was handed to the socket, or cannot be. Does not reject. */
   #sendError(thrown: unknown, delivery: Delivery): Promise<void> {
     this.needs.counters.failed += 1;
     const { content, contentType } = encodedError(this.needs.describeError(thrown) ?? remoteFieldsOf(thrown));
-    const reply = { content, properties: { type: RPC_TYPES.error, contentType } };
+    return this.#sendOwn(content, { type: RPC_TYPES.error, contentType }, delivery);
+  }
+
+  /** What no handler has made. Resolves when it was handed to the socket, or cannot be. */
+  #sendOwn(content: Buffer, properties: MessageProperties, delivery: Delivery): Promise<void> {
+    const reply = { content, properties: this.#withRepeated(properties, delivery) };
     return new Promise((resolve) => {
       this.needs.replies.send(callerOf(delivery), reply, () => resolve());
     });
   }
 
+  #withRepeated(properties: MessageProperties, { headers }: Delivery): MessageProperties {
+    const repeated = this.needs.repeated.of(headers);
+    return repeated === undefined ? properties : { ...properties, headers: { ...repeated, ...properties.headers } };
+  }
+
   /** @throws what keeps it from being encoded */
-  #sendPayload(
-    value: unknown,
-    properties: MessageProperties,
-    delivery: Delivery,
-    written: (error?: Error) => void,
-  ): void {
+  #sendPayload(value: unknown, ours: MessageProperties, delivery: Delivery, written: (error?: Error) => void): void {
     const { codec, replies, maxMessageBytes } = this.needs;
     const caller = callerOf(delivery);
-    if (value === undefined) return replies.send(caller, { content: NO_CONTENT, properties }, written);
+    const payload = payloadOf(value);
+    const chosen = isReply(value) ? { ...value.wire, ...ours } : ours;
+    const properties = this.#withRepeated(chosen, delivery);
+    if (payload === undefined) {
+      // With a content type it would be an empty text.
+      const nothing = { ...properties, contentType: undefined };
+      return replies.send(caller, { content: NO_CONTENT, properties: nothing }, written);
+    }
     const address = { exchange: '', routingKey: caller.replyTo, messageId: caller.correlationId ?? '(no id)' };
-    const { content, contentType, contentEncoding } = encodePayload(codec, value, address, maxMessageBytes);
-    replies.send(caller, { content, properties: { ...properties, contentType, contentEncoding } }, written);
+    const { content, ...kind } = encodePayload(codec, payload, address, maxMessageBytes);
+    replies.send(caller, { content, properties: { ...kind, ...properties } }, written);
   }
 }
 
 function callerOf({ properties }: Delivery): Caller {
   const { replyTo, correlationId } = properties as { replyTo: string; correlationId?: unknown };
   return { replyTo, correlationId: typeof correlationId === 'string' ? correlationId : undefined };
+}
+
+function payloadOf(value: unknown): unknown {
+  return isReply(value) ? value.payload : value;
 }
 
 /** Anybody may have written it, and a part of an item would never be used up. */

@@ -8,6 +8,7 @@ import { checkAgainst } from '../../contracts/event.js';
 import { isRpcContract, type RpcAddress, rpcAddress, type RpcContract } from '../../contracts/rpc.js';
 import { OptionsError } from '../../errors/options-error.js';
 import { checkNumber, checkOptionsObject, checkRecord, shown } from '../../base/option-checks.js';
+import { plainHeaders } from '../../wire/message-headers.js';
 import { encodePayload } from '../../publishing/encode-payload.js';
 import { isThenable } from '../../base/thenable.js';
 import type { Call, CallListener, CallRequest } from './call.js';
@@ -16,8 +17,9 @@ import { RpcBadReplyError, RpcRemoteError } from '../../errors/rpc-errors.js';
 import { decodedError } from '../wire/remote-error.js';
 import { ReplyStream } from './reply-stream.js';
 import { cancelLateStream } from './stream-control.js';
-import { RmqRpcClient, type RpcRequestOptions, type RpcStreamOptions } from './rpc-client.js';
-import { CREDIT_HEADER, DEADLINE_HEADER, MAX_CREDIT, RPC_TYPES, typeOf } from '../wire/rpc-wire.js';
+import { RmqRpcClient, type RpcReply, type RpcRequestOptions, type RpcStreamOptions } from './rpc-client.js';
+import { checkRpcProperties, wireProperties } from '../wire/rpc-properties.js';
+import { CREDIT_HEADER, DEADLINE_HEADER, MAX_CREDIT, NO_CONTENT, RPC_TYPES, typeOf } from '../wire/rpc-wire.js';
 
 interface RpcClientNeeds {
   /** Opens the channel's place; nothing is dialled before the first call. */
@@ -30,6 +32,10 @@ interface RpcClientNeeds {
 
 const NO_OPTIONS: RpcRequestOptions = Object.freeze({});
 const DEFAULT_WINDOW = 32;
+const REQUEST_OPTION_NAMES = ['timeoutMs', 'signal', 'headers', 'properties'];
+
+/** What is made of a reply that was read. */
+type Made = (value: unknown, message: ConsumeMessage) => unknown;
 
 export class ChannelRpcClient extends RmqRpcClient {
   readonly #calls: Calls;
@@ -47,7 +53,15 @@ export class ChannelRpcClient extends RmqRpcClient {
     options: RpcRequestOptions = NO_OPTIONS,
   ): Promise<never> {
     // Of whatever type its caller says: nobody here can know.
-    return this.#request(target, payload, options) as Promise<never>;
+    return this.#request(target, payload, options, (value) => value) as Promise<never>;
+  }
+
+  override requestReply(
+    target: RpcAddress | RpcContract,
+    payload: unknown,
+    options: RpcRequestOptions = NO_OPTIONS,
+  ): Promise<never> {
+    return this.#request(target, payload, options, withItsProperties) as Promise<never>;
   }
 
   override stream(
@@ -55,7 +69,7 @@ export class ChannelRpcClient extends RmqRpcClient {
     payload: unknown,
     options: RpcStreamOptions = NO_OPTIONS,
   ): AsyncIterableIterator<never> {
-    checkRequest(options, ['timeoutMs', 'signal', 'headers', 'window']);
+    checkRequest(options, [...REQUEST_OPTION_NAMES, 'window']);
     const { window = DEFAULT_WINDOW } = options;
     checkNumber(window, { min: 1, max: MAX_CREDIT, unit: 'items', integer: true }, 'stream options.window');
     const address = rpcAddress(target, 'stream(target)');
@@ -88,15 +102,20 @@ export class ChannelRpcClient extends RmqRpcClient {
     });
   }
 
-  #request(target: RpcAddress | RpcContract, payload: unknown, options: RpcRequestOptions): Promise<unknown> {
+  #request(
+    target: RpcAddress | RpcContract,
+    payload: unknown,
+    options: RpcRequestOptions,
+    made: Made,
+  ): Promise<unknown> {
     try {
-      if (options !== NO_OPTIONS) checkRequest(options, ['timeoutMs', 'signal', 'headers']);
+      if (options !== NO_OPTIONS) checkRequest(options, REQUEST_OPTION_NAMES);
       const address = rpcAddress(target, 'request(target)');
       const contract = isRpcContract(target) ? target : undefined;
       const checked = contract === undefined ? undefined : checkAgainst(contract.request, payload);
       if (isThenable(checked))
-        return Promise.resolve(checked).then(() => this.#ask(address, payload, options, contract));
-      return this.#ask(address, payload, options, contract);
+        return Promise.resolve(checked).then(() => this.#ask(address, payload, options, { contract, made }));
+      return this.#ask(address, payload, options, { contract, made });
     } catch (thrown) {
       return Promise.reject(thrown);
     }
@@ -106,13 +125,14 @@ export class ChannelRpcClient extends RmqRpcClient {
     address: CallTarget,
     payload: unknown,
     options: RpcRequestOptions,
-    contract: RpcContract | undefined,
+    { contract, made }: { contract: RpcContract | undefined; made: Made },
   ): Promise<unknown> {
     return new Promise((resolve, reject) => {
       let value: unknown;
       this.#call(address, payload, options, {
         reply: (message, call) => {
-          value = this.#read(message, call, contract);
+          const read = this.#read(message, call, contract);
+          value = isThenable(read) ? Promise.resolve(read).then((later) => made(later, message)) : made(read, message);
           call.end();
         },
         ended: (error) => {
@@ -132,10 +152,13 @@ export class ChannelRpcClient extends RmqRpcClient {
     credit?: number,
   ): Call {
     const { codec, clock, maxMessageBytes } = this.#needs;
-    const { timeoutMs = this.#needs.timeoutMs, signal, headers } = options;
+    const { timeoutMs = this.#needs.timeoutMs, signal, headers, properties } = options;
     const { exchange, routingKey } = address;
     const id = this.#calls.newId();
-    const body = encodePayload(codec, payload, { exchange, routingKey, messageId: id }, maxMessageBytes);
+    const body =
+      payload === undefined
+        ? NO_BODY
+        : encodePayload(codec, payload, { exchange, routingKey, messageId: id }, maxMessageBytes);
     const ours: Record<string, unknown> = { [DEADLINE_HEADER]: Math.ceil(clock.wallClock() + timeoutMs) };
     if (credit !== undefined) ours[CREDIT_HEADER] = credit;
     const request: CallRequest = {
@@ -149,6 +172,9 @@ export class ChannelRpcClient extends RmqRpcClient {
       properties: {
         contentType: body.contentType,
         contentEncoding: body.contentEncoding,
+        ...(properties && wireProperties(properties)),
+        // With a content type it would be an empty text.
+        ...(body === NO_BODY ? { contentType: undefined } : {}),
         headers: headers === undefined ? ours : { ...headers, ...ours },
       },
     };
@@ -178,6 +204,12 @@ export class ChannelRpcClient extends RmqRpcClient {
   }
 }
 
+const withItsProperties: Made = (payload, { properties }) => {
+  return { payload, headers: plainHeaders(properties.headers), properties } satisfies RpcReply;
+};
+
+const NO_BODY = { content: NO_CONTENT, contentType: undefined, contentEncoding: undefined };
+
 /** What stands for `undefined`, which has no JSON form. */
 function isNothing({ content, properties }: ConsumeMessage): boolean {
   return content.length === 0 && properties.contentType === undefined;
@@ -190,7 +222,7 @@ interface CallTarget {
 
 function checkRequest(options: RpcRequestOptions, known: readonly string[]): void {
   checkOptionsObject(options, known, 'request options');
-  const { timeoutMs, headers, signal } = options;
+  const { timeoutMs, headers, signal, properties } = options;
   if (signal !== undefined && !isAbortSignal(signal))
     throw new OptionsError(
       'request options.signal',
@@ -200,6 +232,7 @@ function checkRequest(options: RpcRequestOptions, known: readonly string[]): voi
   if (timeoutMs !== undefined)
     checkNumber(timeoutMs, { min: 1, max: MAX_TIMER_MS, unit: 'milliseconds' }, 'request options.timeoutMs');
   if (headers !== undefined) checkRecord(headers, 'request options.headers');
+  if (properties !== undefined) checkRpcProperties(properties, 'request options.properties');
 }
 
 /** Of whatever realm. */

@@ -1,6 +1,9 @@
 /** What users call with. The class has public members only, so that a test double may simply implement it. */
+import type { MessageProperties } from 'amqplib';
 import type { Observable } from 'rxjs';
 import type { RpcAddress, RpcContract, RpcInput, RpcResult } from '../../contracts/rpc.js';
+import type { MessageHeaders } from '../../wire/message-headers.js';
+import type { RpcProperties } from '../wire/rpc-properties.js';
 
 /**
  * Options of one request.
@@ -21,6 +24,16 @@ export interface RpcRequestOptions {
   signal?: AbortSignal;
   /** Headers of the request, as with `publish()`. @default none */
   headers?: Record<string, unknown>;
+  /** Properties of the request. Those that carry the call itself (`replyTo`, `correlationId`, `expiration`) are ours. @default none */
+  properties?: RpcProperties;
+}
+
+/** A reply with all that came with it, from {@link RmqRpcClient.requestReply}. */
+export interface RpcReply<T = unknown> {
+  readonly payload: T;
+  readonly headers: MessageHeaders;
+  /** By the names that amqplib gives them. */
+  readonly properties: MessageProperties;
 }
 
 /** Options of one streaming request. */
@@ -49,7 +62,7 @@ export interface RpcStreamOptions extends RpcRequestOptions {
  */
 export abstract class RmqRpcClient {
   /**
-   * Sends a request and resolves with its reply. While the link is down the request waits; once it was sent it is never sent
+   * Sends a request and resolves with its reply. `undefined` as the payload is a request without a body. While the link is down the request waits; once it was sent it is never sent
    * again: whether it may be is for the caller to know.
    *
    * @typeParam T what the reply is said to be; only a contract with a schema checks it
@@ -71,6 +84,18 @@ export abstract class RmqRpcClient {
     options?: RpcRequestOptions,
   ): Promise<RpcResult<C>>;
   abstract request<T = unknown>(target: RpcAddress, payload: unknown, options?: RpcRequestOptions): Promise<T>;
+
+  /** As {@link request}; resolves with the headers and properties of the reply, too. */
+  abstract requestReply<C extends RpcContract>(
+    contract: C,
+    payload: RpcInput<C>,
+    options?: RpcRequestOptions,
+  ): Promise<RpcReply<RpcResult<C>>>;
+  abstract requestReply<T = unknown>(
+    target: RpcAddress,
+    payload: unknown,
+    options?: RpcRequestOptions,
+  ): Promise<RpcReply<T>>;
 
   /**
    * Sends a request whose handler answers with many items, and hands them out one by one. It is sent with the first `next()`.

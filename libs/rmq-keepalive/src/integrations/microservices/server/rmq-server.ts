@@ -25,7 +25,7 @@ import { TransportChannel } from './transport-channel.js';
 import { type RmqTransportEvents, type RmqTransportStatus, TransportEvents } from '../options/transport-events.js';
 import { checkTransportOptions, type RmqServerOptions, transportWarnings } from '../options/transport-options.js';
 import { exchangeOf } from '../options/transport-topology.js';
-import { hasWildcard, matchesPattern } from './wildcard-patterns.js';
+import { hasWildcard, matchesPattern } from '../../../engine/topology/wildcard-patterns.js';
 
 const PATH = 'RmqServer';
 const DRAIN_TIMEOUT_MS = 10_000;
