@@ -1,4 +1,4 @@
-// `npm run bench -- recovery | publish | consume | rpc | outage | stall | relay [options]`: measurements beside the peers. Installs the peers when they are missing.
+// `npm run bench -- recovery | publish | consume | rpc | outage | stall | relay | harness [options]`: measurements beside the peers. Installs the peers when they are missing.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,6 +12,7 @@ const PROGRAMS = {
   outage: './throughput/main.mjs',
   stall: './stall/main.mjs',
   relay: './relay/main.mjs',
+  harness: './harness/main.mjs',
 };
 
 const [kind, ...options] = process.argv.slice(2);

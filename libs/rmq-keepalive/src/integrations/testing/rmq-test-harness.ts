@@ -191,10 +191,13 @@ export class RmqTestHarness {
     );
   }
 
-  /** What the module has published and the broker has confirmed, of this event or all, in the order of the confirms. */
+  /**
+   * What the module has published and the broker has confirmed, in the order of the confirms.
+   * @param event a contract, or an exchange and a routing key @default all
+   */
   published<E extends EventContract>(event: E): PublishedMessage<EventInput<E>>[];
-  published(): PublishedMessage[];
-  published(event?: EventContract): PublishedMessage[] {
+  published(event?: Pick<EventContract, 'exchange' | 'routingKey'>): PublishedMessage[];
+  published(event?: Pick<EventContract, 'exchange' | 'routingKey'>): PublishedMessage[] {
     const isAsked = ({ exchange, routingKey }: PublishedMessage): boolean =>
       event === undefined || (exchange === event.exchange && routingKey === event.routingKey);
     return this.#log.published.filter(isAsked);
