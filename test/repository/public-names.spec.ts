@@ -39,6 +39,9 @@ const NAMES: Readonly<Record<string, string>> = {
     RmqClient RmqClientOptions RmqServer RmqServerContext RmqServerOptions RmqTransportEvents RmqTransportStatus
     TransportChannel
   `,
+  './opentelemetry': `
+    OpenTelemetryOptions openTelemetry
+  `,
   './testing': `
     Accident AccidentOptions BrokerUnavailableError HandledMessage HarnessError HarnessOptions PrivateBroker PrivateBrokerOptions
     PublishedMessage RmqTestHarness RunningBrokerAddress SettledOptions

@@ -48,6 +48,7 @@ export const ROOMS = {
   'integrations/microservices/server': 'RmqServer: Nest’s handlers on a subscription.',
   'integrations/microservices/client': 'RmqClient: send() and emit() on a publisher.',
   'integrations/microservices': 'The entry of the transport.',
+  'integrations/opentelemetry': 'Spans of OpenTelemetry, around the messages of a connection.',
   'integrations/testing/base': 'Small tools of the tests’ side: ports, commands, waiting.',
   'integrations/testing/wire': 'AMQP as a broker reads and writes it: frames, methods, properties.',
   'integrations/testing/provision': 'Where a RabbitMQ comes from: the cache, Debian’s packages, this machine.',

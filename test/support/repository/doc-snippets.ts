@@ -145,6 +145,7 @@ function placesOfNames(): Map<string, Place> {
     ['nestjs-rmq-keepalive/errors', `${LIBRARY}/errors.ts`],
     ['nestjs-rmq-keepalive', `${LIBRARY}/index.ts`],
     ['nestjs-rmq-keepalive/terminus', `${LIBRARY}/integrations/terminus/index.ts`],
+    ['nestjs-rmq-keepalive/opentelemetry', `${LIBRARY}/integrations/opentelemetry/index.ts`],
     ['nestjs-rmq-keepalive/testing', `${LIBRARY}/integrations/testing/index.ts`],
     ['nestjs-rmq-keepalive/microservices', `${LIBRARY}/integrations/microservices/index.ts`],
   ] as const)

@@ -3,6 +3,7 @@ import { checkOptionsObject, shown } from '../base/option-checks.js';
 import { type AroundDeliver, composedDeliver } from '../consuming/delivery/around.js';
 import { OptionsError } from '../errors/options-error.js';
 import { type AroundPublish, composedPublish } from '../publishing/around/around.js';
+import { type ConnectionWatch, watchOf } from './connection-watch.js';
 
 /**
  * Something of your own around every message of a connection: an object, or an instance of a class, with one of the two
@@ -48,14 +49,19 @@ export type AroundOption = RmqAround | readonly RmqAround[];
 export interface ResolvedAround {
   readonly publish: AroundPublish | undefined;
   readonly deliver: AroundDeliver | undefined;
+  readonly watch: ConnectionWatch | undefined;
 }
 
 /** @throws {@link OptionsError} */
 export function resolveAround(option: AroundOption | undefined): ResolvedAround {
-  const arounds: readonly RmqAround[] =
+  const given: readonly RmqAround[] =
     option === undefined ? [] : Array.isArray(option) ? option : [option as RmqAround];
-  arounds.forEach((around, index) => checkAround(around, Array.isArray(option) ? `around[${index}]` : 'around'));
+  given.forEach((around, index) => checkAround(around, Array.isArray(option) ? `around[${index}]` : 'around'));
+  const watches = given.map(watchOf);
+  const arounds = given.filter((_, index) => watches[index] === undefined);
   return {
+    // One is enough: the next would note everything a second time.
+    watch: watches.find((watch) => watch !== undefined),
     publish: composedPublish(
       arounds.flatMap((around): AroundPublish[] =>
         around.publish === undefined ? [] : [(message, send) => around.publish?.(message, send)],

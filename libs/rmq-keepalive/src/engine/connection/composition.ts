@@ -94,7 +94,7 @@ export class Composition {
     this.leftOut = new LeftOutSubscriptions({ clock, onOwnLink: (work) => this.#onOwnLink(work) });
     this.subscriptions = new Subscriptions(this.topology, this.repairs, () => this.keepers, {
       ackTimeoutMs: this.options.ackTimeoutMs,
-      around: this.options.around.deliver,
+      around: this.options.around,
       event: (event) => this.emit(event),
     });
     this.publishers = new Publishers(
@@ -111,6 +111,11 @@ export class Composition {
     this.channels = this.#makeChannels();
     this.plan = new RecoveryPlan(this, () => this.links.untilOwnQueuesAreBack());
     this.links = this.#makeLinks();
+    this.options.around.watch?.attach({
+      // A link is dialled when it is needed first: until then the other one says it.
+      endpoint: (use) => this.links[use].endpoint ?? this.links.consuming.endpoint,
+      nameAtBroker: (use) => this.links.nameAtBroker(this.links[use].role),
+    });
     this.shutdown = this.#makeShutdown();
     this.news = new LinkNews(this);
     this.startup = this.#makeStartup();
@@ -193,6 +198,7 @@ export class Composition {
 
   #publishersNeeds(): PublishersNeeds {
     return {
+      watch: this.options.around.watch?.publish,
       needLink: () => this.links.start(this.links.publishing),
       hindrance: () => this.links.publishing.awayBecause ?? this.links.confirms.error,
       repair: (link, exchanges, attach) => this.repairs.publishingChannel(link, exchanges, attach),
@@ -210,7 +216,8 @@ export class Composition {
   #makeRpc(): Rpc {
     const { rpc: options, codec, publish } = this.options;
     const { maxMessageBytes } = publish;
-    return new Rpc({ publishers: this.publishers, clock: this.clock, codec, options, maxMessageBytes });
+    const watch = this.options.around.watch?.call;
+    return new Rpc({ publishers: this.publishers, clock: this.clock, codec, options, maxMessageBytes, watch });
   }
 
   #makeCopies(newQueueRestMs: number): CopyTransport {

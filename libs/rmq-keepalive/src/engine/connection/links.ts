@@ -74,6 +74,12 @@ export class Links {
     return this.#changed;
   }
 
+  /** Shown in the broker's connection list. */
+  nameAtBroker(role: LinkRole): string {
+    const { name, options } = this.needs;
+    return `${options.connectionName} ${name} ${role}`;
+  }
+
   /** One that is up, if any is. */
   any(): Link | undefined {
     return this.all.map(({ link }) => link).find((link) => link !== undefined);
@@ -141,8 +147,8 @@ export class Links {
   }
 
   #makeLink(role: LinkRole): LinkKeeper {
-    const { name, options, clock, channels, plan } = this.needs;
-    const { endpoints, connectTimeoutMs, tls, connectionName, clientProperties } = options;
+    const { options, clock, channels, plan } = this.needs;
+    const { endpoints, connectTimeoutMs, tls, clientProperties } = options;
     const { heartbeat, reconnect, recoveryTimeoutMs, maxInboundBytes } = options;
     const keeper: LinkKeeper = new LinkKeeper(
       {
@@ -154,9 +160,10 @@ export class Links {
         dial: {
           timeoutMs: connectTimeoutMs,
           tls,
-          connectionName: `${connectionName} ${name} ${role}`,
+          connectionName: this.nameAtBroker(role),
           clientProperties,
           maxInboundBytes,
+          passesAgents: options.around.watch !== undefined,
         },
         heartbeat,
         reconnect,

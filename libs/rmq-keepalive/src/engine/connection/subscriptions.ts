@@ -15,7 +15,7 @@ import { entityName } from '../topology/topology.js';
 import type { TopologyKeeper } from '../topology/topology-keeper.js';
 import { type AccessRefusal, isAccessRefused } from './access-watch.js';
 import type { ConnectionEvent } from '../reporting/events.js';
-import type { AroundDeliver } from '../consuming/delivery/around.js';
+import type { ResolvedAround } from '../around/rmq-around.js';
 import type { LinkRepairs } from './link-repairs.js';
 import type { Link } from '../link/link.js';
 
@@ -35,7 +35,7 @@ export class Subscriptions {
     private readonly consumers: () => SubscriptionKeepers,
     private readonly needs: {
       readonly ackTimeoutMs: number;
-      readonly around: AroundDeliver | undefined;
+      readonly around: Pick<ResolvedAround, 'deliver' | 'watch'>;
       event(event: ConnectionEvent): void;
     },
   ) {}
@@ -50,7 +50,8 @@ export class Subscriptions {
       ...kind,
       knownExchange: (name) => this.topology.topology.exchangeNamed(name),
       ackTimeoutMs: this.needs.ackTimeoutMs,
-      around: this.needs.around,
+      around: this.needs.around.deliver,
+      watch: this.needs.around.watch,
     });
     const entities = sharedEntities(wanted);
     this.topology.add(entities, `subscription "${wanted.name}"`);

@@ -9,6 +9,8 @@ import type { RelayPassage } from '../relay/relay-passage.js';
 import type { ChannelBudget } from './channel-budget.js';
 import { closeChannel, openGuardedChannel } from './guarded-channel.js';
 import { AmqpPublishingChannel } from './amqp-publishing-channel.js';
+import { passAgents } from './passed-agents.js';
+import { showPublishes } from './shown-publishes.js';
 import { readDeliveriesOf } from '../wire/delivery-frames.js';
 import type { LinkChannels } from './link-channels.js';
 import type { Dial } from '../dialling/dialling.js';
@@ -45,16 +47,16 @@ export class AmqpLink implements Link {
 
   constructor(
     readonly role: LinkRole,
-    { endpoint, maxInboundBytes }: Pick<Dial, 'endpoint' | 'maxInboundBytes'>,
+    private readonly dial: Pick<Dial, 'endpoint' | 'maxInboundBytes' | 'passesAgents'>,
     private readonly session: ChannelModel,
     private readonly clock: Clock,
     budget: ChannelBudget,
     /** Its way through the heartbeat thread, if there is one. */
     private readonly passage?: RelayPassage,
   ) {
-    this.endpoint = String(endpoint);
+    this.endpoint = String(dial.endpoint);
     this.#raw = session.connection as unknown as RawConnection;
-    readDeliveriesOf(session.connection as object, maxInboundBytes);
+    readDeliveriesOf(session.connection as object, dial.maxInboundBytes);
     this.channels = budget.forLink(role, this.#raw.channelMax);
     // amqplib tells of it here first, and then closes the channels.
     session.on('error', (error: Error) => this.channels.connectionEnded(error.message));
@@ -151,10 +153,11 @@ export class AmqpLink implements Link {
 
   async openChannel(): Promise<Channel> {
     this.#assertUp();
-    return this.channels.openWith(async () => {
+    const channel = await this.channels.openWith(async () => {
       this.#assertUp();
       return this.session.createChannel();
     });
+    return this.dial.passesAgents ? passAgents(channel) : channel;
   }
 
   async openPublishingChannel(confirms: 'on' | 'off', events: PublishingChannelHears): Promise<PublishingChannel> {
@@ -164,9 +167,15 @@ export class AmqpLink implements Link {
       return confirms === 'on' ? this.session.createConfirmChannel() : this.session.createChannel();
     });
     const { stream, frameMax } = this.#raw;
+    const { passesAgents } = this.dial;
     return new AmqpPublishingChannel(
-      channel,
-      { confirms, stream, maxFrameBytes: usableFrameMax(frameMax), whenDrained: this.#whenDrained },
+      passesAgents ? passAgents(channel) : channel,
+      {
+        show: passesAgents ? undefined : showPublishes(channel, confirms),
+        stream,
+        maxFrameBytes: usableFrameMax(frameMax),
+        whenDrained: this.#whenDrained,
+      },
       events,
     );
   }

@@ -13,11 +13,11 @@ import type { Duplex } from 'node:stream';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import { closeChannel, guard } from './guarded-channel.js';
 import type { PublishingChannel, PublishingChannelHears } from './link.js';
-import { type ShowPublish, showPublishes } from './shown-publishes.js';
+import type { ShowPublish } from './shown-publishes.js';
 
 /** The socket that amqplib writes to as well. */
 interface Wire {
-  readonly confirms: 'on' | 'off';
+  readonly show: ShowPublish | undefined;
   readonly stream: Duplex;
   readonly maxFrameBytes: number;
   /** Called when the socket can take more. */
@@ -52,7 +52,7 @@ export class AmqpPublishingChannel implements PublishingChannel {
       wire.whenDrained.delete(drained);
       events.closed(cause);
     });
-    this.show = showPublishes(channel, wire.confirms);
+    this.show = wire.show;
     // amqplib counts the publishes that it sees here; without any it would count ours as gaps.
     if (this.show === undefined) channel.removeAllListeners('ack').removeAllListeners('nack');
     channel.on('ack', ({ deliveryTag, multiple }: Confirm) => events.confirmed(deliveryTag, multiple));

@@ -13,6 +13,7 @@ import type { Publishers } from '../publishing/publishers.js';
 import type { RpcStatus } from '../reporting/status.js';
 import { type AnswerOptions, resolveAnswers } from './answering/answer-options.js';
 import { type AnswerRoute, routedAnswers, routingKeysOf, sharedAnswerOptions } from './answering/answer-routes.js';
+import type { CallWatch } from './calling/call.js';
 import { Calls, type CallsStatus, NO_CALLS, type ResolvedCallsOptions } from './calling/calls.js';
 import { ChannelRpcClient } from './calling/channel-rpc-client.js';
 import type { RemoteErrorFields } from '../errors/rpc-errors.js';
@@ -38,6 +39,7 @@ interface RpcNeeds {
   readonly codec: Codec;
   readonly options: ResolvedRpc;
   readonly maxMessageBytes: number;
+  readonly watch: CallWatch | undefined;
 }
 
 /** Beside the options: what a framework knows of its own errors. */
@@ -65,8 +67,10 @@ export class Rpc {
 
   /** A channel for calls of its own; opened with the first of them. @throws {@link OptionsError} */
   openCalls(options: CallsOptions, late?: (message: ConsumeMessage) => void): Calls {
-    const { publishers, clock } = this.#needs;
-    const calls = new Calls({ ...resolveCalls(options), late }, publishers, clock, () => this.#asking.delete(calls));
+    const { publishers, clock, watch } = this.#needs;
+    const calls = new Calls({ ...resolveCalls(options), late, watch }, publishers, clock, () =>
+      this.#asking.delete(calls),
+    );
     this.#asking.add(calls);
     return calls;
   }

@@ -16,6 +16,7 @@ import type { Holding } from '../handling/holding.js';
 import { lineFacts } from '../handling/line-facts.js';
 import { LineWatch } from '../handling/line-watch.js';
 import type { SettlementKind } from '../delivery/settlement.js';
+import type { SettleWatch } from '../delivery/watch.js';
 import type { StreamPosition } from '../options/stream-position.js';
 import type { LineVerdict } from '../handling/time-in-line.js';
 
@@ -32,6 +33,8 @@ export interface ConsumerNeeds {
   /** There is no time to ask. */
   takeForStream(queue: string): void;
   settled(kind: SettlementKind, count: number): void;
+  /** Of one delivery, before the broker is told. */
+  readonly watch: SettleWatch | undefined;
   /** These came too late: their messages come again. */
   stale(kind: SettlementKind, count: number): void;
   /** Another prefetch is due; with fewer, what waits goes back. */
@@ -207,6 +210,7 @@ export class Consumer implements DeliveryOrigin {
   settle(delivery: Delivery, kind: SettlementKind): void {
     const { deliveryTag } = delivery;
     if (kind === 'requeue' && this.intake.keeps(delivery)) return;
+    this.needs.watch?.(delivery, kind);
     if (kind === 'ack' || (kind === 'reject' && !this.takesBack)) this.#ack(deliveryTag);
     else {
       this.#giveBack(delivery, kind);

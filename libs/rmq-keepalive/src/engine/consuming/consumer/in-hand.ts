@@ -53,6 +53,7 @@ export class InHand {
       askIfStream: (link, queue) => this.#askIfStream(link, queue),
       takeForStream: (queue) => this.#takeForStream(queue),
       settled: (kind, count) => this.#settled(kind, count),
+      watch: wanted.watch?.settled,
       stale: (kind, count) => this.#stale(kind, count),
       prefetchIsDue,
     };

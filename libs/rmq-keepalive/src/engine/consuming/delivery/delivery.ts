@@ -56,6 +56,8 @@ export class Delivery {
   #headers: MessageHeaders | undefined;
   #aborting: AbortController | undefined;
   #onAbort: ((cause: Error) => void) | undefined;
+  /** @internal What whoever watches has noted of it. */
+  noted: unknown;
 
   constructor(
     /** The queue it came from; for a server-named queue the broker's name of it. */
@@ -230,6 +232,7 @@ export class Delivery {
    */
   takeOver(): Delivery {
     const successor = new Delivery(this.queue, this.subscription, this.#message, this.#origin);
+    successor.noted = this.noted;
     this.#settledAs ??= 'taken-over';
     this.#origin.replaced(successor);
     return successor;

@@ -9,8 +9,11 @@ import { AsyncContext } from '../../base/async-context.js';
 import { calledAround, type Handled } from '../delivery/around.js';
 import { DeliveryBatch } from '../delivery/delivery-batch.js';
 import type { Delivery } from '../delivery/delivery.js';
+import type { DeliveryWatch } from '../delivery/watch.js';
 import type { WantedSubscription } from '../options/subscription.js';
 import type { HandlerRun } from './handler-run.js';
+
+type HandledSubscription = Pick<WantedSubscription, 'handler' | 'around' | 'watch' | 'answers' | 'gate'>;
 
 export type HandlerCall = (run: HandlerRun, now: number) => unknown;
 
@@ -23,7 +26,7 @@ interface HandlerCallHears {
 }
 
 export function handlerCall(
-  { handler, around, gate }: Pick<WantedSubscription, 'handler' | 'around' | 'gate'>,
+  { handler, around, watch, answers, gate }: HandledSubscription,
   hears: HandlerCallHears,
 ): HandlerCall {
   const surrounded: HandlerCall =
@@ -40,10 +43,23 @@ export function handlerCall(
             return handler(run.payload, run.context);
           });
         };
-  if (gate === undefined) return surrounded;
+  const watched = watch === undefined ? surrounded : underWatch(surrounded, watch, answers !== undefined);
+  if (gate === undefined) return watched;
   return (run) => {
     hears.waits();
-    return calledAround(gate, handledBy(run), () => surrounded(run, hears.now()));
+    return calledAround(gate, handledBy(run), () => watched(run, hears.now()));
+  };
+}
+
+/** Whoever watches stands outside of the arounds: what they do belongs to the handling. */
+function underWatch(call: HandlerCall, watch: DeliveryWatch, isRequest: boolean): HandlerCall {
+  return (run, now) => {
+    const { deliveries, context } = run;
+    const kind = context instanceof DeliveryBatch ? 'batch' : isRequest ? 'request' : 'message';
+    return watch.handle({ deliveries, kind }, (how) => {
+      if (how === 'noted') run.asyncContext = new AsyncContext();
+      return call(run, now);
+    });
   };
 }
 

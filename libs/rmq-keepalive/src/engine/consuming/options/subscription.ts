@@ -20,6 +20,7 @@ import {
 import { type EventContract, isEventContract } from '../../contracts/event.js';
 import { checkDeclaredAckTimeout, declaredAckTimeout } from './ack-timeout.js';
 import type { AroundDeliver } from '../delivery/around.js';
+import type { DeliveryWatch } from '../delivery/watch.js';
 import type { Delivery } from '../delivery/delivery.js';
 import type { DeliveryBatch } from '../delivery/delivery-batch.js';
 import {
@@ -183,6 +184,7 @@ export interface WantedSubscription extends WantedHandling, RedeliveryLimits {
   readonly handler: (payload: unknown, context: Delivery | DeliveryBatch) => unknown;
   /** What stands around each call of the handler, all of it. */
   readonly around: AroundDeliver | undefined;
+  readonly watch: DeliveryWatch | undefined;
   /** Decides whether and when a handler is called at all; what is around the handler is inside. */
   readonly gate: AroundDeliver | undefined;
   /** Of RPC. */
@@ -199,13 +201,15 @@ interface SubscriptionSurroundings {
   readonly ackTimeoutMs?: number;
   /** The connection's. */
   readonly around?: AroundDeliver;
+  /** The connection's. */
+  readonly watch?: DeliveryWatch;
 }
 
 /** @throws {@link OptionsError} naming the option, the value and the way out. */
 export function resolveSubscription<T>(
   given: SubscriptionOptions<T>,
   handler: DeliveryHandler<T> | BatchHandler<T>,
-  { batch, knownExchange = () => undefined, answers, ackTimeoutMs, around }: SubscriptionSurroundings = {},
+  { batch, knownExchange = () => undefined, answers, ackTimeoutMs, around, watch }: SubscriptionSurroundings = {},
 ): WantedSubscription {
   const path = `subscription ${shown(given.name ?? given.queue)}`;
   checkOptionsObject(given, SUBSCRIPTION_OPTION_NAMES, path);
@@ -234,6 +238,7 @@ export function resolveSubscription<T>(
     isStream: resolveIsStream(handling, queue, path),
     handler: handler as WantedSubscription['handler'],
     around,
+    watch,
     gate: undefined,
     answers,
     doubts: ackTimeoutDoubts(handling, { isTimeoutGiven: options.handlerTimeoutMs !== undefined }),

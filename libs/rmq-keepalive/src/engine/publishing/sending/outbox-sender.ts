@@ -151,6 +151,8 @@ export class OutboxSender {
 
   /** Takes the message in; it is settled in any case, perhaps at once. */
   send(entry: Outgoing): void {
+    const { watch } = this.#needs;
+    if (watch !== undefined) entry.watched = watch(entry);
     if (this.isOver) return entry.settle(new PublishClosedError(entry, false));
     this.#outbox.add(entry);
     if (entry.isSettled) return;
@@ -273,6 +275,7 @@ export class OutboxSender {
 
   /** Called by every message when it is settled. */
   readonly settled: Settled = (entry, error) => {
+    entry.watched?.(error);
     this.#culpritSearch.isDone(entry);
     this.#earlyEnds.settled(entry);
     // Still in flight: a body that nobody waits for is not kept until a confirm that may never come.

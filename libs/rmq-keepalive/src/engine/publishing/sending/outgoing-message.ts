@@ -49,6 +49,12 @@ interface Returned {
   readonly replyText: string;
 }
 
+/**
+ * Told of each message before it is sent, in the async context of its publisher. @returns what is told once, when it is
+ * settled; `undefined`: nobody wants to know. Neither may throw.
+ */
+export type PublishWatch = (message: Outgoing) => ((error: Error | undefined) => void) | undefined;
+
 /** Told when a message is settled, before its caller is. */
 export type Settled = (entry: Outgoing, error: Error | undefined) => void;
 
@@ -70,6 +76,8 @@ export class Outgoing implements OutboxEntry, PublishFrame, PublishAddress {
   returned: Returned | undefined;
   #headerTable: Buffer | undefined;
   #publisher: AsyncContext | undefined;
+  /** Told once of its end. */
+  watched: ReturnType<PublishWatch>;
   readonly signal: AbortSignal | undefined;
   readonly kind: PublishKind;
 
@@ -117,6 +125,17 @@ export class Outgoing implements OutboxEntry, PublishFrame, PublishAddress {
   get headerValues(): MessageHeaders {
     const table = this.#headerTable;
     return plainHeaders(table && readFieldTable(table, LENGTH_BYTES, table.length));
+  }
+
+  get hasHeaders(): boolean {
+    return this.#headerTable !== undefined;
+  }
+
+  /** Texts, under names that it has not yet. Before it is held for the first time. */
+  addHeaders(headers: Readonly<Record<string, string>>): void {
+    const added = encodeFieldTable(headers);
+    this.#headerTable = this.#headerTable === undefined ? added : joinedTables(this.#headerTable, added);
+    this.bytes = this.content.length + this.#headerTable.length;
   }
 
   /** Before it is sent for the first time. @throws TypeError or RangeError when a header cannot be encoded */

@@ -1,6 +1,7 @@
 /** What a sender and its channel are given, what they ask of the connection around them, and what they say of themselves. */
 import type { Link, ReturnedPublish } from '../../link/link.js';
 import type { ResolvedOutbox } from './outbox.js';
+import type { PublishWatch } from './outgoing-message.js';
 import type { ReplyConsumer } from './reply-consumer.js';
 
 export interface SenderChannelOptions {
@@ -32,6 +33,7 @@ export interface SenderChannelNeeds {
 }
 
 export interface OutboxSenderNeeds extends SenderChannelNeeds {
+  readonly watch?: PublishWatch;
   /** Why nothing gets through, while nothing does: the last failed attempt, the loss, the node that confirms nothing. */
   hindrance(): Error | undefined;
   /** The broker has confirmed a message to that exchange. */

@@ -33,6 +33,16 @@ export interface CallListener {
   ended(error: Error | undefined): void;
 }
 
+/** Told of each call when it begins. */
+export type CallWatch = (call: CallAddress) => WatchedCall;
+
+interface WatchedCall {
+  /** Calls `work`, which sends the request. */
+  send(work: () => void): void;
+  /** Called once. Must not throw. */
+  ended(error: Error | undefined): void;
+}
+
 /** How a call ended, as it is counted. */
 export type CallEnd = 'finished' | 'failed' | 'timedOut' | 'aborted' | 'unroutable' | 'linkLost' | 'refused' | 'closed';
 
@@ -48,6 +58,8 @@ export class Call implements CallAddress, Abortable {
   /** Handed to the socket. */
   isSent = false;
   isEnded = false;
+  /** By whoever wants to know of it. */
+  watched: WatchedCall | undefined;
 
   constructor(
     readonly id: string,

@@ -32,7 +32,7 @@ import type { OutboxSender } from '../../publishing/sending/outbox-sender.js';
 import { Outgoing, type OutgoingMessage, type PublishKind } from '../../publishing/sending/outgoing-message.js';
 import type { ResolvedOutbox } from '../../publishing/sending/outbox.js';
 import type { Publishers } from '../../publishing/publishers.js';
-import { Call, type CallEnd, type CallListener, type CallRequest } from './call.js';
+import { Call, type CallEnd, type CallListener, type CallRequest, type CallWatch } from './call.js';
 import { isMissing, MissingExchanges } from './missing-exchanges.js';
 import { RequestProperties } from './request-properties.js';
 import type { MessageProperties } from '../../wire/message-properties.js';
@@ -48,6 +48,7 @@ export interface ResolvedCallsOptions {
   readonly outbox?: ResolvedOutbox;
   /** Hears replies that came after the end of their call. Must not throw. */
   readonly late?: (message: ConsumeMessage) => void;
+  readonly watch?: CallWatch;
 }
 
 /** Counts since the start, and what is outstanding now. */
@@ -160,6 +161,7 @@ export class Calls {
     }
     const { signal } = request;
     this.#outstanding.set(call.id, call);
+    call.watched = this.#options.watch?.(call);
     if (signal?.aborted === true) call.aborted(signal.reason);
     else if (this.#isClosed || this.#sender.isOver) this.#end(call, 'closed', new RpcClosedError(call, false));
     else if (this.#outstanding.size > this.#options.maxCalls) this.#end(call, 'refused', this.#tooMany(call));
@@ -275,7 +277,8 @@ export class Calls {
     call.outgoing = outgoing;
     if (signal !== undefined) this.#aborts.add(signal, call);
     if (timeoutMs !== undefined) this.#renew(call);
-    this.#sender.send(outgoing);
+    if (call.watched === undefined) this.#sender.send(outgoing);
+    else call.watched.send(() => this.#sender.send(outgoing));
   }
 
   #sent(call: Call): void {
@@ -377,6 +380,7 @@ export class Calls {
     call.outgoing = undefined;
     // Not sent yet: it is taken back.
     outgoing?.settle(error ?? new RpcClosedError(call, false));
+    call.watched?.ended(error);
     try {
       call.listener.ended(error);
     } catch {
