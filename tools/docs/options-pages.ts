@@ -55,6 +55,7 @@ const PAGES: readonly Page[] = [
     sections: [
       at('SubscriptionOptions', '`@Subscribe({ ... })`, `connection.subscribe({ ... })`'),
       at('HandlingOptions', '`@Subscribe({ ... })`, likewise'),
+      at('SubscriptionBinding', '`bindings: [{ ... }]`'),
       at('SubscribeOptions', '`@Subscribe({ ... })`, `@SubscribeBatch({ ... })`, `@Rpc({ ... })`'),
       at('SubscribeBatchOptions', '`@SubscribeBatch({ ... })`'),
       at('BatchSubscriptionOptions', '`connection.subscribeBatch({ ... })`'),
@@ -76,6 +77,7 @@ const PAGES: readonly Page[] = [
       at('ConnectionPublishOptions', '`publish: { ... }` of a connection'),
       at('PublisherDefaults', '`publish: { ... }` of a connection, or of `createPublisher()`'),
       at('PublishDefaults', '`publish: { ... }`, and the options of each message'),
+      at('CompressOptions', '`compress: { ... }`'),
       at('OutboxOptions', '`outbox: { ... }`'),
       at('PublishOptions', '`publish(exchange, routingKey, payload, { ... })`'),
       at('CreatePublisherOptions', '`connection.createPublisher({ ... })`'),
@@ -85,6 +87,8 @@ const PAGES: readonly Page[] = [
       at('RpcOptions', '`rpc: { ... }` of a connection'),
       at('RpcRequestOptions', '`rpc.request(address, payload, { ... })`'),
       at('RpcStreamOptions', '`rpc.stream(address, payload, { ... })`'),
+      at('RpcProperties', '`properties: { ... }` of a request'),
+      at('ReplyProperties', '`Reply.with(payload, { ... })`'),
     ],
   },
 ];

@@ -1,6 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
 import { inspect } from 'node:util';
-import { deflateSync } from 'node:zlib';
 import { OptionsError } from '../errors/options-error.js';
 import { PayloadNotDecodableError } from '../errors/delivery-errors.js';
 import { PayloadNotEncodableError } from '../errors/publish-errors.js';
@@ -171,15 +170,12 @@ describe('when the content type says what a body is', () => {
     expect(decode('{"a":1}', 'application/json', contentEncoding)).toEqual({ a: 1 });
   });
 
-  it.each(['gzip', 'deflate', 'br', 'base64', 'binary'])(
-    'refuses the content encoding %s by name',
-    (contentEncoding) => {
-      expect(refusedBody('{}', 'application/json', contentEncoding)).toContain(
-        `its content encoding "${contentEncoding}"`,
-      );
-      expect(refusedBody('{}', 'text/plain', contentEncoding)).toContain(`its content encoding "${contentEncoding}"`);
-    },
-  );
+  it.each(['compress', 'base64', 'binary'])('refuses the content encoding %s by name', (contentEncoding) => {
+    expect(refusedBody('{}', 'application/json', contentEncoding)).toContain(
+      `its content encoding "${contentEncoding}"`,
+    );
+    expect(refusedBody('{}', 'text/plain', contentEncoding)).toContain(`its content encoding "${contentEncoding}"`);
+  });
 });
 
 describe('when a body is hostile', () => {
@@ -220,9 +216,9 @@ describe('when a body is hostile', () => {
   it.each<[string, Buffer, object, RegExp]>([
     [
       'of kombu (Celery), compressed',
-      deflateSync('{"id":1}'),
-      { contentEncoding: 'utf-8', headers: { compression: 'application/x-gzip' } },
-      /it is compressed \(header "compression": "application\/x-gzip"\)\. .* a codec that unpacks it$/,
+      Buffer.from('BZh91AY'),
+      { contentEncoding: 'utf-8', headers: { compression: 'application/x-bz2' } },
+      /it is compressed \(header "compression": "application\/x-bz2"\)\. .* a codec that unpacks it$/,
     ],
     [
       'of AMQP 1.0, an encoded value',

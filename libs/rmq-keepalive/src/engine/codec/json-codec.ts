@@ -14,11 +14,12 @@ import { reasonOf } from '../errors/reasons.js';
 import { checkNumber, checkOptionsObject, shown } from '../base/option-checks.js';
 import type { BodyProperties, Codec, EncodedBody } from './codec.js';
 import { foreignBody } from './foreign-body.js';
+import { packingOf, unpacked } from './packing.js';
 import { canSpellForbiddenKey, forbiddenKeyIn, isNestedDeeperThan } from './json-text-checks.js';
 
 export interface JsonCodecOptions {
   /**
-   * The largest body, in either direction. `publish.maxMessageBytes` limits what is published alone, with any codec. The smaller of
+   * The largest body, in either direction; of a compressed one, what comes out of it. `publish.maxMessageBytes` limits what is published alone, with any codec. The smaller of
    * both counts.
    * @default 16_777_216 (16 MiB, RabbitMQ's own `max_message_size` since 4.0), or the connection's `publish.maxMessageBytes` if that is more
    */
@@ -51,12 +52,18 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
  * | `application/octet-stream` | the Buffer as it came, whatever its content encoding |
  * | anything else | refused by name |
  *
- * JSON and text have to be UTF-8 and not compressed. An empty body is no JSON and is refused, unless its content type says
- * text or bytes. An object with the key `__proto__`, or with `constructor.prototype`, is refused.
+ * JSON and text have to be UTF-8. They may be compressed: with the content encoding `gzip`, `deflate`, `br` or (Node 22.15 and later)
+ * `zstd`, or as kombu (Celery) does it, with a header `compression`. Never more than `maxBytes` are unpacked. An empty body is no
+ * JSON and is refused, unless its content type says text or bytes. An object with the key `__proto__`, or with
+ * `constructor.prototype`, is refused.
  *
  * The other way round, a `Buffer` or `Uint8Array` is sent as `application/octet-stream`. It is not copied: do not change it
  * before the publish has settled. Everything else, also a string, is sent as JSON; `undefined`, functions, symbols,
  * BigInts and cycles are refused.
+ *
+ * ```ts
+ * const strict: Codec = new JsonCodec({ maxBytes: 65_536, maxDepth: 8 });
+ * ```
  *
  * What counts as JSON follows https://mimesniff.spec.whatwg.org/#json-mime-type.
  */
@@ -104,8 +111,9 @@ export class JsonCodec implements Codec {
     if (!isJson && !type.startsWith('text/')) {
       throw new PayloadNotDecodableError(`its content type ${shown(type)} is neither JSON, text nor ${BYTES_TYPE}`);
     }
-    refuseForeignEncoding(properties.contentEncoding, charset);
-    const text = decodeUtf8(body);
+    const packing = packingOf(body, properties);
+    refuseForeignEncoding(packing === undefined ? properties.contentEncoding : undefined, charset);
+    const text = decodeUtf8(packing === undefined ? body : unpacked(body, packing, this.maxBytes));
     if (text === undefined) throw notWhatItSays('it is not valid UTF-8', properties);
     return isJson ? this.parse(text, properties) : text;
   }

@@ -7,6 +7,7 @@ import { OptionsError } from '../errors/options-error.js';
 import { PublishAbortedError, type PublishAddress, PublishRefusedError } from '../errors/publish-errors.js';
 import { shown } from '../base/option-checks.js';
 import type { OutboxSender } from './sending/outbox-sender.js';
+import { compressedBody } from './compressed-body.js';
 import { encodePayload } from './encode-payload.js';
 import { Outgoing, type OutgoingMessage } from './sending/outgoing-message.js';
 import { type ManyToPublish, type PublishManyOptions, publishMany, type PublishReport } from './publish-many.js';
@@ -104,9 +105,11 @@ export class EncodingPublisher extends RmqPublisher {
 
   #encoded(address: PublishAddress, payload: unknown, options: PublishOptions): OutgoingMessage {
     const { exchange, routingKey, messageId } = address;
-    const { timeoutMs, mandatory, persistent, contentType, contentEncoding } = options;
+    const { timeoutMs, mandatory, persistent, compress, contentType, contentEncoding } = options;
     const { timestamp, headers, correlationId, replyTo, expiration, priority, type, userId, appId, signal } = options;
-    const body = encodePayload(this.#codec, payload, address, this.#defaults.maxMessageBytes);
+    const encoded = encodePayload(this.#codec, payload, address, this.#defaults.maxMessageBytes);
+    // A body with an encoding of its own is packed already.
+    const body = contentEncoding === undefined ? compressedBody(encoded, compress ?? this.#defaults.compress) : encoded;
     return {
       exchange,
       routingKey,

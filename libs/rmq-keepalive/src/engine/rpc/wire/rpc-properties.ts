@@ -5,7 +5,7 @@ import type { MessageProperties } from '../../wire/message-properties.js';
 
 /** Properties of a request or a reply; those that carry the call itself are not among them. */
 export interface RpcProperties {
-  /** @default the id of the call */
+  /** By which others may know it again. @default the id of the call */
   messageId?: string;
   /** The kind of message, in the application's own words; not `rpc.` and more, which is this library's. @default none */
   type?: string;
