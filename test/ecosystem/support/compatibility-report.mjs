@@ -24,6 +24,8 @@ const TOPICS = {
   Nest: 'Nest itself, and modules for it.',
   Tracing: 'What instruments amqplib or Nest beside this library.',
   Clients: 'Other libraries on the same broker.',
+  'Messages of others':
+    'Clients in other languages, and other protocols. What they make of each other is in [Messages of others](interop.md).',
 };
 
 export default class CompatibilityReport {

@@ -9,7 +9,7 @@ export interface RowToNote {
   readonly topic: string;
   /** What works: `a unit test of a consumer, ts-jest`. */
   readonly what: string;
-  readonly at: Place;
+  readonly at: Pick<Place, 'versionOf'>;
   /** Of the place, named with their versions. */
   readonly packages: readonly string[];
   /** Whose Node is named. */
@@ -21,7 +21,7 @@ export interface RowToNote {
 export async function noteRow({ topic, what, at, packages, run, result = 'works' }: RowToNote): Promise<void> {
   const folder = process.env['RMQ_ECOSYSTEM_ROWS'];
   if (folder === undefined) return;
-  const versions = await Promise.all(packages.map(async (name) => `${name} ${await at.versionOf(name)}`));
+  const versions = await Promise.all(packages.map(async (name) => `${name} ${await at.versionOf(name)}`.trim()));
   const row = { topic, what, packages: versions, node: run.node, result };
   const id = createHash('sha256').update(JSON.stringify(row)).digest('hex').slice(0, 16);
   mkdirSync(folder, { recursive: true });

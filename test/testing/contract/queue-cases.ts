@@ -43,6 +43,26 @@ export function queueCases(at: HarnessFixture): void {
     expect(String(((await channel.get('q')) as GetMessage).content)).toBe('2');
   });
 
+  it.each([
+    ['classic', '1 2 3 4 5 6', '1 2 3 4 5 6'],
+    // The end of the queue in 3.10, where nothing was handed out before 5.
+    ['quorum', '4 1 3 2 5 6', '5 6 4 1 3 2'],
+  ])('a %s queue has its own order for what comes back', async (type, order, in310) => {
+    const channel = await at.channel();
+    await channel.assertQueue('q', { arguments: { 'x-queue-type': type } });
+    for (const text of '123456') await published(channel, '', 'q', {}, Buffer.from(text));
+    const [one, two, three, four] = [0, 0, 0, 0].map(() => channel.get('q')) as Promise<GetMessage>[];
+    for (const message of [four, one, three, two]) {
+      channel.nack((await message) as GetMessage, false, true);
+      // A request after it: the broker has read the one before.
+      await channel.checkQueue('q');
+    }
+    const found: string[] = [];
+    while (found.length < 6)
+      found.push(String((await until('one is there', () => channel.get('q', { noAck: true }))).content));
+    expect(found.join(' ')).toBe(at.harness.version.startsWith('3.10') ? in310 : order);
+  });
+
   it('a rejected message is dead-lettered, with its history', async () => {
     const channel = await withDeadLetters({});
     await published(channel, '', 'q', { messageId: 'm1', headers: { mine: 1 } });

@@ -9,7 +9,8 @@ import type { QueueDeclaration, QueueSettings } from './queue-settings.js';
 
 /** A message in a queue; `unacked` while a consumer has it. */
 export interface QueueEntry {
-  readonly order: number;
+  /** Its place in the queue. */
+  order: number;
   readonly message: BrokerMessage;
   /** Epoch ms. */
   readonly expiresAt: number | undefined;
@@ -36,6 +37,9 @@ interface QueueHost {
 /** What a consumer makes of what it was given. */
 export type Outcome = 'ack' | 'requeue' | 'reject';
 
+/** Before every message that has not been delivered yet. */
+const FRONT = -Number.MAX_SAFE_INTEGER;
+
 /** Who has a queue to itself, and takes it along. */
 export type QueueOwner = object | undefined;
 
@@ -44,6 +48,7 @@ export class MemoryQueue {
   #ready: QueueEntry[] = [];
   readonly #unacked = new Set<QueueEntry>();
   #order = 0;
+  #takenBack = 0;
   #endExpiry: (() => void) | undefined;
   #endUnused: (() => void) | undefined;
   #isDelivering = false;
@@ -180,7 +185,7 @@ export class MemoryQueue {
     return ttl === Infinity ? undefined : this.host.clock.now + ttl;
   }
 
-  /** Where its priority and its age put it: what comes back takes its old place. */
+  /** Where its priority and its place put it. */
   #insert(entry: QueueEntry): void {
     const at = this.#ready.findIndex((other) => this.#isBefore(entry, other));
     if (at < 0) this.#ready.push(entry);
@@ -225,8 +230,10 @@ export class MemoryQueue {
   #takeBack(entry: QueueEntry): void {
     entry.returns += 1;
     const { type, deliveryLimit } = this.settings;
-    if (type === 'quorum' && entry.returns > deliveryLimit) this.#die(entry, 'delivery_limit');
-    else this.#insert(entry);
+    if (type === 'quorum' && entry.returns > deliveryLimit) return this.#die(entry, 'delivery_limit');
+    // To a classic queue it comes back at its old place, to a quorum queue at the front, behind those that were there before it.
+    if (type === 'quorum') entry.order = FRONT + ++this.#takenBack;
+    this.#insert(entry);
   }
 
   #handOut(entry: QueueEntry, wantsAcks: boolean): void {
