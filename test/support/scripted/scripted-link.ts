@@ -78,7 +78,7 @@ export class ScriptedLinks {
       const login = await new CredentialsSource(options.logins, clock, 1_000).loginAt(endpoint, new Promise(() => {}));
       const { tls, maxInboundBytes } = options;
       const rest = { timeoutMs: 60_000, heartbeat: 'off', connectionName: 'spec', clientProperties: {} } as const;
-      return { endpoint, login, tls, maxInboundBytes, passesAgents: false, ...rest };
+      return { endpoint, login, tls, maxInboundBytes, passesAgents: () => false, ...rest };
     };
     return onOwnLink(
       { role: 'shared', clock, channels: this.#budget, dial, limitMs: 3_600_000, signal: this.#end.signal },

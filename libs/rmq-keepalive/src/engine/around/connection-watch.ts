@@ -26,6 +26,8 @@ export interface ConnectionWatch {
   readonly handle: HandleWatch;
   readonly settled: SettleWatch;
   readonly call: CallWatch;
+  /** Whether anything is noted now: else there is nothing that others would note a second time. */
+  notes(): boolean;
   /** Before anything else is called. */
   attach(facts: ConnectionFacts): void;
 }

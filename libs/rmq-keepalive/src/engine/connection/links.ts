@@ -163,7 +163,7 @@ export class Links {
           connectionName: this.nameAtBroker(role),
           clientProperties,
           maxInboundBytes,
-          passesAgents: options.around.watch !== undefined,
+          passesAgents: () => options.around.watch?.notes() === true,
         },
         heartbeat,
         reconnect,

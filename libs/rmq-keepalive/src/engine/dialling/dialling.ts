@@ -30,8 +30,8 @@ export interface Dial {
   readonly tls: () => TlsOptions;
   /** Larger messages are not kept. */
   readonly maxInboundBytes: number;
-  /** Whether its messages are noted already, so that agents around amqplib are passed by. */
-  readonly passesAgents: boolean;
+  /** Whether its messages are noted already, so that agents around amqplib are passed by. Asked for every channel. */
+  readonly passesAgents: () => boolean;
   /** Extra client properties, shown in the broker's connection list. */
   readonly clientProperties: Readonly<Record<string, unknown>>;
   /** Set: the heartbeat thread dials, and holds the socket. */

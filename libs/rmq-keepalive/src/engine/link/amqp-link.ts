@@ -157,7 +157,7 @@ export class AmqpLink implements Link {
       this.#assertUp();
       return this.session.createChannel();
     });
-    return this.dial.passesAgents ? passAgents(channel) : channel;
+    return this.dial.passesAgents() ? passAgents(channel) : channel;
   }
 
   async openPublishingChannel(confirms: 'on' | 'off', events: PublishingChannelHears): Promise<PublishingChannel> {
@@ -167,7 +167,7 @@ export class AmqpLink implements Link {
       return confirms === 'on' ? this.session.createConfirmChannel() : this.session.createChannel();
     });
     const { stream, frameMax } = this.#raw;
-    const { passesAgents } = this.dial;
+    const passesAgents = this.dial.passesAgents();
     return new AmqpPublishingChannel(
       passesAgents ? passAgents(channel) : channel,
       {

@@ -6,7 +6,17 @@
  * read or noted but what a sampler wants to know, and what hands its context on.
  * Danger: a handler may never return. Its span ends when its time is over, or its delivery gone, if that comes first.
  */
-import { type Attributes, type Context, context, SpanKind, type Span, trace, type Tracer } from '@opentelemetry/api';
+import {
+  type Attributes,
+  type Context,
+  context,
+  ProxyTracerProvider,
+  type Span,
+  SpanKind,
+  trace,
+  type Tracer,
+  type TracerProvider,
+} from '@opentelemetry/api';
 import type { ConnectionFacts, ConnectionWatch, LinkUse } from '../../engine/around/connection-watch.js';
 import { isThenable } from '../../engine/base/thenable.js';
 import type { Delivery } from '../../engine/consuming/delivery/delivery.js';
@@ -41,9 +51,15 @@ export class ConnectionTracing implements ConnectionWatch {
   readonly #servers: Partial<Record<LinkUse, { endpoint: string | undefined; attributes: Attributes }>> = {};
 
   constructor(
+    private readonly provider: TracerProvider | undefined,
     private readonly tracer: Tracer,
     private readonly parent: ProcessParent,
   ) {}
+
+  /** Without an SDK there is a provider, too, which makes spans that are none. */
+  notes(): boolean {
+    return hasSdk(this.provider);
+  }
 
   attach(facts: ConnectionFacts): void {
     this.#facts = facts;
@@ -138,6 +154,14 @@ export class ConnectionTracing implements ConnectionWatch {
     this.#servers[use] = { endpoint, attributes };
     return attributes;
   }
+}
+
+const WITHOUT_SDK = new ProxyTracerProvider().getDelegate();
+
+/** The one that is registered, or this one. */
+function hasSdk(given: TracerProvider | undefined): boolean {
+  const provider = given ?? trace.getTracerProvider();
+  return (provider instanceof ProxyTracerProvider ? provider.getDelegate() : provider) !== WITHOUT_SDK;
 }
 
 function contextOf({ message }: Delivery): Context {

@@ -40,7 +40,8 @@ export function headersFor(
 ): Record<string, string> | undefined {
   if (trace.getSpanContext(message.carried) !== undefined) return undefined;
   const written: Record<string, string> = {};
-  propagation.inject(from, written);
+  // Sentry's propagator hands on the active context only, to which its context manager adds something of its own.
+  context.with(from, () => propagation.inject(context.active(), written));
   let isAny = false;
   for (const name in written) {
     if (message.headers[name] === undefined) isAny = true;

@@ -44,7 +44,7 @@ export function openTelemetry(options: OpenTelemetryOptions = {}): RmqAround {
       'Give that of your SDK, or leave the option out',
     );
   const watch = (): ConnectionWatch =>
-    new ConnectionTracing((tracerProvider ?? trace).getTracer(NAME, LIBRARY_VERSION), process);
+    new ConnectionTracing(tracerProvider, (tracerProvider ?? trace).getTracer(NAME, LIBRARY_VERSION), process);
   const around: RmqAround = { publish: (_, send) => send(), deliver: (_, handle) => handle() };
   return Object.assign(around, { [WATCHES_CONNECTION]: watch });
 }
