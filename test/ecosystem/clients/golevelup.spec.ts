@@ -2,13 +2,23 @@
  * The real `@golevelup/nestjs-rabbitmq` beside this library, on one broker: services move one by one, so each calls the other.
  * Both sides are plain JavaScript, as a Nest 11 service compiles to.
  */
+import { readdirSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { RmqConnection } from '#engine/connection/rmq-connection.js';
 import { Settlement } from '#engine/consuming/delivery/settlement.js';
 import { useFaults } from '../../support/fault-fixture.js';
+import { exportedValues, memberNames, namesInTable } from '../../support/repository/type-names.js';
 import { until } from '../../support/until.js';
 import { NEST_11, place } from '../support/place.js';
 import { noteRow } from '../support/rows.js';
+
+/** What its users write: options, the connection, the module. */
+const LOOKED_UP = [
+  ...['RabbitMQConfig', 'RabbitMQExchangeConfig', 'RabbitMQQueueConfig', 'RabbitMQExchangeBindingConfig'],
+  ...['RabbitMQChannelConfig', 'ConnectionInitOptions', 'MessageHandlerOptions', 'QueueOptions', 'BatchOptions'],
+  ...['RabbitSubscribeBinding', 'RequestOptions', 'MessageHandlerErrorBehavior'],
+  ...['AmqpConnection', 'AmqpConnectionManager', 'RabbitMQModule'],
+];
 
 const DEPENDENCIES = { ...NEST_11, '@golevelup/nestjs-rabbitmq': '9.0.2' };
 
@@ -126,5 +136,16 @@ describe('a service with @golevelup/nestjs-rabbitmq', () => {
       packages,
       run: program,
     });
+  });
+
+  it('has no option, decorator or method that the table of its names leaves out, and the table has no others', async () => {
+    const at9 = await place('golevelup', { dependencies: DEPENDENCIES, type: 'commonjs' });
+    const lib = `${at9.folder}/node_modules/@golevelup/nestjs-rabbitmq/lib`;
+    const files = readdirSync(lib, { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.d.ts') && !/definition|utils/.test(file))
+      .map((file) => `${lib}/${file}`);
+    const named = [...memberNames(files, LOOKED_UP), ...exportedValues(files)];
+    expect(named.length).toBeGreaterThan(100);
+    expect(namesInTable('docs/reference/from-golevelup.md').toSorted()).toEqual([...new Set(named)].toSorted());
   });
 });
