@@ -1,5 +1,6 @@
 /** What a test sees of the library: published, handled, dead-lettered, retried, and through accidents. */
 import { expect, it } from '@jest/globals';
+import type { GetMessage } from 'amqplib';
 import {
   defineEvent,
   type Delivery,
@@ -79,6 +80,16 @@ export function libraryCases(at: HarnessFixture): void {
     expect(at.harness.handled('orders')).toHaveLength(1);
   });
 
+  it('is not settled while somebody else has a message in hand', async () => {
+    const channel = await at.channel();
+    await channel.assertQueue('theirs');
+    await at.harness.outside.publisher.sendToQueue('theirs', {});
+    const message = (await channel.get('theirs')) as GetMessage;
+    await expect(at.harness.settled({ timeoutMs: 200 })).rejects.toThrow('queue "theirs": 1 messages are not acked');
+    channel.ack(message);
+    await at.harness.settled();
+  });
+
   it('is settled while messages wait that nobody wants now', async () => {
     const connection = await shop();
     await connection.subscription('orders')?.pause();
@@ -130,8 +141,7 @@ export function libraryCases(at: HarnessFixture): void {
       { retry: { attempts: 3, firstDelayMs: 100, factor: 1 } },
     );
     await place('1');
-    await at.harness.advance(100);
-    await at.harness.advance(100);
+    await at.harness.advance(1_000);
     expect(at.harness.handled('orders').map(({ attempt }) => attempt)).toEqual([1, 2, 3]);
     expect(await at.harness.deadLetters()).toMatchObject([{ attempts: 3 }]);
   });
