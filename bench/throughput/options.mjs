@@ -12,7 +12,13 @@ const OUR_COMMONJS = {
   package: 'nestjs-rmq-keepalive',
   isAskedFor: true,
 };
-const BESIDE = { ours: [OUR_COMMONJS], nest: [OUR_TRANSPORT] };
+/** Beside an OpenTelemetry SDK: `--only ours-with-sdk,ours-sampled-out,ours-recorded`. */
+const OURS_TRACED = [
+  ['ours-with-sdk', 'ours, an SDK beside it'],
+  ['ours-sampled-out', 'ours, openTelemetry(), sampled out'],
+  ['ours-recorded', 'ours, openTelemetry(), recorded'],
+].map(([name, title]) => ({ name, title, package: 'nestjs-rmq-keepalive', isAskedFor: true }));
+const BESIDE = { ours: [OUR_COMMONJS, ...OURS_TRACED], nest: [OUR_TRANSPORT] };
 const ALL = CONTENDERS.flatMap((contender) => [contender, ...(BESIDE[contender.name] ?? [])]);
 const namesFor = (kind) => contendersFor(kind).map(({ name }) => name);
 const contendersFor = (kind) => ALL.filter(({ hasRpc = true }) => kind !== 'rpc' || hasRpc);
