@@ -41,7 +41,7 @@ Module({
 })(AppModule);
 
 async function main() {
-  const app = await NestFactory.createApplicationContext(AppModule, { logger: ['error', 'warn'] });
+  const app = await NestFactory.createApplicationContext(AppModule, { logger: ['error'] });
   const connection = app.get(RmqConnection);
   await connection.whenOpen({ timeoutMs: 20000 });
   await app.get(RmqPublisher).sendToQueue('orders', { id: 'first' });
