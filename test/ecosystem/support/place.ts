@@ -134,7 +134,7 @@ export class Place {
   /** Runs a program to its end. */
   async run(command: readonly string[], options: RunOptions = {}): Promise<Run> {
     const program = await this.start(command, options);
-    const timer = setTimeout(() => program.signal('SIGKILL'), options.timeoutMs ?? 60_000);
+    const timer = setTimeout(() => void program.dispose(), options.timeoutMs ?? 60_000);
     const code = await program.ended;
     clearTimeout(timer);
     return { node: program.node, code, stdout: program.stdout, stderr: program.stderr };
@@ -146,9 +146,13 @@ export class Place {
   ): Promise<PlaceProgram> {
     const [program = 'node', ...args] = command;
     const binary = await nodeBinary(node);
-    const { HOME, TMPDIR } = process.env;
     const PATH = [dirname(binary), join(this.folder, 'node_modules/.bin'), process.env['PATH']].join(':');
-    const child = spawn(program, args, { cwd, env: { PATH, HOME, TMPDIR, NO_COLOR: '1', CI: '1', ...env } });
+    const child = spawn(program, args, {
+      cwd,
+      // A group of its own: a loader that starts the program as a child of its own goes with it.
+      detached: true,
+      env: { ...outsideOfUs(), PATH, NO_COLOR: '1', CI: '1', ...env },
+    });
     return new PlaceProgram(child, await versionOfNode(binary));
   }
 }
@@ -194,8 +198,16 @@ export class PlaceProgram {
 
   /** Kills it if it still runs. */
   async dispose(): Promise<void> {
-    this.child.kill('SIGKILL');
+    if (this.child.pid !== undefined) killGroup(this.child.pid);
     await this.ended;
+  }
+}
+
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // All of it has ended.
   }
 }
 
@@ -211,19 +223,20 @@ async function install(folder: string, packageJson: object): Promise<void> {
   await mkdir(PLACES, { recursive: true });
   const making = await mkdtemp(`${folder}.`);
   await writeFile(join(making, 'package.json'), JSON.stringify(packageJson, undefined, 2));
-  await exec('npm', ['install', ...NPM_FLAGS], { cwd: making, env: outsideOfNpm() });
+  await exec('npm', ['install', ...NPM_FLAGS], { cwd: making, env: outsideOfUs() });
   await rename(making, folder).catch(() => rm(making, { recursive: true }));
 }
 
-/** `npm run` tells its children which project they are in. */
-function outsideOfNpm(): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_|^NODE_OPTIONS$/i.test(name)));
+/** Without what `npm run`, jest and we tell our children. The rest is the machine's: certificates, proxies. */
+function outsideOfUs(): NodeJS.ProcessEnv {
+  const ours = /^(npm_|jest_|rmq_|node_options$|node_env$)/i;
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !ours.test(name)));
 }
 
 async function nodeBinary(major: NodeMajor | undefined): Promise<string> {
   if (major === undefined || process.versions.node.startsWith(`${major}.`)) return process.execPath;
   const ask = [`${major}`, 'node', '-p', 'process.execPath'];
-  const { stdout } = await exec(resolve('.ci/with-node'), ask, { env: outsideOfNpm() });
+  const { stdout } = await exec(resolve('.ci/with-node'), ask, { env: outsideOfUs() });
   return stdout.trim();
 }
 
