@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { describe, expect, it } from '@jest/globals';
 import { useFaults } from '../../support/fault-fixture.js';
 import { NEST_11, NEST_12, type NodeMajor, packedLibrary, place, type Place } from '../support/place.js';
@@ -149,5 +150,25 @@ describe('a service that another runtime or package manager brings', () => {
     });
     expect(run).toMatchObject({ code: 0, stdout: '{"id":"first","reconnects":0}\n' });
     await noteRow({ topic: 'Loading', what: 'installed by pnpm', at: maker, packages: ['pnpm'], run });
+  });
+
+  it("yarn with Plug'n'Play, where a package is in an archive", async () => {
+    const maker = await place('yarn-pnp', { dependencies: { '@yarnpkg/cli-dist': '4.18.1' } });
+    const dependencies = { ...NEST_12, 'nestjs-rmq-keepalive': `file:${packedLibrary()}` };
+    const cwd = `${maker.folder}/project`;
+    await rm(cwd, { recursive: true, force: true });
+    await maker.write({
+      'project/package.json': JSON.stringify({ private: true, type: 'module', dependencies }),
+      'project/.yarnrc.yml': 'nodeLinker: pnp\nenableTelemetry: false\nenableImmutableInstalls: false\n',
+      'project/yarn.lock': '',
+      'project/main.js': serviceIn('module'),
+    });
+    const yarn = ['node', '../node_modules/@yarnpkg/cli-dist/bin/yarn.js'];
+    expect(await maker.run([...yarn, 'install'], { node: 22, cwd })).toMatchObject({ code: 0 });
+    const env = { RMQ_URL: faults.vhost.url, THREAD: 'worker', HEARTBEAT: '2', BLOCK_MS: '6500' };
+    const run = await maker.run([...yarn, 'node', 'main.js'], { node: 22, cwd, env });
+    expect(run).toMatchObject({ code: 0, stdout: '{"id":"first","reconnects":0}\n' });
+    const what = "yarn with Plug'n'Play; the heartbeat thread holds the connection through a block of three heartbeats";
+    await noteRow({ topic: 'Loading', what, at: maker, packages: ['@yarnpkg/cli-dist'], run });
   });
 });
