@@ -59,6 +59,7 @@ export const ROOMS = {
     'A RabbitMQ in the memory of the process, whose time stands still until it is advanced.',
   'integrations/testing/backends': 'What the harness needs of a broker, from the one in memory and from a real one.',
   'integrations/testing': 'The harness for the tests of services.',
+  migrate: 'The command that turns code for another library into code for this one.',
   '.': 'The public names: the main entry, and that of the errors.',
 } as const;
 
