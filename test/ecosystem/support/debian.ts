@@ -1,17 +1,26 @@
 /** Clients in other languages: from Debian's packages, installed when they are missing, where this machine lets us. */
 import { execFile } from 'node:child_process';
+import { mkdir } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { noteRow } from './rows.js';
 
 const exec = promisify(execFile);
 
+/** One spec file at a time: apt gives up where another one is at work. The lock ends with whoever holds it. */
+const LOCK = resolve('.cache/ecosystem.apt-lock');
+
 /** @returns why they cannot be had; `undefined`: they are there */
 export async function missingPackages(packages: readonly string[]): Promise<string | undefined> {
   if (await areInstalled(packages)) return undefined;
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  const withApt = async (...args: readonly string[]): Promise<unknown> =>
+    exec('flock', [LOCK, 'apt-get', '--quiet', ...args], { env });
   try {
-    await exec('apt-get', ['update', '--quiet'], { env });
-    await exec('apt-get', ['install', '--yes', '--quiet', '--no-install-recommends', ...packages], { env });
+    await exec('apt-get', ['--version']);
+    await mkdir(dirname(LOCK), { recursive: true });
+    await withApt('update');
+    await withApt('install', '--yes', '--no-install-recommends', ...packages);
     return undefined;
   } catch (error) {
     const { code, message } = error as { code?: unknown; message: string };

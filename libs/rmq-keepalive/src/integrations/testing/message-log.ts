@@ -25,7 +25,7 @@ export interface HandledMessage<Payload = unknown> {
   readonly queue: string;
   readonly exchange: string;
   readonly routingKey: string;
-  /** As the codec has read it, before a schema or a pipe. */
+  /** As the connection's codec reads it, before a schema or a pipe; `undefined` where a subscription's own codec reads it. */
   readonly payload: Payload;
   readonly messageId: string | undefined;
   readonly headers: MessageHeaders;
