@@ -8,7 +8,9 @@
  */
 import { errorNameOf, reasonOf } from './reasons.js';
 
-/** By the error that was thrown in its place. */
+/** On the error that was thrown in its place. The same for all copies of this package in a process. */
+const HANDLERS_ERROR = Symbol.for('nestjs-rmq-keepalive:handlers-error');
+/** Of errors that are frozen. */
 const handlersErrors = new WeakMap<object, unknown>();
 /** Errors may go round in circles. */
 const MAX_CAUSES = 5;
@@ -22,13 +24,18 @@ export function inPlaceOf(thrown: unknown, original: unknown): unknown {
   if (thrown === original) return thrown;
   const error = typeof thrown === 'object' && thrown !== null ? thrown : new Error(reasonOf(thrown));
   handlersErrors.set(error, original);
+  attach(error, HANDLERS_ERROR, original);
   attachCause(error, original);
   return error;
 }
 
 /** The handler's own error behind the one that a filter threw; `undefined`: there is no other. */
 export function handlersErrorOf(thrown: unknown): { readonly error: unknown } | undefined {
-  for (const error of chainOf(thrown)) if (handlersErrors.has(error)) return { error: handlersErrors.get(error) };
+  for (const error of chainOf(thrown)) {
+    if (handlersErrors.has(error)) return { error: handlersErrors.get(error) };
+    if (Object.hasOwn(error, HANDLERS_ERROR))
+      return { error: (error as { [HANDLERS_ERROR]?: unknown })[HANDLERS_ERROR] };
+  }
   return undefined;
 }
 
@@ -62,12 +69,16 @@ function findingsOf(thrown: unknown): string[] {
 }
 
 function attachCause(thrown: object, cause: unknown): void {
+  const chain = chainOf(thrown);
+  if (chain.some((error) => error === cause)) return;
+  const last = chain.at(-1);
+  if (last !== undefined && (last as { cause?: unknown }).cause === undefined) attach(last, 'cause', cause);
+}
+
+/** Not enumerable, so that no log of the error's own fields has it twice. */
+function attach(error: object, key: string | symbol, value: unknown): void {
   try {
-    const chain = chainOf(thrown);
-    if (chain.some((error) => error === cause)) return;
-    const last = chain.at(-1);
-    if (last !== undefined && (last as { cause?: unknown }).cause === undefined)
-      Object.defineProperty(last, 'cause', { value: cause, configurable: true, writable: true });
+    Object.defineProperty(error, key, { value, configurable: true, writable: true });
   } catch {
     // Frozen, or a stranger's proxy: it is noted all the same.
   }

@@ -19,7 +19,8 @@ type DeliveryParameter =
   /** A default may stand in its place. */
   | 'doubtful';
 
-const DELIVERIES: ReadonlySet<unknown> = new Set([Delivery, DeliveryBatch]);
+/** By their names: a process may hold two copies of this package, each with classes of its own. */
+const DELIVERIES: ReadonlySet<unknown> = new Set([Delivery.name, DeliveryBatch.name]);
 const NO_DELIVERIES: ReadonlySet<unknown> = new Set([String, Number, Boolean, BigInt, Symbol, Array, Date]);
 
 export function deliveryParameter(
@@ -29,7 +30,7 @@ export function deliveryParameter(
   if (method.length >= 2) return 'declared';
   const second = secondParameterIn(method.toString());
   if (second === 'none' || NO_DELIVERIES.has(types[1])) return 'none';
-  if (second !== 'default' || DELIVERIES.has(types[1])) return 'unasked';
+  if (second !== 'default' || DELIVERIES.has((types[1] as { name?: unknown } | undefined)?.name)) return 'unasked';
   return 'doubtful';
 }
 
