@@ -95,7 +95,7 @@ describe('a subscription that somebody waits for', () => {
   });
 });
 
-describe('whoever waits for the connection', () => {
+describe('somebody who waits for the connection', () => {
   const faults = useFaults();
 
   it('waits for the consumers that are wanted by then, also for those that were subscribed while it was open', async () => {

@@ -12,7 +12,7 @@ import { shown } from '../base/option-checks.js';
 import type { BodyProperties } from './codec.js';
 import { compressionHeaderOf } from './foreign-body.js';
 
-/** What both sides of a queue can agree on. */
+/** The ways that both sides of a queue can agree on. */
 export type Packing = 'gzip' | 'deflate' | 'br' | 'zstd';
 
 export const PACKINGS = ['gzip', 'deflate', 'br', 'zstd'] as const satisfies readonly Packing[];

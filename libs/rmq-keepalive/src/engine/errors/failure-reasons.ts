@@ -3,7 +3,7 @@
  * filter has replaced.
  *
  * Danger: a filter that throws something else hides what went wrong, and a validation error says no more than "Bad Request".
- * Choice: whoever catches the filter's error notes the handler's beside it; the filter's stays what it is, for all who look at its
+ * Choice: the code that catches the filter's error notes the handler's beside it; the filter's stays what it is, for all who look at its
  * class.
  */
 import { errorNameOf, reasonOf } from './reasons.js';
@@ -53,7 +53,7 @@ function withFindings(thrown: unknown): string {
   return findings.length === 0 ? reason : `${reason}: ${findings.join('; ')}`;
 }
 
-/** What Nest's `ValidationPipe` found, and whoever else throws an exception with `getResponse()`. */
+/** The findings of Nest's `ValidationPipe`, and of every exception with `getResponse()`. */
 function findingsOf(thrown: unknown): string[] {
   try {
     const { getResponse } = thrown as { getResponse?: () => unknown };

@@ -31,7 +31,7 @@ export interface PublishDefaults {
   compress?: CompressOptions | false;
 }
 
-/** What is compressed, and how. */
+/** Which bodies are compressed, and how. */
 export interface CompressOptions {
   /** A body of at most so many bytes goes as it is. */
   overBytes: number;

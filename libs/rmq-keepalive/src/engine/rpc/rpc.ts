@@ -143,7 +143,7 @@ export class Rpc {
 /** A request without a body is one with the payload `undefined`, as a reply is. */
 function takingNothing(subscription: SubscriptionOptions<never>, codec: Codec): SubscriptionOptions<never> {
   const own = subscription.codec ?? codec;
-  // What is no codec is refused by the subscription.
+  // One that cannot decode is refused by the subscription.
   if (typeof own.decode !== 'function') return subscription;
   const decode: Codec['decode'] = (body, properties) =>
     body.length === 0 && properties.contentType === undefined ? undefined : own.decode(body, properties);

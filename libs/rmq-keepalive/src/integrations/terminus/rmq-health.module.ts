@@ -14,7 +14,7 @@ export interface RmqHealthOptions {
   connections?: readonly string[];
   /**
    * Decorators for the routes, as you would write them on a controller: the mark of your global guard (`[Public()]`), say, since a
-   * probe has no token. What a guard looks for on the method is found there, too. @default none
+   * probe has no token. A guard that looks at the method finds it there, too. @default none
    */
   decorators?: readonly ClassDecorator[];
 }

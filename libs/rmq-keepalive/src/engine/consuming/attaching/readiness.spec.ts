@@ -18,7 +18,7 @@ const outcome = (promise: Promise<void>): Promise<unknown> =>
     (thrown: Error) => thrown.message,
   );
 
-describe('the answer to whoever waits for a consumer', () => {
+describe('the answer to those who wait for a consumer', () => {
   it('is given by the step that decides', () => {
     expect(kind(ATTACHING, ATTACHED)).toBe('attached');
     expect(kind(ATTACHING, MISSING)).toBe('no');

@@ -15,7 +15,7 @@ interface Asked {
   readonly reject: (cause: Error) => void;
 }
 
-/** What the step from one state to the next says to those who wait for the consumer. */
+/** The word of a step, from one state to the next, to those who wait for the consumer. */
 export function answerOf(owner: string, from: SubscriptionState, to: SubscriptionState): Answer {
   switch (to.name) {
     case 'attached':

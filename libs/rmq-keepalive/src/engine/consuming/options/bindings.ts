@@ -1,4 +1,4 @@
-/** What leads to the queue of a subscription: its exchanges, each described once, and its bindings. */
+/** The ways to the queue of a subscription: its exchanges, each described once, and its bindings. */
 import { checkArray, checkOptionsObject } from '../../base/option-checks.js';
 import { OptionsError } from '../../errors/options-error.js';
 import { type Binding, type Exchange, type ExchangeOptions, toBindings, toExchange } from '../../topology/topology.js';

@@ -21,7 +21,7 @@ export interface AnswerRoute {
   readonly handler: DeliveryHandler<never>;
 }
 
-/** What answers the requests of one route. */
+/** The answers to the requests of one route. */
 interface RouteAnswers {
   readonly routingKeys: readonly string[];
   readonly handle: DeliveryHandler;

@@ -16,7 +16,7 @@ interface ReplyProperties extends RpcProperties {
 const IS_REPLY = Symbol.for('nestjs-rmq-keepalive:reply');
 
 /**
- * What a handler of `@Rpc` returns when its answer is more than a payload. An interceptor sees it as it is.
+ * An answer that is more than a payload: a handler of `@Rpc` returns it. An interceptor sees it as it is.
  *
  * ```ts
  * @Rpc({ queue: 'stock' })

@@ -197,7 +197,7 @@ export class Responder {
     return this.#sendOwn(content, { type: RPC_TYPES.error, contentType }, delivery);
   }
 
-  /** What no handler has made. Resolves when it was handed to the socket, or cannot be. */
+  /** Sends a message that no handler has made. Resolves when it was handed to the socket, or cannot be. */
   #sendOwn(content: Buffer, properties: MessageProperties, delivery: Delivery): Promise<void> {
     const reply = { content, properties: this.#withRepeated(properties, delivery) };
     return new Promise((resolve) => {

@@ -34,7 +34,7 @@ const NO_OPTIONS: RpcRequestOptions = Object.freeze({});
 const DEFAULT_WINDOW = 32;
 const REQUEST_OPTION_NAMES = ['timeoutMs', 'signal', 'headers', 'properties'];
 
-/** What is made of a reply that was read. */
+/** Makes the result of a call out of a reply that was read. */
 type Made = (value: unknown, message: ConsumeMessage) => unknown;
 
 export class ChannelRpcClient extends RmqRpcClient {
