@@ -90,7 +90,7 @@ describe('npx nestjs-rmq-keepalive migrate', () => {
     for (const [file, text] of Object.entries(GOLEVELUP_BEFORE)) writeFileSync(join(folder, file), text);
     const { code, output } = await cli('migrate', '--from', 'golevelup', folder);
     expect({ code, output }).toEqual({ code: 0, output: expect.stringContaining('Changed 3 files') });
-    expect(output).toContain('1 places need you');
+    expect(output).toContain('one place needs you');
     const child = start(built(folder)('main.ts'));
     await until('a price is told', () => child.stdout.includes('tea costs { cents: 7 }'), { timeoutMs: 20_000 });
     const order = { id: 'a', item: 'tea' };

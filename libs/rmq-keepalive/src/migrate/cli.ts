@@ -40,9 +40,9 @@ function summaryOf(changed: readonly { todos: number }[], isDry: boolean): strin
   const todos = changed.reduce((sum, file) => sum + file.todos, 0);
   const files = changed.length === 1 ? '1 file' : `${changed.length} files`;
   if (changed.length === 0) return 'Nothing to change.';
-  const next =
-    todos === 0 ? ' Now run your formatter.' : ` Search for "TODO(nestjs-rmq-keepalive)": ${todos} places need you.`;
-  return `${isDry ? 'Would change' : 'Changed'} ${files}.${next}`;
+  const places = todos === 1 ? 'one place needs you' : `${todos} places need you`;
+  const next = todos === 0 ? 'Now run your formatter.' : `Search for "TODO(nestjs-rmq-keepalive)": ${places}.`;
+  return `${isDry ? 'Would change' : 'Changed'} ${files}. ${next}`;
 }
 
 async function morph(): Promise<typeof import('ts-morph')> {
