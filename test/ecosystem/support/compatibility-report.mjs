@@ -36,7 +36,10 @@ export default class CompatibilityReport {
     const page = pageOf(rows);
     process.stderr.write(`\n${page}\n`);
     if (wish === 'print') return;
-    if (!results.success) return void process.stderr.write(`${PAGE} stays as it is: not everything passed.\n`);
+    // Jest says `success` only after its reporters.
+    const { numFailedTests, numRuntimeErrorTestSuites, wasInterrupted } = results;
+    if (numFailedTests + numRuntimeErrorTestSuites > 0 || wasInterrupted)
+      return void process.stderr.write(`${PAGE} stays as it is: not everything passed.\n`);
     writeFileSync(PAGE, page);
     process.stderr.write(`${PAGE} is written.\n`);
   }
